@@ -1,0 +1,1 @@
+"""The shell: the only ring that does I/O or reads the clock."""

@@ -1,0 +1,1 @@
+"""Feeds: each yields market snapshots, whether recorded, simulated or live."""

@@ -1,0 +1,1 @@
+"""Chat platforms: each shows the same messages and takes the same commands."""

@@ -1,0 +1,110 @@
+"""Which leverage positions are assumed to use, and how far from entry each is liquidated.
+
+No venue publishes the distribution, so nodes and weights are settings, never truths. Formulas (isolated margin,
+linear contract, entry ``E``, leverage ``L``, maintenance margin rate ``m``): a long is liquidated at
+``E (1 - 1/L) / (1 - m)``, a short at ``E (1 + 1/L) / (1 + m)``; with tiers, maintenance margin is
+``notional * rate - amount`` where ``amount_i = amount_(i-1) + floor_i * (rate_i - rate_(i-1))``
+(Binance "Leverage and Margin of USD-M Futures", Bybit "Maintenance Margin Calculation").
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.market import Side
+
+
+@dataclass(frozen=True)
+class MarginTier:
+    """From ``floor_usd`` of position notional upwards the maintenance margin rate is ``rate`` (a fraction)."""
+
+    floor_usd: float
+    rate: float
+    max_leverage: float
+
+
+BINANCE_BTC_TIERS = (
+    MarginTier(0, 0.004, 150),
+    MarginTier(300_000, 0.005, 100),
+    MarginTier(800_000, 0.0065, 75),
+    MarginTier(3_000_000, 0.01, 50),
+    MarginTier(12_000_000, 0.02, 25),
+    MarginTier(70_000_000, 0.025, 20),
+    MarginTier(100_000_000, 0.05, 10),
+)
+"""Binance USD-M BTCUSDT brackets as published in September 2026; the largest brackets are left out."""
+
+
+def maintenance_rate(tiers: tuple[MarginTier, ...], notional_usd: float) -> float:
+    """Effective maintenance margin of one position, as a fraction of its own notional (amounts deducted)."""
+    amount, rate = 0.0, tiers[0].rate
+    for tier in tiers[1:]:
+        if notional_usd <= tier.floor_usd:
+            break
+        amount += tier.floor_usd * (tier.rate - rate)
+        rate = tier.rate
+    return rate - amount / notional_usd
+
+
+def liquidation_price(entry: float, leverage: float, maintenance: float, side: Side) -> float:
+    """Price at which an isolated position of that leverage is liquidated."""
+    if side is Side.LONG:
+        return entry * (1 - 1 / leverage) / (1 - maintenance)
+    return entry * (1 + 1 / leverage) / (1 + maintenance)
+
+
+def nodes_by_distance(count: int, nearest: float, farthest: float) -> tuple[float, ...]:
+    """``count`` leverages, highest first, whose distances ``1 / leverage`` are evenly spaced fractions of price."""
+    return tuple(float(1 / distance) for distance in np.linspace(nearest, farthest, count))
+
+
+@dataclass(frozen=True)
+class LeverageModel:
+    """Leverage nodes, their weights (share of newly opened notional; normalised to 1) and margin tiers.
+
+    ``position_usd`` is the size of the typical position that the tiers are looked up with: feeding a whole
+    market's open interest into a per-position table would be an error of scale.
+    """
+
+    nodes: tuple[float, ...]
+    weights: tuple[float, ...]
+    tiers: tuple[MarginTier, ...] = BINANCE_BTC_TIERS
+    position_usd: float = 50_000.0
+    crowding_strength: float = 0.5
+    """Exponent: at full crowding, weights are multiplied by (leverage / mean leverage) to this power."""
+
+    def __post_init__(self) -> None:
+        if not self.nodes or len(self.nodes) != len(self.weights):
+            raise ValueError("leverage nodes and weights must be as many as each other, and at least one")
+        if (
+            min(self.nodes) <= 1
+            or min(self.weights) < 0
+            or not math.isfinite(sum(self.weights))
+            or not sum(self.weights)
+        ):
+            raise ValueError("leverage nodes must be above 1, weights not negative and not all zero")
+
+    @cached_property
+    def log_distances(self) -> dict[Side, NDArray[np.float64]]:
+        """Distance from entry to liquidation per node, as a positive difference of log prices, float64[nodes]."""
+        rate = maintenance_rate(self.tiers, self.position_usd)
+        return {
+            side: np.abs(np.log([liquidation_price(1.0, leverage, rate, side) for leverage in self.nodes]))
+            for side in Side
+        }
+
+    def weights_at(self, crowding: float, side: Side) -> NDArray[np.float64]:
+        """Node weights of one side, float64[nodes], summing to 1.
+
+        ``crowding`` in -1..+1 says which side is *more leveraged* (+1 longs), not which side exists: a rise in
+        open interest always adds to both sides in full.
+        """
+        weights = np.asarray(self.weights) / sum(self.weights)
+        nodes = np.asarray(self.nodes)
+        signed = crowding if side is Side.LONG else -crowding
+        tilted: NDArray[np.float64] = weights * (nodes / (weights @ nodes)) ** (self.crowding_strength * signed)
+        tilted /= tilted.sum()
+        return tilted
