@@ -31,12 +31,15 @@ class DepositShapes:
     def weights(self, side: Side, level: int) -> NDArray[np.float64]:
         return self.model.weights_at(level / CROWDING_LEVELS, side)
 
-    def _shape(self, side: Side, width: int, level: int) -> tuple[int, NDArray[np.float64]]:
-        """(offset of its first cell from the range's lowest cell, float64[cells] that sums to 1)."""
-        shifts = self.shifts[side] * (-1 if side is Side.LONG else 1)
+    def _shape(self, side: Side, group: int, width: int, level: int) -> tuple[int, NDArray[np.float64]]:
+        """(offset of its first cell from the range's lowest cell, float64[cells]); all groups together sum to 1."""
+        nodes = self.model.groups[group]
+        if not nodes.size:
+            return 0, np.zeros(0)
+        shifts = self.shifts[side][nodes] * (-1 if side is Side.LONG else 1)
         first = int(shifts.min())
         slope = np.zeros(int(shifts.max()) - first + width + 1)
-        share = self.weights(side, level) / width
+        share = self.weights(side, level)[nodes] / width
         np.add.at(slope, shifts - first, share)
         np.add.at(slope, shifts - first + width, -share)
         shape = np.cumsum(slope)[:-1]

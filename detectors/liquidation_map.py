@@ -12,20 +12,23 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Self, TypeVar
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.ages import OLD_ROW, ROWS, UNKNOWN_ROW, AgeRows
 from detectors.deposits import DepositShapes, crowding_level
+from detectors.flows import MOST_REPLACED, UsualVolume, gross_flow, kept_after, replaced_in_a_bar
 from detectors.leverage import LeverageModel
 from detectors.market import Bar, OpenInterest, Print, Side
+from detectors.numerics import from_planes, shift_columns, to_planes
 from detectors.price_grid import PriceGrid
 
-AnyFloat = TypeVar("AnyFloat", np.float32, np.float64)
 FIVE_MINUTES_MS = 300_000
-RECENTRE_CELLS = 128
+GROUPS = 2
+"""Slow and fast leverage, each with rows of its own: they are replaced at different paces."""
+RECENTRE_CELLS = 64
 """How far the close may drift from the middle of the grid before the grid follows."""
 
 
@@ -33,7 +36,7 @@ RECENTRE_CELLS = 128
 class MapSettings:
     """What the estimate assumes. All of it is configurable and none of it is known for certain."""
 
-    leverage: LeverageModel
+    leverage: LeverageModel = field(default_factory=LeverageModel)
     grid: PriceGrid = field(default_factory=PriceGrid)
     longest_gap_bars: int = 3
     """A longer gap in open interest leaves what was opened in it with unknown age."""
@@ -55,7 +58,6 @@ class MapChange:
     consumed: NDArray[np.float64]
     closed: NDArray[np.float64]
     deposited: NDArray[np.float64]
-    closed_fraction: float
     gap: bool = False
     """Open interest was missing for longer than can be bridged."""
 
@@ -69,6 +71,8 @@ class _Pending:
     volume: float
     opened_at_ms: int
     crowding: int
+    replaced: float
+    """Fraction of open interest that this bar's volume replaced."""
 
 
 @dataclass
@@ -85,16 +89,21 @@ class LiquidationMap:
     """The last sample; None means: no open interest, nothing estimated."""
     open_interest_at_ms: int = 0
     last_bar_opened_at_ms: int | None = None
+    bar_interval_ms: int = 0
+    open_interest_interval_ms: int = 0
 
     def __post_init__(self) -> None:
         cells = self.settings.grid.cells
         self.shapes = DepositShapes(self.settings.leverage, self.settings.grid.log_step)
-        self.exposure = np.zeros((ROWS, cells), np.float32)
-        """Base units divided by the row's scale, float32[ages, cells]: closing touches only the scales."""
-        self.scales = np.ones(ROWS)
+        self.exposure = np.zeros((GROUPS, ROWS, cells), np.float32)
+        """Base units divided by the row's scale, float32[groups, ages, cells]: closing touches only the scales."""
+        self.scales = np.ones((GROUPS, ROWS))
+        self.group_known = np.zeros((GROUPS, cells))
+        """Exposure of known age, float64[groups, cells], base units."""
         self.known = np.zeros(cells)
-        """Exposure of known age per cell, float64[cells], base units."""
+        """Exposure of known age of all groups, float64[cells], base units."""
         self._pending: list[_Pending] = []
+        self._usual_volume = UsualVolume()
         self._seen_low: int | None = None
         self._seen_high: int | None = None
 
@@ -103,7 +112,7 @@ class LiquidationMap:
     @property
     def unknown(self) -> NDArray[np.float64]:
         """Exposure of unknown age per cell, float64[cells], base units."""
-        exposure: NDArray[np.float64] = self.exposure[UNKNOWN_ROW] * self.scales[UNKNOWN_ROW]
+        exposure: NDArray[np.float64] = self.scales[:, UNKNOWN_ROW] @ self.exposure[:, UNKNOWN_ROW]
         return exposure
 
     @property
@@ -125,7 +134,7 @@ class LiquidationMap:
         The old row comes first, from 0 to the start of the oldest block.
         """
         columns = slice(max(0, low - self.origin), max(0, high + 1 - self.origin))
-        sums = self.exposure[:, columns].sum(axis=1, dtype=np.float64) * self.scales
+        sums = (self.exposure[:, :, columns].sum(axis=2, dtype=np.float64) * self.scales).sum(axis=0)
         blocks = self.rows.blocks()
         oldest = blocks[0][0].started_at_ms if blocks else 0
         return [(0, oldest, float(sums[OLD_ROW]))] + [
@@ -134,8 +143,12 @@ class LiquidationMap:
 
     # --- one bar
 
-    def await_open_interest(self, bars: Iterable[tuple[int, int, float, int, int]], *, sampled: bool) -> None:
-        """Takes over bars (low cell, high cell, volume, opened at, crowding level) that no sample has covered yet."""
+    def await_open_interest(
+        self, bars: Iterable[tuple[int, int, float, int, int, float]], usual_volume: UsualVolume, *, sampled: bool
+    ) -> None:
+        """Takes over bars (low cell, high cell, volume, opened at, crowding level, fraction replaced) that no sample
+        has covered yet, and the mean volume after them."""
+        self._usual_volume = usual_volume
         for bar in bars:
             if sampled:
                 self._pending.append(_Pending(*bar))
@@ -174,46 +187,57 @@ class LiquidationMap:
         if prints and previous is not None:
             self._speed_up(prints, previous, consumed)
         self.boundary = close
-        self.last_bar_opened_at_ms = bar.opened_at_ms
+        self.last_bar_opened_at_ms, self.bar_interval_ms = bar.opened_at_ms, bar.interval_ms
         if not self.rows.is_open(bar.opened_at_ms):
             self._open_hour(bar.opened_at_ms)
-        self._pending.append(_Pending(low, high, bar.volume_base, bar.opened_at_ms, level))
-        deposited = np.zeros(grid.cells)
-        closed_fraction, gap = 0.0, False
+        replaced = replaced_in_a_bar(self.settings.leverage.turnover_daily, bar.interval_ms)
+        replaced *= self._usual_volume.relative(bar.volume_base)
+        self._pending.append(_Pending(low, high, bar.volume_base, bar.opened_at_ms, level, replaced))
+        before, gap = self.group_known.sum(axis=0), False
+        closed = deposited = np.zeros(grid.cells)
         if open_interest is not None:
-            closed_fraction, gap = self._apply_open_interest(bar, open_interest, deposited)
+            gap, opened = self._apply_open_interest(bar, open_interest)
+            left = self.group_known.sum(axis=0)
+            closed, deposited = before - left, opened.sum(axis=0)
+            self.group_known += opened
         elif self.open_interest_base is None:
             self._remember_range(low, high)
             self._pending.clear()
-        closed = self.known * (closed_fraction / (1 - closed_fraction)) if closed_fraction else np.zeros(grid.cells)
-        self.known += deposited
-        return MapChange(consumed, closed, deposited, closed_fraction, gap)
+        self.known = self.group_known.sum(axis=0)
+        return MapChange(consumed, closed, deposited, gap)
 
-    def _apply_open_interest(
-        self, bar: Bar, sample: OpenInterest, deposited: NDArray[np.float64]
-    ) -> tuple[float, bool]:
-        """Closes and deposits for a new sample; returns (closed fraction, gap)."""
+    def longest_gap_ms(self, bar_interval_ms: int) -> int:
+        """How far apart two samples of open interest may be and still be bridged."""
+        return (self.settings.longest_gap_bars + 1) * bar_interval_ms + max(
+            0, self.open_interest_interval_ms - bar_interval_ms
+        )
+
+    def _apply_open_interest(self, bar: Bar, sample: OpenInterest) -> tuple[bool, NDArray[np.float64]]:
+        """Closes for a new sample; returns (gap, what it opens: float64[groups, cells], not yet in ``group_known``)."""
+        opened = np.zeros_like(self.group_known)
+        self.open_interest_interval_ms = sample.interval_ms
         before, self.open_interest_base = self.open_interest_base, sample.base
         since, self.open_interest_at_ms = self.open_interest_at_ms, bar.closed_at_ms
         pending, self._pending = self._pending, []
         if before is None:
             self._deposit_unknown(pending, sample.base)
-            return 0.0, False
-        opened, closed_fraction = gross_flow(before, sample.base, self.settings.churn(sample.interval_ms))
-        self._close(closed_fraction)
-        longest = (self.settings.longest_gap_bars + 1) * bar.interval_ms + max(0, sample.interval_ms - bar.interval_ms)
-        if bar.closed_at_ms - since > longest:
+            return False, opened
+        rise, closed_fraction = gross_flow(before, sample.base, self.settings.churn(sample.interval_ms))
+        replaced = min(MOST_REPLACED, sum(one.replaced for one in pending))
+        self._close(kept_after(closed_fraction, replaced, self.settings.leverage.hazards))
+        if bar.closed_at_ms - since > self.longest_gap_ms(bar.interval_ms):
             self._deposit_unknown(pending, max(0.0, sample.base - before))
-            return closed_fraction, True
-        if opened > 0:
-            self._deposit(pending, opened, deposited)
-        return closed_fraction, False
+            return True, opened
+        if rise + replaced > 0:
+            self._deposit(pending, rise + replaced * before, opened)
+        return False, opened
 
     def _consume(self, low: int, high: int, consumed: NDArray[np.float64]) -> None:
         columns = slice(max(0, low - self.origin), max(0, high + 1 - self.origin))
         consumed[columns] += self.known[columns]
         self.known[columns] = 0.0
-        self.exposure[:, columns] = 0.0
+        self.group_known[:, columns] = 0.0
+        self.exposure[:, :, columns] = 0.0
 
     def _speed_up(self, prints: Sequence[Print], previous: int, consumed: NDArray[np.float64]) -> None:
         """A print shows that a level was liquidated although trades did not reach it: nearest exposure goes first.
@@ -234,32 +258,33 @@ class LiquidationMap:
             keep = keep[:: -1 if one.side is Side.LONG else 1]
             consumed[span] += self.known[span] * (1 - keep)
             self.known[span] *= keep
-            self.exposure[:, span] *= keep.astype(np.float32)
+            self.group_known[:, span] *= keep
+            self.exposure[:, :, span] *= keep.astype(np.float32)
 
-    def _close(self, fraction: float) -> None:
-        if fraction:
-            self.scales *= 1 - fraction
-            self.known *= 1 - fraction
+    def _close(self, kept: NDArray[np.float64]) -> None:
+        self.scales *= kept[:, None]
+        self.group_known *= kept[:, None]
 
-    def _deposit(self, pending: list[_Pending], base: float, deposited: NDArray[np.float64]) -> None:
+    def _deposit(self, pending: list[_Pending], base: float, opened: NDArray[np.float64]) -> None:
         assert self.boundary is not None
         volume = sum(bar.volume for bar in pending)
         below = above = self.boundary
         for bar in reversed(pending):
             share = base * (bar.volume / volume if volume > 0 else 1 / len(pending))
             row = self.rows.row_at(bar.opened_at_ms)
-            for side in Side:
-                columns, amount = self._levels(side, bar, share, below, above)
-                deposited[columns] += amount
-                self.exposure[row, columns] += amount / self.scales[row]
+            for group in range(GROUPS):
+                for side in Side:
+                    columns, amount = self._levels(side, group, bar, share, below, above)
+                    opened[group, columns] += amount
+                    self.exposure[group, row, columns] += amount / self.scales[group, row]
             below, above = min(below, bar.low), max(above, bar.high)
 
     def _levels(
-        self, side: Side, bar: _Pending, base: float, below: int, above: int
+        self, side: Side, group: int, bar: _Pending, base: float, below: int, above: int
     ) -> tuple[slice, NDArray[np.float64]]:
         """Columns and amounts of one bar's deposit; longs at or over ``below`` and shorts at or under ``above``
         were liquidated within the bars already closed, so they are left out."""
-        first, shape = self.shapes.shape(side, bar.high - bar.low + 1, bar.crowding)
+        first, shape = self.shapes.shape(side, group, bar.high - bar.low + 1, bar.crowding)
         start = bar.low + first - self.origin
         stop = start + len(shape)
         left = max(0, start) if side is Side.LONG else max(0, start, above + 1 - self.origin)
@@ -276,10 +301,11 @@ class LiquidationMap:
         high = max([self.boundary + spread, *(bar.high for bar in pending)])
         if self._seen_low is not None and self._seen_high is not None:
             low, high = min(low, self._seen_low), max(high, self._seen_high)
-        bar = _Pending(low, high, 0.0, 0, 0)
-        for side in Side:
-            columns, amount = self._levels(side, bar, base, self.boundary, self.boundary)
-            self.exposure[UNKNOWN_ROW, columns] += amount / self.scales[UNKNOWN_ROW]
+        bar = _Pending(low, high, 0.0, 0, 0, 0.0)
+        for group in range(GROUPS):
+            for side in Side:
+                columns, amount = self._levels(side, group, bar, base, self.boundary, self.boundary)
+                self.exposure[group, UNKNOWN_ROW, columns] += amount / self.scales[group, UNKNOWN_ROW]
 
     def _remember_range(self, low: int, high: int) -> None:
         self._seen_low = low if self._seen_low is None else min(self._seen_low, low)
@@ -288,12 +314,15 @@ class LiquidationMap:
     def _open_hour(self, at_ms: int) -> None:
         row, merges = self.rows.open(at_ms)
         for source, target in merges:
-            self.exposure[target] += self.exposure[source] * np.float32(self.scales[source] / self.scales[target])
-            self.exposure[source] = 0.0
-        self.exposure[row] = 0.0
-        self.scales[row] = 1.0
+            ratio = (self.scales[:, source] / self.scales[:, target]).astype(np.float32)
+            self.exposure[:, target] += self.exposure[:, source] * ratio[:, None]
+            self.exposure[:, source] = 0.0
+        self.exposure[:, row] = 0.0
+        self.scales[:, row] = 1.0
         # sums drift by rounding; once an hour they are taken anew from the rows
-        self.known = self.scales[UNKNOWN_ROW + 1 :] @ self.exposure[UNKNOWN_ROW + 1 :]
+        rows = slice(UNKNOWN_ROW + 1, None)
+        for group in range(GROUPS):
+            self.group_known[group] = self.scales[group, rows] @ self.exposure[group, rows]
 
     def _recentre(self, close: int) -> None:
         """Moves the grid so that ``close`` is in its middle again; what falls off its ends is forgotten."""
@@ -301,8 +330,9 @@ class LiquidationMap:
         if abs(moved) <= RECENTRE_CELLS:
             return
         self.origin += moved
-        self.exposure = _shift(self.exposure, moved)
-        self.known = _shift(self.known, moved)
+        self.exposure = shift_columns(self.exposure, moved)
+        self.known = shift_columns(self.known, moved)
+        self.group_known = shift_columns(self.group_known, moved)
 
     # --- checkpoint
 
@@ -315,16 +345,17 @@ class LiquidationMap:
                 "open_interest_base": self.open_interest_base,
                 "open_interest_at_ms": self.open_interest_at_ms,
                 "last_bar_opened_at_ms": self.last_bar_opened_at_ms,
+                "bar_interval_ms": self.bar_interval_ms,
+                "open_interest_interval_ms": self.open_interest_interval_ms,
                 "rows": self.rows.state(),
-                "pending": [[p.low, p.high, p.volume, p.opened_at_ms, p.crowding] for p in self._pending],
+                "pending": [[p.low, p.high, p.volume, p.opened_at_ms, p.crowding, p.replaced] for p in self._pending],
                 "seen": [self._seen_low, self._seen_high],
+                "volume": [self._usual_volume.mean, self._usual_volume.bars],
                 "cells": self.settings.grid.cells,
                 "step": self.settings.grid.step,
             }
         ).encode()
-        # bytes of equal significance side by side compress far better than whole floats
-        planes = self.exposure.view(np.uint8).reshape(-1, 4).T.tobytes()
-        body = self.scales.tobytes() + self.known.tobytes() + planes
+        body = b"".join(to_planes(array) for array in (self.scales, self.group_known, self.exposure))
         return struct.pack("<I", len(header)) + header + zlib.compress(body, 6)
 
     @classmethod
@@ -342,36 +373,17 @@ class LiquidationMap:
             header["open_interest_base"],
             header["open_interest_at_ms"],
             header["last_bar_opened_at_ms"],
+            header["bar_interval_ms"],
+            header["open_interest_interval_ms"],
         )
         body = zlib.decompress(data[4 + size :])
-        cells = settings.grid.cells
-        floats = np.frombuffer(body, np.float64, ROWS + cells)
-        loaded.scales = floats[:ROWS].copy()
-        loaded.known = floats[ROWS:].copy()
-        planes = np.frombuffer(body, np.uint8, offset=8 * (ROWS + cells)).reshape(4, -1)
-        loaded.exposure = np.ascontiguousarray(planes.T).view(np.float32).reshape(ROWS, cells)
+        offset = 0
+        for name in ("scales", "group_known", "exposure"):
+            like = getattr(loaded, name)
+            setattr(loaded, name, from_planes(body, like.dtype.type, like.shape, offset))
+            offset += like.nbytes
+        loaded.known = loaded.group_known.sum(axis=0)
         loaded._pending = [_Pending(*pending) for pending in header["pending"]]
+        loaded._usual_volume = UsualVolume(*header["volume"])
         loaded._seen_low, loaded._seen_high = header["seen"]
         return loaded
-
-
-def gross_flow(before: float, now: float, churn: float) -> tuple[float, float]:
-    """(base units opened, fraction of open interest closed) between two samples of total open interest.
-
-    The fraction is of *total* open interest before, not of what a map tracks, and never all of it.
-    """
-    net = now - before
-    gross = churn * abs(net)
-    closed = (gross - net) / 2
-    return (gross + net) / 2, min(closed / before, 0.999) if before > 0 else 0.0
-
-
-def _shift(array: NDArray[AnyFloat], cells: int) -> NDArray[AnyFloat]:
-    moved = np.zeros_like(array)
-    size = array.shape[-1]
-    if abs(cells) < size:
-        if cells > 0:
-            moved[..., : size - cells] = array[..., cells:]
-        else:
-            moved[..., -cells:] = array[..., : size + cells]
-    return moved

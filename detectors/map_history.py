@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from detectors.ages import ROWS, UNKNOWN_ROW
 from detectors.deposits import CROWDING_LEVELS
-from detectors.liquidation_map import RECENTRE_CELLS, LiquidationMap, MapSettings
+from detectors.flows import MOST_REPLACED, UsualVolume, relative_volumes, replaced_in_a_bar
+from detectors.liquidation_map import GROUPS, RECENTRE_CELLS, LiquidationMap, MapSettings
 from detectors.market import HOUR_MS, Side
 
 Ints = NDArray[np.int64]
@@ -59,8 +60,10 @@ def map_from_history(settings: MapSettings, history: BarHistory) -> LiquidationM
         made.rows.open(hour * HOUR_MS)
     made.origin, made.boundary = int(origins[-1]), int(close[-1])
     made.last_bar_opened_at_ms = int(history.opened_at_ms[-1])
-    flows = _flows(settings, history)
-    _leave_pending(made, history, low, high)
+    made.bar_interval_ms, made.open_interest_interval_ms = history.interval_ms, history.open_interest_interval_ms
+    relative, usual = relative_volumes(history.volume_base)
+    flows = _flows(settings, history, relative)
+    _leave_pending(made, history, low, high, relative, usual)
     if flows is None:
         return made
     made.open_interest_base, made.open_interest_at_ms = flows.open_interest_base, flows.open_interest_at_ms
@@ -78,31 +81,36 @@ def map_from_history(settings: MapSettings, history: BarHistory) -> LiquidationM
 
     row_at = np.array([made.rows.row_at(hour * HOUR_MS) for hour in hours.tolist()])[hour_of_bar]
     levels = np.rint(np.clip(history.crowding, -1, 1) * CROWDING_LEVELS).astype(np.int64)
-    slopes = np.zeros(ROWS * (grid.cells + 1))
+    lines = grid.cells + 1
+    slopes = np.zeros(GROUPS * ROWS * lines)
     for amounts, rows, crowding in (
-        (flows.opened * flows.kept, row_at, levels),
-        (flows.unknown * flows.kept, np.full_like(row_at, UNKNOWN_ROW), np.zeros_like(levels)),
+        (flows.opened, row_at, levels),
+        (flows.unknown, np.full_like(row_at, UNKNOWN_ROW), np.zeros_like(levels)),
     ):
         bars = np.flatnonzero(amounts)
+        per_cell = amounts[bars] / (high[bars] - low[bars] + 1)
         for side in Side:
-            shifts = made.shapes.shifts[side] * (-1 if side is Side.LONG else 1)
             table = np.array([made.shapes.weights(side, n) for n in range(-CROWDING_LEVELS, CROWDING_LEVELS + 1)])
-            weight = table[crowding[bars] + CROWDING_LEVELS] * (amounts[bars] / (high[bars] - low[bars] + 1))[:, None]
             if side is Side.LONG:
                 floor, ceiling = left[bars], np.minimum(right[bars], long_stop[bars])
             else:
                 floor, ceiling = np.maximum(left[bars], short_start[bars] + 1), right[bars]
-            start = np.maximum(low[bars, None] + shifts, floor[:, None])
-            stop = np.minimum(high[bars, None] + 1 + shifts, ceiling[:, None])
-            left_over = stop > start
-            offset = (rows[bars] * (grid.cells + 1) - made.origin)[:, None]
-            weight = weight[left_over]
-            slopes += np.bincount((start + offset)[left_over], weight, len(slopes))
-            slopes -= np.bincount((stop + offset)[left_over], weight, len(slopes))
-    density = np.cumsum(slopes.reshape(ROWS, grid.cells + 1), axis=1)[:, :-1]
+            for group, nodes in enumerate(settings.leverage.groups):
+                shifts = made.shapes.shifts[side][nodes] * (-1 if side is Side.LONG else 1)
+                weight = table[crowding[bars] + CROWDING_LEVELS][:, nodes]
+                weight *= (per_cell * flows.kept[group, bars])[:, None]
+                start = np.maximum(low[bars, None] + shifts, floor[:, None])
+                stop = np.minimum(high[bars, None] + 1 + shifts, ceiling[:, None])
+                survives = stop > start
+                offset = ((group * ROWS + rows[bars]) * lines - made.origin)[:, None]
+                weight = weight[survives]
+                slopes += np.bincount((start + offset)[survives], weight, len(slopes))
+                slopes -= np.bincount((stop + offset)[survives], weight, len(slopes))
+    density = np.cumsum(slopes.reshape(GROUPS, ROWS, lines), axis=2)[:, :, :-1]
     density[density < 1e-12 * max(1.0, made.open_interest_base)] = 0.0
     made.exposure = density.astype(np.float32)
-    made.known = density[UNKNOWN_ROW + 1 :].sum(axis=0)
+    made.group_known = density[:, UNKNOWN_ROW + 1 :].sum(axis=1)
+    made.known = made.group_known.sum(axis=0)
     return made
 
 
@@ -115,12 +123,12 @@ class _Flows:
     unknown_since: Ints
     """First bar of the range that unknown entries are spread over, [n]."""
     kept: Floats
-    """Share of a bar's deposit that no later closing took, [n]."""
+    """Share of a bar's deposit that no later closing took, [groups, n]."""
     open_interest_base: float
     open_interest_at_ms: int
 
 
-def _flows(settings: MapSettings, history: BarHistory) -> _Flows | None:
+def _flows(settings: MapSettings, history: BarHistory, relative: Floats) -> _Flows | None:
     count = len(history.close)
     samples = np.flatnonzero(~np.isnan(history.open_interest_base))
     if not samples.size:
@@ -136,16 +144,19 @@ def _flows(settings: MapSettings, history: BarHistory) -> _Flows | None:
     )
     gap = np.diff(closed_at) > longest
 
-    kept_at = np.ones(count + 1)
-    kept_at[samples[1:]] = 1 - fraction
+    volume = np.add.reduceat(history.volume_base, np.concatenate([[0], samples[:-1] + 1]))
+    in_bars = replaced_in_a_bar(settings.leverage.turnover_daily, history.interval_ms) * relative
+    replaced = np.minimum(np.add.reduceat(in_bars, np.concatenate([[0], samples[:-1] + 1]))[1:], MOST_REPLACED)
+    turned = np.minimum(settings.leverage.hazards[:, None] * replaced, MOST_REPLACED)
+    kept_at = np.ones((GROUPS, count + 1))
+    kept_at[:, samples[1:]] = (1 - fraction) * np.exp(-turned)
     # a bar's deposit is made with the sample that ends its stretch, after that sample's own closing
-    kept_after = np.cumprod(kept_at[::-1])[::-1]
+    kept_after = np.cumprod(kept_at[:, ::-1], axis=1)[:, ::-1]
     ends = np.searchsorted(samples, np.arange(count))
     settled = ends < len(samples)
-    kept = np.where(settled, kept_after[samples[np.minimum(ends, len(samples) - 1)] + 1], 0.0)
+    kept = np.where(settled, kept_after[:, samples[np.minimum(ends, len(samples) - 1)] + 1], 0.0)
 
-    opened_per_sample = np.concatenate([[0.0], np.where(gap, 0.0, (gross + net) / 2)])
-    volume = np.add.reduceat(history.volume_base, np.concatenate([[0], samples[:-1] + 1]))
+    opened_per_sample = np.concatenate([[0.0], np.where(gap, 0.0, (gross + net) / 2 + replaced * before)])
     bars = np.diff(np.concatenate([[-1], samples]))
     index = np.minimum(ends, len(samples) - 1)
     share = np.where(volume[index] > 0, history.volume_base / np.where(volume > 0, volume, 1.0)[index], 1 / bars[index])
@@ -180,10 +191,14 @@ def _origins(close: Ints, cells: int) -> Ints:
         start, centre = stop, int(close[stop])
 
 
-def _leave_pending(made: LiquidationMap, history: BarHistory, low: Ints, high: Ints) -> None:
+def _leave_pending(
+    made: LiquidationMap, history: BarHistory, low: Ints, high: Ints, relative: Floats, usual: UsualVolume
+) -> None:
     """Bars after the last sample wait for the next one, as they would stepwise."""
     samples = np.flatnonzero(~np.isnan(history.open_interest_base))
     start = int(samples[-1]) + 1 if samples.size else 0
     crowding = np.rint(np.clip(history.crowding[start:], -1, 1) * CROWDING_LEVELS).astype(int)
-    columns = (low[start:], high[start:], history.volume_base[start:], history.opened_at_ms[start:], crowding)
-    made.await_open_interest(zip(*(column.tolist() for column in columns), strict=True), sampled=bool(samples.size))
+    replaced = replaced_in_a_bar(made.settings.leverage.turnover_daily, history.interval_ms) * relative[start:]
+    columns = (low[start:], high[start:], history.volume_base[start:], history.opened_at_ms[start:], crowding, replaced)
+    bars = zip(*(column.tolist() for column in columns), strict=True)
+    made.await_open_interest(bars, usual, sampled=bool(samples.size))

@@ -12,7 +12,7 @@ class PriceGrid:
     """``step`` is the relative height of a cell (0.0005 is 0.05 %); ``cells`` how many a map holds."""
 
     step: float = 0.0005
-    cells: int = 1280
+    cells: int = 1024
 
     @property
     def log_step(self) -> float:

@@ -1,0 +1,240 @@
+"""The config file: TOML, checked in full before anything starts. `config.example.toml` documents every key.
+
+The settings of the estimate, of clusters and of each kind are the detectors' own dataclasses, so that a new setting is
+a key at once.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from bot.markets.feed import Source
+from detectors.clusters import ClusterSettings
+from detectors.engine import EngineSettings, MarketEngine
+from detectors.estimate import EstimateSettings
+from detectors.leverage import LeverageModel
+from detectors.liquidation_map import MapSettings
+from detectors.market import Market
+from detectors.registry import find_kinds
+
+DEFAULT_ESTIMATE = EstimateSettings(MapSettings(LeverageModel()))
+HOW_TO_GO_ON = (
+    "This is the embedded default. To change it, or to play a recording of the real market: copy config.example.toml "
+    "to config.toml and edit it. Live venues, Telegram and Discord arrive with the next releases."
+)
+_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ConfigError(Exception):
+    """Everything that is wrong with a config, a line each: ``key: what is wrong; the fix``."""
+
+    def __init__(self, where: str, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(f"{where} cannot be used:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+class Section(BaseModel):
+    model_config = _STRICT
+
+
+class SourceSection(Section):
+    kind: Source = Source.SIMULATED
+    path: str = ""
+    """The recording, for ``recorded``."""
+    markets: tuple[str, ...] = ()
+    """Empty: all there are."""
+    seed: int = Field(1, ge=0)
+    days: float = Field(0.0, ge=0)
+    """0: without end."""
+    warm_up_days: float = Field(5.0, ge=0)
+    speed: float = Field(2.0, gt=0, le=1000)
+    """Bars a second."""
+
+
+class StoreSection(Section):
+    path: str = "data/clusterwatch.db"
+    """Empty: in memory, gone at the end."""
+
+
+class ChartsSection(Section):
+    draw: bool = True
+    folder: str = Field("out/charts", min_length=1)
+    kept: int = Field(1000, ge=1)
+
+
+class PolicySection(Section):
+    within_pct: float = Field(2.0, gt=0, le=100)
+    min_notional_usd: float = Field(0.0, ge=0)
+    max_subscriptions: int = Field(50, ge=1)
+
+
+class ConsoleSection(Section):
+    watch: tuple[str, ...] = ("*",)
+    colour: Literal["auto", "always", "never"] = "auto"
+
+
+class ScheduleSection(Section):
+    checkpoint_minutes: float = Field(60.0, gt=0)
+    housekeeping_minutes: float = Field(10.0, gt=0)
+    backup_hours: float = Field(24.0, gt=0)
+    heartbeat_seconds: float = Field(30.0, gt=0)
+
+
+def _over_default_estimate(given: Any) -> Any:
+    return _merged(asdict(DEFAULT_ESTIMATE), given) if isinstance(given, Mapping) else given
+
+
+class Config(Section):
+    source: SourceSection = SourceSection()
+    store: StoreSection = StoreSection()
+    charts: ChartsSection = ChartsSection()
+    policy: PolicySection = PolicySection()
+    console: ConsoleSection = ConsoleSection()
+    schedule: ScheduleSection = ScheduleSection()
+    clusters: ClusterSettings = ClusterSettings()
+    estimate: Annotated[EstimateSettings, BeforeValidator(_over_default_estimate)] = DEFAULT_ESTIMATE
+    kinds: Mapping[str, Any] = Field(default_factory=dict)
+    """Settings by kind, each that kind's own dataclass."""
+
+    def engine_settings(self) -> EngineSettings:
+        return EngineSettings(estimate=self.estimate, clusters=self.clusters, kinds=self.kinds)
+
+
+def embedded() -> Config:
+    """Without a config file: simulated markets, kept in memory only."""
+    return Config(store=StoreSection(path=""))
+
+
+def load(path: Path) -> Config:
+    """Raises ConfigError with everything that is wrong."""
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        fix = "give the path of a config file, or copy config.example.toml to it"
+        raise ConfigError(str(path), [f"file: cannot be read ({error.strerror}); {fix}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), ["file: is not text in UTF-8; save it as UTF-8"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(path), [f"file: is not TOML ({error}); mend that line"]) from error
+    return parse(document, str(path))
+
+
+def parse(document: Mapping[str, Any], where: str) -> Config:
+    """The config of a parsed file. Raises ConfigError with everything that is wrong."""
+    faults: list[str] = []
+    kinds = _kinds(document.get("kinds", {}), faults)
+    config = None
+    try:
+        config = Config.model_validate({**document, "kinds": kinds})
+    except ValidationError as error:
+        faults += [_fault(details) for details in error.errors()]
+    if config is not None:
+        faults += _senseless(config)
+    if config is None or faults:
+        raise ConfigError(where, sorted(faults))
+    return config
+
+
+def defaults() -> dict[str, Any]:
+    """Every key with its default, as a document like a config file's."""
+    kinds = {name: asdict(kind.settings) for name, kind in find_kinds().items()}
+    return {**Config().model_dump(mode="json"), "kinds": kinds}
+
+
+def _kinds(given: Any, faults: list[str]) -> dict[str, Any]:
+    """Each kind's table as its own dataclass."""
+    if not isinstance(given, Mapping):
+        faults.append("kinds: must be tables; write [kinds.NAME] with the kind's keys under it")
+        return {}
+    found, known = {}, find_kinds()
+    for name, table in given.items():
+        if name not in known:
+            faults.append(f"kinds.{name}: no such kind; {_nearest(name, known)}")
+            continue
+        try:
+            found[name] = TypeAdapter(type(known[name].settings), config=_STRICT).validate_python(table)
+        except ValidationError as error:
+            faults += [_fault(details, "kinds", name) for details in error.errors()]
+    return found
+
+
+def _fault(details: ErrorDetails, *prefix: str) -> str:
+    path = (*prefix, *(str(part) for part in details["loc"]))
+    key = ".".join(path)
+    match details["type"]:
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            return f"{key}: no such key; {_nearest(path[-1], _keys_beside(path))}"
+        case "enum" | "literal_error":
+            if key == "source.kind" and details["input"] == Source.LIVE:
+                return f'{key}: live venues arrive with the next release; write "simulated" or "recorded"'
+            return f"{key}: {details['input']!r} is not one of them; write {details['ctx']['expected']}"
+        case "value_error":
+            return f"{key}: {details['ctx']['error']}"
+    said = details["msg"].replace("Input should be ", "must be ").partition(", unable")[0]
+    return f"{key}: {said}, not {details['input']!r}; {_default_of(path)}"
+
+
+def _senseless(config: Config) -> Iterator[str]:
+    """What is right in itself and wrong in its place."""
+    source = config.source
+    if source.kind is Source.LIVE:
+        yield 'source.kind: live venues arrive with the next release; write "simulated" or "recorded"'
+    if source.kind is Source.RECORDED and not source.path:
+        yield "source.path: is needed for a recorded source; give the folder of the recording"
+    settled = config.model_dump(mode="json", include={"estimate", "clusters", "kinds"})
+    negative = [key for key, value in _leaves(settled) if isinstance(value, int | float) and value < 0]
+    yield from (f"{key}: must not be negative; {_default_of(tuple(key.split('.')))}" for key in negative)
+    if not negative:
+        try:
+            MarketEngine(Market("BTC", "", (), ()), config.engine_settings(), find_kinds())
+        except (ValueError, ArithmeticError, IndexError, MemoryError) as error:
+            yield f"estimate, clusters: do not fit together ({error}); go back to the defaults step by step"
+
+
+def _leaves(table: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(table, Mapping):
+        items = table.items()
+    elif isinstance(table, list):
+        items = dict(enumerate(table)).items()
+    else:
+        yield path, table
+        return
+    for key, value in items:
+        yield from _leaves(value, f"{path}.{key}" if path else str(key))
+
+
+def _keys_beside(path: Sequence[str]) -> list[str]:
+    """The keys that are known where this one was found."""
+    table: Any = defaults()
+    for part in path[:-1]:
+        table = table[int(part)] if isinstance(table, list | tuple) else table[part]
+    return list(table)
+
+
+def _nearest(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+
+
+def _default_of(path: Sequence[str]) -> str:
+    table: Any = defaults()
+    for part in path:
+        if not isinstance(table, Mapping) or part not in table:
+            return "see config.example.toml"
+        table = table[part]
+    return "see config.example.toml" if isinstance(table, Mapping) else f"the default is {table!r}"
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with what ``over`` says instead, table by table."""
+    merged = dict(base)
+    for key, value in over.items():
+        inner = base.get(key)
+        merged[key] = _merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return merged

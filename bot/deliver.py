@@ -1,0 +1,271 @@
+"""Delivery: claim -> compose -> send -> settle, one send in flight a chat.
+
+A delivery is *sent* only after the platform said so. A failure that leaves it open whether the message arrived makes
+the next attempt say "possible repeat". Waiting happens in the chat that was told to wait, and nowhere else.
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ParamSpec, Protocol
+
+from bot.errors import Fatal, Reject, Retry
+from bot.message import Message, from_event, grouped
+from bot.pacing import Pace
+from detectors.event import Event
+from detectors.market import MINUTE_MS
+from storage.chats import Chat
+from storage.errors import StoreUnavailable
+from storage.outbox import Claim, Dead, Delivery, Expired, Later, Sent, Settlement, Task
+from storage.store import Store
+
+P = ParamSpec("P")
+log = logging.getLogger(__name__)
+
+IN_FLIGHT = 32
+SEND_TIMEOUT_S = 30.0
+STOP_WITHIN_S = 8.0
+"""A host gives 30 s, we promise 10; the rest is for closing the store."""
+FAULTS_ALLOWED = 8
+LONGEST_BACKOFF_S = 60.0
+
+
+class Platform(Protocol):
+    """Where chats are. Both methods raise the errors of `bot.errors` only; anything else counts as a fault."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def per_second(self) -> float:
+        """Messages a second over all chats."""
+
+    @property
+    def chat_per_second(self) -> float:
+        """Messages a second in one chat."""
+
+    async def send(self, chat_id: str, message: Message, *, nonce: str) -> str:
+        """Send and return the platform's id of the message. ``nonce`` is the same for every attempt."""
+
+    async def edit(self, chat_id: str, message_id: str, message: Message) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One delivery as the composer sees it. ``event`` has its evidence where it goes out alone."""
+
+    event: Event
+    reason: str
+    late_by_ms: int | None
+    possible_repeat: bool
+
+
+Compose = Callable[[Task, Sequence[Notice]], Awaitable[Message]]
+"""SEND or EDIT of one notice: its message with its chart. SEND of several: one grouped message. EXPIRE: one summary."""
+
+
+class Deliverer:
+    """Serves every chat until `stop`. To end it, call `stop`; do not cancel `run`.
+
+    ``market_ms`` tells lateness, expiry and how long to hold a storm; None: a recording played as fast as it goes is
+    never late. ``now_ms`` tells when to try again; it must never step back, so it is not the wall clock.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        platforms: Sequence[Platform],
+        compose: Compose,
+        *,
+        market_ms: Callable[[], int] | None = None,
+        now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
+        look_every_s: float = 1.0,
+    ) -> None:
+        self._store = store
+        self._platforms: Mapping[str, Platform] = {platform.name: platform for platform in platforms}
+        self._compose = compose
+        self._market_ms = market_ms
+        self._now_ms = now_ms
+        self._look_every_s = look_every_s
+        self._paces = {platform.name: Pace(platform.per_second, burst=10) for platform in platforms}
+        self._chat_paces: dict[Chat, Pace] = {}
+        self._workers: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._looking = asyncio.Lock()
+        self._stopping = False
+        self._fatal: Fatal | None = None
+
+    async def run(self) -> None:
+        """Deliver until `stop`. Raises Fatal when a platform can serve no chat."""
+        while not self._stopping:
+            self._wake.clear()
+            await self._look(flush=False)
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._look_every_s)
+            except TimeoutError:
+                continue
+        if self._fatal is not None:
+            raise self._fatal
+
+    def wake(self) -> None:
+        """Look now; to be called after a commit."""
+        self._wake.set()
+
+    async def drain(self) -> None:
+        """Send all that is due now, storms' alerts included; what must wait for a retry stays. Raises Fatal."""
+        while not self._stopping:
+            found = await self._look(flush=True)
+            if self._workers:
+                await asyncio.wait(self._workers, return_when=asyncio.FIRST_COMPLETED)
+            elif not found:
+                break
+        if self._fatal is not None:
+            raise self._fatal
+
+    async def stop(self, within_s: float = STOP_WITHIN_S) -> None:
+        """Claim nothing more, let what is being sent finish; what does not is returned as a possible repeat."""
+        self._stopping = True
+        self._wake.set()
+        async with self._looking:  # what is being claimed right now gets its worker first
+            pass
+        if self._workers:
+            _, unfinished = await asyncio.wait(self._workers, timeout=within_s)
+            for worker in unfinished:
+                worker.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
+
+    async def _look(self, *, flush: bool) -> int:
+        """Claim what is due and give each chat's message to a worker of its own; how many there were."""
+        async with self._looking:
+            return 0 if self._stopping else await self._claim(flush=flush)
+
+    async def _claim(self, *, flush: bool) -> int:
+        market_ms = self._market_ms() if self._market_ms else None
+        room = IN_FLIGHT - len(self._workers)
+        if room <= 0:
+            return 0
+        try:
+            claims = await self._store.claim(self._now_ms(), room, market_ms=market_ms, flush=flush)
+        except StoreUnavailable as error:
+            log.warning("cannot look for deliveries: %s", error)
+            return 0
+        for claim in claims:
+            worker = asyncio.create_task(self._serve(claim), name=f"deliver {claim.chat}")
+            self._workers.add(worker)
+            worker.add_done_callback(self._done)
+        return len(claims)
+
+    def _done(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        self._wake.set()
+        if not worker.cancelled() and (error := worker.exception()) is not None:
+            log.error("a delivery could not be settled", exc_info=error)
+
+    async def _serve(self, claim: Claim) -> None:
+        sending = False
+        try:
+            platform = self._platform(claim.chat)
+            message = await self._compose(claim.task, await self._notices(claim))
+            await self._wait_turn(claim.chat, platform)
+            sending = not self._stopping
+            settlement = await self._send(claim, platform, message) if sending else self._later(0, "stopping")
+        except Retry as error:
+            settlement = self._later(error.after_s, error.reason, ambiguous=error.ambiguous)
+        except Reject as error:
+            settlement = Dead(error.reason)
+            if error.chat_gone:
+                await self._persist(self._store.park, claim.chat, error.reason)
+        except Fatal as error:
+            self._fatal, self._stopping = error, True
+            settlement = self._later(0, error.reason)
+        except TimeoutError:
+            settlement = self._later(_backoff(claim), "no answer", ambiguous=sending)
+        except asyncio.CancelledError:
+            settlement = self._later(0, "stopped", ambiguous=sending)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other chats go on and the delivery is settled
+            settlement = self._fault(claim, error, ambiguous=sending)
+        await self._persist(self._store.settle, claim.deliveries, settlement)
+
+    def _platform(self, chat: Chat) -> Platform:
+        try:
+            return self._platforms[chat.platform]
+        except KeyError:
+            raise Retry(f"{chat.platform} is not configured here", LONGEST_BACKOFF_S) from None
+
+    async def _send(self, claim: Claim, platform: Platform, message: Message) -> Settlement:
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            if claim.task is not Task.EDIT:
+                sent = await platform.send(claim.chat.chat_id, message, nonce=nonce(claim.deliveries))
+                return Expired("too late to be of use") if claim.task is Task.EXPIRE else Sent(sent)
+            message_id = claim.deliveries[0].message_id
+            assert message_id is not None
+            await platform.edit(claim.chat.chat_id, message_id, message)
+            return Sent(message_id)
+
+    async def _notices(self, claim: Claim) -> list[Notice]:
+        notices = [self._notice(delivery) for delivery in claim.deliveries]
+        if len(notices) == 1 and claim.task is not Task.EXPIRE:
+            stored = await self._store.alert(notices[0].event.key)
+            evidence = stored.event.evidence if stored else None
+            return [replace(notices[0], event=replace(notices[0].event, evidence=evidence))]
+        return notices
+
+    def _notice(self, delivery: Delivery) -> Notice:
+        late_by_ms = self._market_ms() - delivery.event.taken_at_ms if self._market_ms else None
+        return Notice(delivery.event, delivery.reason, late_by_ms, delivery.possible_repeat)
+
+    async def _wait_turn(self, chat: Chat, platform: Platform) -> None:
+        chat_pace = self._chat_paces.setdefault(chat, Pace(platform.chat_per_second))
+        now_s = time.monotonic()
+        await asyncio.sleep(max(chat_pace.take(now_s), self._paces[platform.name].take(now_s)))
+
+    def _later(self, after_s: float, reason: str, *, ambiguous: bool = False) -> Later:
+        return Later(self._now_ms() + round(after_s * 1000), reason, ambiguous)
+
+    def _fault(self, claim: Claim, error: Exception, *, ambiguous: bool) -> Settlement:
+        log.error("cannot deliver to %s", claim.chat, exc_info=error)
+        reason = f"{type(error).__name__} while delivering"
+        if max(delivery.attempts for delivery in claim.deliveries) >= FAULTS_ALLOWED:
+            return Dead(reason)
+        return self._later(_backoff(claim), reason, ambiguous=ambiguous)
+
+    async def _persist(self, write: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Until the store takes it: what was sent must not be sent again because the disk was full for a while.
+
+        While stopping it is tried once; the next start then finds the delivery claimed, as after a crash.
+        """
+        while True:
+            try:
+                return await write(*args, **kwargs)
+            except StoreUnavailable as error:
+                if self._stopping:
+                    raise
+                log.warning("cannot settle a delivery yet: %s", error)
+                await asyncio.sleep(self._look_every_s)
+
+
+def words(task: Task, notices: Sequence[Notice]) -> Message:
+    """The message of a claim, without charts."""
+    messages = [from_event(n.event, n.reason, n.late_by_ms, n.possible_repeat) for n in notices]
+    if len(notices) == 1 and task is not Task.EXPIRE:
+        return messages[0]
+    times = [notice.event.taken_at_ms for notice in notices]
+    group = grouped(messages, max(MINUTE_MS, max(times) - min(times)))
+    if any(notice.possible_repeat for notice in notices):
+        group = replace(group, footer=("Possible repeat: an earlier attempt may have arrived", *group.footer))
+    if task is Task.EXPIRE:
+        group = replace(group, title=f"Too late to send in full: {len(notices)} alert{'s' * (len(notices) > 1)}")
+    return group
+
+
+def nonce(deliveries: Sequence[Delivery]) -> str:
+    """A hash of the deliveries (alert and chat), 24 characters, for platforms that refuse a repeat by themselves."""
+    return hashlib.sha256("\n".join(delivery.key for delivery in deliveries).encode()).hexdigest()[:24]
+
+
+def _backoff(claim: Claim) -> float:
+    attempts = max(delivery.attempts for delivery in claim.deliveries)
+    return min(LONGEST_BACKOFF_S, 2.0 ** (attempts - 1))

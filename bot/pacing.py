@@ -1,0 +1,28 @@
+"""How fast a platform or a chat may be spoken to: a token bucket. Pure: the caller brings the time and waits."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Pace:
+    """``burst`` messages at once, then ``per_second``. Raises ValueError where either is not positive."""
+
+    per_second: float
+    burst: int = 1
+    _tokens: float = field(init=False)
+    _at_s: float | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.per_second <= 0 or self.burst < 1:
+            raise ValueError("a pace needs per_second > 0 and burst >= 1")
+        self._tokens = float(self.burst)
+
+    def take(self, now_s: float) -> float:
+        """Take one token; how long to wait before using it, in seconds. A clock that steps back gives no tokens.
+
+        Tokens may be owed, so that callers who come together are served one after another.
+        """
+        passed = 0.0 if self._at_s is None else max(0.0, now_s - self._at_s)
+        self._at_s = now_s
+        self._tokens = min(float(self.burst), self._tokens + passed * self.per_second) - 1
+        return max(0.0, -self._tokens / self.per_second)

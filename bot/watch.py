@@ -1,0 +1,192 @@
+"""One tick: snapshots -> events -> policy for each chat -> one commit. Start-up is recovery.
+
+What is decided waits in a queue until the store has taken it, so a batch (a replay) and a store that is unavailable for
+a while are the same case: nothing is told before its commit, and a failed commit is tried again with the next tick.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bot import policy
+from detectors.engine import EngineSettings, MarketEngine, Step
+from detectors.event import Event
+from detectors.market import HOUR_MS, Market, MarketSnapshot
+from detectors.registry import EventKind
+from detectors.tracker import ClusterTracker
+from storage.chats import Chat, LastAlert, Watch
+from storage.store import Cursor, NewAlert, NewDelivery, Silence, Store, TickCommit
+
+Conversation = tuple[Chat, str, str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What start-up found of one market."""
+
+    market: Market
+    cursor: Cursor | None
+    """The last snapshot committed; everything up to it is skipped when it comes again. None: a new market."""
+    settings_changed: bool
+    """The estimate was built anew from the stored series, and the clusters there are adopted silently."""
+
+
+class Watcher:
+    """Watches markets. ``batch`` is how many snapshots go into one commit; a live bot takes 1.
+
+    ``evidence``: keep what the chart draws with each alert. ``checkpoint_every_ms`` is market time; None: only when
+    `checkpoint` is called.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: EngineSettings,
+        kinds: Mapping[str, EventKind],
+        *,
+        batch: int = 1,
+        evidence: bool = True,
+        checkpoint_every_ms: int | None = HOUR_MS,
+    ) -> None:
+        self.engines: dict[str, MarketEngine] = {}
+        self._store = store
+        self._settings = settings
+        self._kinds = kinds
+        self._default_kinds = frozenset(name for name, kind in kinds.items() if kind.by_default)
+        self._seal = fingerprint(settings)
+        self._batch, self._evidence, self._checkpoint_every_ms = batch, evidence, checkpoint_every_ms
+        self._queue: list[TickCommit] = []
+        self._told: dict[Conversation, LastAlert] = {}
+        """What the queue tells; the store knows only what it has committed."""
+        self._cursors: dict[str, Cursor] = {}
+        self._noted: dict[str, Counter[str]] = defaultdict(Counter)
+        """Refusals that the store has counted."""
+        self._at_bar: dict[str, int] = {}
+        """Open time of the bar that a market stands at, as long as nothing came after it."""
+        self._checkpointed: dict[str, int] = {}
+        """Open time of the bar of the last checkpoint."""
+
+    # --- start-up
+
+    async def start(self, markets: Sequence[Market]) -> Sequence[Resumed]:
+        """Recover every market from the store: afterwards each stands where its last commit left it."""
+        return [await self._resume(market) for market in markets]
+
+    async def _resume(self, market: Market) -> Resumed:
+        stored = await self._store.load_market(market.base)
+        engine = self.engines[market.base] = MarketEngine(market, self._settings, self._kinds)
+        if stored.cursor is None:
+            return Resumed(market, None, settings_changed=False)
+        self._cursors[market.base] = stored.cursor
+        sealed = [blob for blob in (stored.state, stored.checkpoint and stored.checkpoint.blob) if blob]
+        changed = any(not blob.startswith(self._seal) for blob in sealed)
+        checkpoint = None if changed else stored.checkpoint
+        engine.recover(
+            checkpoint and checkpoint.blob[len(self._seal) :],
+            await self._store.snapshots_since(market.base, checkpoint and checkpoint.bar_opened_at_ms),
+            stored.state and stored.state[len(self._seal) :],
+        )
+        if changed:
+            engine.tracker = ClusterTracker(self._settings.clusters)
+            engine.adopted = False
+        return Resumed(market, stored.cursor, changed)
+
+    # --- running
+
+    async def take(self, snapshots: Sequence[MarketSnapshot]) -> Sequence[NewAlert]:
+        """Step the markets; the alerts that are committed now, in order of time.
+
+        Snapshots seen before a restart are skipped. Raises StoreUnavailable; nothing is lost then, and the next call
+        tries again.
+        """
+        for snapshot in snapshots:
+            base = snapshot.market.base
+            if (cursor := self._cursors.get(base)) is not None:
+                if snapshot.taken_at_ms <= cursor.taken_at_ms:
+                    continue
+                del self._cursors[base]
+            step = self.engines[base].step(snapshot)
+            if step is not None:
+                self._queue.append(await self._decide(step))
+                self._at_bar.pop(base, None)
+                if step.snapshot.bar is not None:
+                    self._at_bar[base] = step.snapshot.bar.opened_at_ms
+        return await self.flush() if len(self._queue) >= self._batch else ()
+
+    async def flush(self) -> Sequence[NewAlert]:
+        """Commit what is queued; the alerts in it. Raises StoreUnavailable and keeps the queue."""
+        if not self._queue:
+            return ()
+        last = {tick.snapshot.market.base: i for i, tick in enumerate(self._queue)}
+        for base, i in last.items():
+            self._queue[i] = replace(self._queue[i], state=self._seal + self.engines[base].decisions())
+        await self._store.commit_ticks(self._queue)
+        committed, self._queue = self._queue, []
+        self._told.clear()
+        await self._note_refusals()
+        if self._checkpoint_every_ms is not None:
+            await self._checkpoint(self._checkpoint_every_ms, last)
+        return [alert for tick in committed for alert in tick.alerts]
+
+    async def checkpoint(self) -> None:
+        """Checkpoint every market that stands at a bar's close. Raises StoreUnavailable."""
+        await self._checkpoint(1, self.engines)
+
+    async def _checkpoint(self, every_ms: int, bases: Iterable[str]) -> None:
+        for base in bases:
+            # Between bars the estimate holds funding and prints that the snapshots since that bar would add again.
+            bar = self._at_bar.get(base)
+            if bar is None or bar // every_ms <= self._checkpointed.get(base, -every_ms) // every_ms:
+                continue
+            await self._store.save_checkpoint(base, bar, self._seal + self.engines[base].estimate.to_bytes())
+            self._checkpointed[base] = bar
+
+    async def _note_refusals(self) -> None:
+        for base, engine in self.engines.items():
+            new = Counter(engine.refused) - self._noted[base]
+            if new:
+                await self._store.note_refusals(base, new)
+                self._noted[base] += new
+
+    # --- deciding
+
+    async def _decide(self, step: Step) -> TickCommit:
+        if not step.events:
+            return TickCommit(step.snapshot)
+        chats: dict[Chat, list[Watch]] = defaultdict(list)
+        for watch in await self._store.subscriptions():
+            chats[watch.chat].append(watch)
+        alerts: list[NewAlert] = []
+        silences: list[Silence] = []
+        for event in step.events:
+            deliveries: list[NewDelivery] = []
+            for chat, watches in chats.items():
+                reason = await self._reason(event, chat, watches)
+                if reason in policy.ALERTS:
+                    deliveries.append(NewDelivery(chat, reason, policy.expires_at_ms(event)))
+                else:
+                    silences.append(Silence(chat, event.kind, reason))
+            if deliveries:
+                shown = step.view.with_evidence(event) if self._evidence else event
+                alerts.append(NewAlert(shown, tuple(deliveries)))
+        return TickCommit(step.snapshot, None, step.events, tuple(alerts), tuple(silences))
+
+    async def _reason(self, event: Event, chat: Chat, watches: Sequence[Watch]) -> policy.Reason:
+        conversation = (chat, event.kind, event.market, event.subject, event.arming)
+        last = self._told.get(conversation) or await self._store.last_told(*conversation)
+        decision = policy.decide(
+            event,
+            policy.subscription_for(event.market, [watch.subscription for watch in watches]),
+            last,
+            default_kinds=self._default_kinds,
+            muted_until_ms=watches[0].muted_until_ms,
+        )
+        if decision.alert:
+            self._told[conversation] = LastAlert(decision.reason, event.taken_at_ms, event.rung, event.notional_usd)
+        return decision.reason
+
+
+def fingerprint(settings: EngineSettings) -> bytes:
+    """What an estimate and its clusters depend on, in 16 bytes; put before each state and checkpoint."""
+    return hashlib.sha256(repr((settings.estimate, settings.clusters)).encode()).digest()[:16]

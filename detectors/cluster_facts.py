@@ -1,0 +1,51 @@
+"""Facts about a cluster that several kinds state in the same words."""
+
+from detectors.cluster import Cluster
+from detectors.event import Fact, Label, Severity, Unit
+
+BIG_SHARE = 0.06
+LARGE_SHARE = 0.035
+
+
+def size_facts(cluster: Cluster) -> tuple[Fact, ...]:
+    """Share of open interest and distance; the notional and the band are on the event's spine."""
+    return (
+        Fact(
+            "share_of_open_interest",
+            round(cluster.share_of_open_interest, 5),
+            Unit.FRACTION,
+            Label.ESTIMATED,
+            "of open interest",
+        ),
+        Fact("distance_pct", round(cluster.distance * 100, 3), Unit.RATIO, Label.CALCULATED, "distance to centre"),
+    )
+
+
+def build_facts(cluster: Cluster) -> tuple[Fact, ...]:
+    """How long it took to build; left out where the rise began before what is remembered and that decides nothing."""
+    build, build_class = cluster.build, cluster.build.build_class
+    if build_class is None:
+        return ()
+    title = "built over at least" if build.at_least else "built over"
+    return (
+        Fact("build_hours", build.hours, Unit.HOURS, Label.ESTIMATED, title),
+        Fact("build_class", str(build_class), Unit.TEXT, Label.ESTIMATED, "build"),
+    )
+
+
+def core_facts(cluster: Cluster) -> tuple[Fact, ...]:
+    return (
+        Fact("core_low", cluster.core_low, Unit.PRICE, Label.ESTIMATED, "core from"),
+        Fact("core_high", cluster.core_high, Unit.PRICE, Label.ESTIMATED, "core to"),
+    )
+
+
+def severity_of(share: float) -> Severity:
+    """By share of open interest: a market's own measure, alike for a large coin and a small one."""
+    if share >= BIG_SHARE:
+        return Severity.CRITICAL
+    return Severity.WARNING if share >= LARGE_SHARE else Severity.NOTICE
+
+
+def below_or_above(cluster: Cluster) -> str:
+    return "below" if cluster.side.value == "long" else "above"

@@ -1,0 +1,93 @@
+"""From the tracker's record to the `Cluster` that detectors, charts and commands see."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.cluster import Build, Cluster
+from detectors.event import Level
+from detectors.liquidation_map import LiquidationMap
+from detectors.market import HOUR_MS, Side
+from detectors.numerics import densest_half
+from detectors.trail import COLUMN_MS, Trail
+
+BUMP = 0.1
+"""A dip this part of the peak deep ends the rise that came before it."""
+
+
+class Tracked(Protocol):
+    identity: str
+    side: Side
+    born_bar_opened_at_ms: int
+    low: int
+    high: int
+    base: float
+    centre: float
+    build_hours: float
+    build_at_least: bool
+
+
+def describe(cluster: Tracked, estimate: LiquidationMap, price: float) -> Cluster:
+    """The cluster with its prices, size, distance and build time as of now."""
+    grid = estimate.settings.grid
+    first = max(0, cluster.low - estimate.origin)
+    cells = estimate.known[first : max(0, cluster.high + 1 - estimate.origin)]
+    low, high = grid.price(cluster.low), grid.price(cluster.high + 1)
+    if cells.size and cells.any():
+        start, stop = densest_half(cells)
+        core_low, core_high = grid.price(cluster.low + start), grid.price(cluster.low + stop + 1)
+    else:
+        core_low, core_high = low, high
+    centre = grid.price(cluster.centre)
+    outer = high if cluster.side is Side.LONG else low
+    sign = 1 if cluster.side is Side.LONG else -1
+    return Cluster(
+        identity=cluster.identity,
+        side=cluster.side,
+        born_bar_opened_at_ms=cluster.born_bar_opened_at_ms,
+        level=Level(low, high, centre),
+        core_low=core_low,
+        core_high=core_high,
+        base=cluster.base,
+        notional_usd=cluster.base * centre,
+        share_of_open_interest=cluster.base / estimate.open_interest_base if estimate.open_interest_base else 0.0,
+        distance=max(0.0, sign * (price - centre) / price),
+        distance_to_edge=max(0.0, sign * (price - outer) / price),
+        build=Build(cluster.build_hours, cluster.build_at_least),
+    )
+
+
+def build_of(low: int, high: int, base: float, estimate: LiquidationMap, trail: Trail) -> Build:
+    """Time from 10 % to 90 % of the rise from the band's last trough to its peak, on half-hourly columns.
+
+    The band is that of cells ``low..high`` (grid numbers), which holds ``base`` now. Taking 10-90 % of the mass
+    instead would call nearly every cluster slow, for a band is seldom empty.
+    """
+    times, history = trail.band_history(low, high)
+    now = estimate.last_bar_opened_at_ms or 0
+    times = np.append(times, now + COLUMN_MS // 6)
+    history = np.append(history, base)
+    before = history[: int(np.argmax(history)) + 1]
+    trough = last_trough(before)
+    rise = before[trough:]
+    floor, height = rise[0], rise[-1] - rise[0]
+    if height <= 0:
+        return Build(0.0, at_least=True)
+    started = trough + int(np.argmax(rise >= floor + 0.1 * height))
+    finished = trough + int(np.argmax(rise >= floor + 0.9 * height))
+    # nothing shorter than a column can be told
+    hours = max(float(times[finished] - times[started]), COLUMN_MS) / HOUR_MS
+    return Build(round(hours, 2), at_least=started == 0)
+
+
+def last_trough(before: NDArray[np.float64]) -> int:
+    """Index of the last trough in ``before`` (float64[n], whose last element is its peak).
+
+    Going back from the peak, the lowest point found before the history stood a tenth of the peak higher again.
+    """
+    backwards = before[::-1]
+    lowest = np.minimum.accumulate(backwards)
+    higher_again = np.flatnonzero(backwards > lowest + BUMP * before[-1])
+    reach = int(higher_again[0]) if higher_again.size else len(backwards)
+    return len(before) - 1 - int(np.argmin(backwards[:reach]))

@@ -1,0 +1,1 @@
+"""One file an event kind; each exposes ``KIND``. Kinds never import kinds."""

@@ -1,0 +1,112 @@
+"""A cluster was consumed: price traded through it, wholly or in part; with the receipt."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from detectors import figures
+from detectors.cluster import Change, Cluster, Sweep
+from detectors.cluster_facts import build_facts, severity_of
+from detectors.event import Event, Fact, Label, Outcome, Unit
+from detectors.judging import judge_move
+from detectors.market import MINUTE_MS, Bar, Side
+from detectors.registry import EventKind, Memory
+from detectors.view import MarketView
+
+
+@dataclass(frozen=True)
+class Settings:
+    realised_share: float = 0.2
+    """Part of the exposure traded through that is expected to be liquidated rather than closed in time. Consumed
+    exposure was 3 to 11 times what was liquidated on winter-2025, BTC (see docs/estimate.md)."""
+    judged_after_hours: float = 24.0
+    judged_move: float = 0.02
+    """Reached means: price went on through by this fraction."""
+
+
+def detect(view: MarketView, settings: Settings, memory: Memory) -> tuple[Sequence[Event], Memory]:
+    """One event when 80 % has been traded through, or when price has left after at least 30 %."""
+    events = []
+    for change in view.changes:
+        if change.what not in {Change.CONSUMED, Change.PARTLY_CONSUMED} or change.sweep is None:
+            continue
+        cluster, sweep = change.cluster, change.sweep
+        wholly = change.what is Change.CONSUMED
+        verb = "swept" if wholly else f"swept {figures.percent(sweep.fraction)} of"
+        where = figures.level(_middle(cluster), view.market.price_decimals)
+        size = figures.usd(sweep.notional_usd_at_entry)
+        events.append(
+            view.event(
+                KIND.kind,
+                subject=cluster.identity,
+                headline=f"{view.market.base} {verb} {cluster.side} cluster {size} at {where}",
+                side=cluster.side,
+                severity=severity_of(sweep.share_at_entry),
+                facts=(
+                    Fact("extent", "wholly" if wholly else "partly", Unit.TEXT, Label.ESTIMATED, "consumed"),
+                    *_receipt(view, settings, cluster, sweep),
+                    *build_facts(cluster),
+                ),
+                level=cluster.level,
+                notional_usd=sweep.notional_usd_at_entry,
+                arming=change.arming,
+            )
+        )
+    return events, memory
+
+
+def _middle(cluster: Cluster) -> float:
+    return math.sqrt(cluster.level.low * cluster.level.high)
+
+
+def _receipt(view: MarketView, settings: Settings, cluster: Cluster, sweep: Sweep) -> tuple[Fact, ...]:
+    at_risk = sweep.notional_usd_at_entry * sweep.fraction
+    facts = [
+        Fact(
+            "share_of_open_interest", round(sweep.share_at_entry, 5), Unit.FRACTION, Label.ESTIMATED, "of open interest"
+        ),
+        Fact("distance_pct", 0.0, Unit.RATIO, Label.CALCULATED, "distance to centre"),
+        Fact("exposure_at_risk_usd", at_risk, Unit.USD, Label.ESTIMATED, "traded through"),
+        Fact(
+            "expected_liquidation_usd",
+            at_risk * settings.realised_share,
+            Unit.USD,
+            Label.ESTIMATED,
+            "expected to be liquidated",
+        ),
+    ]
+    observed = view.estimate.observed_usd(cluster.side, sweep.entered_at_ms - view_span_ms(view))
+    if observed is not None:
+        amount, source = observed
+        facts.append(Fact("observed_liquidation_usd", amount, Unit.USD, Label.OBSERVED, f"liquidated on {source}"))
+    minutes = (view.taken_at_ms - sweep.entered_at_ms) / MINUTE_MS
+    facts.append(Fact("minutes_in_zone", round(minutes, 1), Unit.MINUTES, Label.OBSERVED, "time in the zone"))
+    now, before = view.estimate.map.open_interest_base, sweep.open_interest_at_entry
+    if now and before:
+        change = now / before - 1
+        facts.append(
+            Fact("open_interest_change", round(change, 5), Unit.FRACTION, Label.OBSERVED, "open interest since entry")
+        )
+    if sweep.crossed_at_once:
+        facts.append(Fact("approach", "reached in one move", Unit.TEXT, Label.OBSERVED, "approach"))
+    return tuple(facts)
+
+
+def view_span_ms(view: MarketView) -> int:
+    """How long this look spans: the prints of the look that entered the zone count too."""
+    return max(0, view.taken_at_ms - view.bar_opened_at_ms)
+
+
+def judge(event: Event, later: Sequence[Bar]) -> Outcome:
+    settings = Settings()
+    return judge_move(event, later, settings.judged_after_hours, settings.judged_move, event.side or Side.LONG)
+
+
+KIND = EventKind(
+    kind="cluster_consumed",
+    title="cluster consumed",
+    summary="Price traded through a cluster, wholly (80 %) or partly (30 % and left); with the receipt.",
+    settings=Settings(),
+    detect=detect,
+    judge=judge,
+)

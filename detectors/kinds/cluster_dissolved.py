@@ -1,0 +1,63 @@
+"""A cluster dissolved: its positions left before price came. No sweep happened."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from detectors import figures
+from detectors.cluster import Change
+from detectors.cluster_facts import build_facts, size_facts
+from detectors.event import Event, Fact, Label, Outcome, Severity, Unit
+from detectors.judging import judge_reach
+from detectors.market import HOUR_MS, Bar
+from detectors.registry import EventKind, Memory
+from detectors.view import MarketView
+
+
+@dataclass(frozen=True)
+class Settings:
+    judged_after_hours: float = 72.0
+
+
+def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Sequence[Event], Memory]:
+    """One event when closings alone have taken half of the peak, price never within 0.5 % of the band."""
+    events = []
+    for change in view.changes:
+        if change.what is not Change.DISSOLVED or not change.reference_base:
+            continue
+        cluster = change.cluster
+        lost = 1 - cluster.base / change.reference_base
+        where = figures.level(cluster.level.centre, view.market.price_decimals)
+        closed = figures.percent(lost)
+        age = (view.bar_opened_at_ms - cluster.born_bar_opened_at_ms) / HOUR_MS
+        events.append(
+            view.event(
+                KIND.kind,
+                subject=cluster.identity,
+                headline=f"{view.market.base} {cluster.side} cluster at {where} dissolved, {closed} closed",
+                side=cluster.side,
+                severity=Severity.NOTICE,
+                facts=(
+                    *size_facts(cluster),
+                    Fact("closed_share", round(lost, 4), Unit.FRACTION, Label.ESTIMATED, "closed since its peak"),
+                    Fact("age_hours", round(age, 2), Unit.HOURS, Label.ESTIMATED, "lasted"),
+                    *build_facts(cluster),
+                ),
+                level=cluster.level,
+                notional_usd=cluster.notional_usd,
+            )
+        )
+    return events, memory
+
+
+def judge(event: Event, later: Sequence[Bar]) -> Outcome:
+    return judge_reach(event, later, Settings().judged_after_hours)
+
+
+KIND = EventKind(
+    kind="cluster_dissolved",
+    title="cluster dissolved",
+    summary="Half of a cluster's peak was closed before price came near it.",
+    settings=Settings(),
+    detect=detect,
+    judge=judge,
+)

@@ -1,0 +1,62 @@
+"""A cluster formed: exposure in one band grew well above what is usual at that distance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from detectors import figures
+from detectors.cluster import Change
+from detectors.cluster_facts import below_or_above, build_facts, core_facts, severity_of, size_facts
+from detectors.event import Event, Outcome
+from detectors.judging import judge_reach
+from detectors.market import Bar
+from detectors.registry import EventKind, Memory
+from detectors.view import MarketView
+
+
+@dataclass(frozen=True)
+class Settings:
+    judged_after_hours: float = 72.0
+    """Reached means: price traded at the centre within this long."""
+
+
+def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Sequence[Event], Memory]:
+    """One event at birth, and one for each doubling of its notional after that (the same subject, a higher rung)."""
+    events = []
+    for change in view.changes:
+        if change.what not in {Change.BORN, Change.GREW}:
+            continue
+        cluster = change.cluster
+        verb = "cluster" if change.what is Change.BORN else "cluster grew:"
+        where = figures.level(cluster.level.centre, view.market.price_decimals)
+        headline = (
+            f"{view.market.base} {cluster.side} {verb} {figures.usd(cluster.notional_usd)} at {where}, "
+            f"{figures.percent(cluster.distance)} {below_or_above(cluster)}"
+        )
+        events.append(
+            view.event(
+                KIND.kind,
+                subject=cluster.identity,
+                headline=headline,
+                side=cluster.side,
+                severity=severity_of(cluster.share_of_open_interest),
+                facts=(*size_facts(cluster), *build_facts(cluster), *core_facts(cluster)),
+                level=cluster.level,
+                notional_usd=cluster.notional_usd,
+                rung=change.rung,
+            )
+        )
+    return events, memory
+
+
+def judge(event: Event, later: Sequence[Bar]) -> Outcome:
+    return judge_reach(event, later, Settings().judged_after_hours)
+
+
+KIND = EventKind(
+    kind="cluster_formed",
+    title="cluster formed",
+    summary="A liquidation cluster stands out from what is usual at its distance; says how long it took to build.",
+    settings=Settings(),
+    detect=detect,
+    judge=judge,
+)

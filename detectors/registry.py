@@ -1,0 +1,77 @@
+"""Finds every event kind: each module of `detectors.kinds` exposes one record named ``KIND``.
+
+A broken kind stops the start: silence from a detector that never ran looks just like a calm market.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
+from functools import cache
+from typing import Any
+
+from detectors import kinds as kinds_package
+from detectors.event import Event, Outcome
+from detectors.market import Bar
+from detectors.view import MarketView
+
+Memory = dict[str, Any]
+"""A kind's own small memory of one market; JSON-able."""
+Detect = Callable[[MarketView, Any, Memory], tuple[Sequence[Event], Memory]]
+Judge = Callable[[Event, Sequence[Bar]], Outcome]
+
+
+@dataclass(frozen=True)
+class EventKind:
+    """One kind of event. ``settings`` is a frozen dataclass with defaults, and the kind's table in the config."""
+
+    kind: str
+    title: str
+    """For people: what ``/watch`` and the help call it."""
+    summary: str
+    """One sentence on when it is said."""
+    settings: Any
+    detect: Detect
+    """Pure: (view, settings, memory) -> (events, new memory)."""
+    judge: Judge
+    """Pure: what came of an event, from the bars after it."""
+    by_default: bool = True
+    """Whether a chat that names no kinds is told of it."""
+
+
+class BrokenKindError(Exception):
+    """A kind's file does not hold what it must; the message says which and what."""
+
+
+@cache
+def find_kinds() -> Mapping[str, EventKind]:
+    """Every kind by name, in the order of names. Raises BrokenKindError."""
+    names = sorted(module.name for module in pkgutil.iter_modules(kinds_package.__path__))
+    return load_kinds(f"{kinds_package.__name__}.{name}" for name in names)
+
+
+def load_kinds(modules: Iterable[str]) -> Mapping[str, EventKind]:
+    """The kinds of these modules by name. Raises BrokenKindError."""
+    found: dict[str, EventKind] = {}
+    for name in modules:
+        short = name.rpartition(".")[2]
+        try:
+            module = importlib.import_module(name)
+        except Exception as error:
+            raise BrokenKindError(f"{name} cannot be imported: {error}") from error
+        record = getattr(module, "KIND", None)
+        if not isinstance(record, EventKind):
+            raise BrokenKindError(f"{name} has no EventKind named KIND")
+        if record.kind != short:
+            raise BrokenKindError(f"{name} calls its kind {record.kind!r}; it must be {short!r}, like its file")
+        if not _is_frozen(record.settings):
+            raise BrokenKindError(f"{name}: settings must be an instance of a frozen dataclass")
+        found[record.kind] = record
+    if not found:
+        raise BrokenKindError("no event kinds found")
+    return found
+
+
+def _is_frozen(settings: object) -> bool:
+    parameters = getattr(settings, "__dataclass_params__", None)
+    return is_dataclass(settings) and bool(getattr(parameters, "frozen", False))

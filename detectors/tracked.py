@@ -1,0 +1,80 @@
+"""The tracker's own record of a cluster, the rules it lives by, and how it is shown to others."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from detectors.cluster import Change, ClusterChange
+from detectors.describe import describe
+from detectors.liquidation_map import LiquidationMap
+from detectors.market import HOUR_MS, MINUTE_MS, Side
+
+DISTANCE_LADDER = (5.0, 3.0, 2.0, 1.0, 0.5)
+"""Per cent from price to the centre."""
+REARM_FACTOR = 1.5
+"""A rung is armed again once price is this many times as far away."""
+CONSUMED_FRACTION = 0.8
+PARTLY_FRACTION = 0.3
+PARTLY_AFTER_MS = 30 * MINUTE_MS
+DISSOLVED_FRACTION = 0.5
+NEVER_NEARER = 0.005
+QUIET_AFTER_SWEEP_MS = 12 * HOUR_MS
+"""What is left of a swept band, or comes again at once, is not a new cluster."""
+REVIVE_WITHIN_MS = 48 * HOUR_MS
+
+
+@dataclass
+class TrackedCluster:
+    """The tracker's own record; `describe.describe` makes the `Cluster` that others see."""
+
+    identity: str
+    side: Side
+    born_bar_opened_at_ms: int
+    low: int
+    high: int
+    base: float
+    centre: float
+    """Centre of mass as a grid number; ``.5`` is the middle of a cell."""
+    born_share: float
+    peak_base: float
+    peak_at_ms: int
+    notional_rung: int
+    build_hours: float = 0.0
+    build_at_least: bool = True
+    """As measured at birth, and again when it grew."""
+    armings: list[int] = field(default_factory=lambda: [1] * len(DISTANCE_LADDER))
+    armed: list[bool] = field(default_factory=lambda: [True] * len(DISTANCE_LADDER))
+    sweeps: int = 1
+    closed_since_peak: float = 0.0
+    consumed_since_peak: float = 0.0
+    nearest_since_peak: float = math.inf
+    entered_at_ms: int | None = None
+    left_at_ms: int | None = None
+    base_at_entry: float = 0.0
+    consumed_since_entry: float = 0.0
+    open_interest_at_entry: float | None = None
+    far_before_entry: bool = False
+    last_distance: float = math.inf
+
+    def overlap(self, low: int, high: int) -> int:
+        return min(self.high, high) - max(self.low, low) + 1
+
+
+@dataclass
+class Ended:
+    """A cluster that is no more: ``revivable`` ones come back with their identity, swept ones keep their band quiet."""
+
+    at_ms: int
+    revivable: bool
+    cluster: TrackedCluster
+
+
+def change_of(
+    what: Change, cluster: TrackedCluster, estimate: LiquidationMap, price: float, arming: int, **details: Any
+) -> ClusterChange:
+    """The change with the cluster as it is now; ``details`` are further fields of `ClusterChange`."""
+    return ClusterChange(what, describe(cluster, estimate, price), arming, **details)
+
+
+def tracked_from(record: dict[str, Any]) -> TrackedCluster:
+    return TrackedCluster(**{**record, "side": Side(record["side"])})

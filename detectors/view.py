@@ -1,0 +1,183 @@
+"""What a kind sees: one market at one moment, its map, its clusters and what changed in them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.cluster import Cluster, ClusterChange
+from detectors.describe import describe
+from detectors.estimate import MarketEstimate
+from detectors.event import Band, Event, Evidence, Fact, Label, Level, Severity, Unit
+from detectors.market import Funding, Market, Side
+from detectors.tracked import TrackedCluster
+from detectors.trail import CELLS_A_BIN, COLUMN_MS
+
+SHOWN_COLUMNS = 144
+"""Three days of half-hourly candles on a chart."""
+SHOWN_REACH = 0.06
+"""A chart spans at least this far from price to each side."""
+
+
+@dataclass(frozen=True)
+class MarketView:
+    """Read-only to kinds. ``price`` is the last one, ``low`` and ``high`` span the prices since the last look."""
+
+    market: Market
+    taken_at_ms: int
+    bar_opened_at_ms: int
+    """Open time of the bar that this moment belongs to."""
+    price: float
+    low: float
+    high: float
+    estimate: MarketEstimate
+    tracked: Sequence[TrackedCluster]
+    changes: Sequence[ClusterChange] = ()
+    new_funding: Sequence[Funding] = ()
+
+    @cached_property
+    def clusters(self) -> tuple[Cluster, ...]:
+        """Every cluster now, nearest first."""
+        made = (describe(cluster, self.estimate.map, self.price) for cluster in self.tracked)
+        return tuple(sorted(made, key=lambda cluster: cluster.distance))
+
+    @property
+    def open_interest_usd(self) -> float | None:
+        base = self.estimate.map.open_interest_base
+        return None if base is None else base * self.price
+
+    def nearest_cluster(self, side: Side) -> Cluster | None:
+        return next((cluster for cluster in self.clusters if cluster.side is side), None)
+
+    def move(self, hours: float) -> float | None:
+        """Change of price over the last hours of closed bars, as a fraction; None where history is too short."""
+        bars = round(hours * 12)
+        closes = self.estimate.recent_closes
+        return self.price / closes[-bars] - 1 if len(closes) >= bars > 0 else None
+
+    @cached_property
+    def usual_hourly_move(self) -> float | None:
+        """Median size of an hour's move over the last day, as a fraction."""
+        closes = np.array(self.estimate.recent_closes)
+        return float(np.median(np.abs(closes[12:] / closes[:-12] - 1))) if len(closes) >= 36 else None
+
+    def event(
+        self,
+        kind: str,
+        *,
+        subject: str,
+        headline: str,
+        side: Side | None,
+        severity: Severity,
+        facts: Sequence[Fact],
+        level: Level | None = None,
+        notional_usd: float | None = None,
+        arming: int = 1,
+        rung: float | None = None,
+    ) -> Event:
+        """An event of this moment with its spine filled in; `with_evidence` completes it once it becomes an alert."""
+        return Event(
+            kind=kind,
+            market=self.market.base,
+            venue=self.market.venue,
+            symbol=self.market.symbol,
+            subject=subject,
+            arming=arming,
+            rung=rung,
+            bar_opened_at_ms=self.bar_opened_at_ms,
+            taken_at_ms=self.taken_at_ms,
+            side=side,
+            price=self.price,
+            level=level,
+            notional_usd=notional_usd,
+            severity=severity,
+            headline=headline,
+            price_decimals=self.market.price_decimals,
+            simulated=self.market.simulated,
+            facts=(*facts, *self._sources()),
+        )
+
+    def _sources(self) -> tuple[Fact, ...]:
+        """Named where open interest comes from somewhere else than prices do."""
+        venues = self.market.open_interest_venues
+        if not venues or venues == self.market.venues:
+            return ()
+        text = f"{self.market.venue} prices, {'+'.join(venues)} open interest"
+        return (Fact("sources", text, Unit.TEXT, Label.OBSERVED),)
+
+    def with_evidence(self, event: Event) -> Event:
+        """An event of this moment with what its chart draws; made only for alerts, for most events stay unseen."""
+        return replace(event, evidence=self.evidence(event))
+
+    def evidence(self, event: Event | None = None) -> Evidence:
+        """What a chart draws of this moment; the band that ``event`` is about is marked as its own."""
+        candles = self.estimate.candle_history()[-SHOWN_COLUMNS:]
+        lowest, highest = self._shown_range(candles, event.level if event else None)
+        grid = self.estimate.map.settings.grid
+        first = grid.cell(lowest) // CELLS_A_BIN
+        bins = grid.cell(highest) // CELLS_A_BIN - first + 1
+        edges = np.exp(np.arange(first, first + bins + 1) * CELLS_A_BIN * grid.log_step)
+        long_usd, short_usd = (self._profile(side, first, bins) for side in Side)
+        heat = self._heat(candles, first, np.sqrt(edges[1:] * edges[:-1]))
+        if len(heat):
+            heat[-1] = long_usd + short_usd
+        since = candles[0, 0] if len(candles) else 0
+        funding = [one for one in self.estimate.funding if one.taken_at_ms >= since]
+        return Evidence(
+            interval_ms=COLUMN_MS,
+            opened_at_ms=candles[:, 0].astype(np.int64),
+            ohlc=candles[:, 1:].copy(),
+            edges=edges,
+            heat_usd=heat,
+            long_usd=long_usd,
+            short_usd=short_usd,
+            funding_at_ms=np.array([one.taken_at_ms for one in funding], np.int64),
+            funding_rate=np.array([one.rate for one in funding], np.float64),
+            bands=self._bands(event),
+        )
+
+    def _heat(self, candles: NDArray[np.float64], first: int, middle: NDArray[np.float64]) -> NDArray[np.float32]:
+        heat = np.zeros((len(candles), len(middle)), np.float32)
+        row_at = {int(opened) + COLUMN_MS: row for row, opened in enumerate(candles[:, 0].tolist())}
+        for taken_at_ms, first_bin, base in self.estimate.trail.columns():
+            row = row_at.get(taken_at_ms)
+            if row is not None:
+                heat[row] = _aligned(base, first_bin, first, len(middle)) * middle
+        return heat
+
+    def _bands(self, event: Event | None) -> tuple[Band, ...]:
+        subject = event.subject if event else None
+        bands = tuple(
+            Band(c.side, c.level.low, c.level.high, c.notional_usd, own=c.identity == subject) for c in self.clusters
+        )
+        if event is not None and event.level and event.side and not any(band.own for band in bands):
+            own = Band(event.side, event.level.low, event.level.high, event.notional_usd or 0.0, own=True)
+            bands = (*bands, own)
+        return bands
+
+    def _shown_range(self, candles: NDArray[np.float64], own: Level | None) -> tuple[float, float]:
+        low, high = self.price * (1 - SHOWN_REACH), self.price * (1 + SHOWN_REACH)
+        if len(candles):
+            low, high = min(low, float(candles[:, 3].min())), max(high, float(candles[:, 2].max()))
+        if own is not None:
+            low, high = min(low, own.low * 0.99), max(high, own.high * 1.01)
+        return low, high
+
+    def _profile(self, side: Side, first: int, bins: int) -> NDArray[np.float64]:
+        estimate = self.estimate.map
+        notional = estimate.side_usd(side)
+        skip = -estimate.origin % CELLS_A_BIN
+        whole = notional[skip : skip + (len(notional) - skip) // CELLS_A_BIN * CELLS_A_BIN]
+        binned = whole.reshape(-1, CELLS_A_BIN).sum(axis=1)
+        return _aligned(binned, (estimate.origin + skip) // CELLS_A_BIN, first, bins)
+
+
+def _aligned(values: NDArray[np.float64], starts_at: int, first: int, count: int) -> NDArray[np.float64]:
+    """``values`` whose first bin is ``starts_at``, as ``count`` bins from ``first``, zero where there are none."""
+    out = np.zeros(count)
+    left, right = max(first, starts_at), min(first + count, starts_at + len(values))
+    if right > left:
+        out[left - first : right - first] = values[left - starts_at : right - starts_at]
+    return out

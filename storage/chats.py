@@ -1,0 +1,51 @@
+"""Chats and what they asked for."""
+
+from dataclasses import dataclass
+
+from detectors.event import Severity
+
+EVERY_MARKET = "*"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Chat:
+    """A destination in a platform. ``chat_id`` is the platform's own name for it, as text."""
+
+    platform: str
+    chat_id: str
+
+    def __str__(self) -> str:
+        return f"{self.platform}:{self.chat_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What one chat wants to hear of one market, or of every market without a subscription of its own (``*``)."""
+
+    market: str
+    """The market's base asset, or ``*``."""
+    kinds: frozenset[str] | None = None
+    """None: the kinds that are on by default, also those added in a later version."""
+    within_pct: float = 2.0
+    min_notional_usd: float = 0.0
+    build_class: str | None = None
+    min_severity: Severity = Severity.NOTICE
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One subscription with the chat it belongs to and that chat's mute."""
+
+    chat: Chat
+    subscription: Subscription
+    muted_until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LastAlert:
+    """What a chat was told last in one conversation: one (kind, market, subject, arming)."""
+
+    reason: str
+    taken_at_ms: int
+    rung: float | None
+    notional_usd: float | None

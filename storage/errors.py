@@ -1,0 +1,39 @@
+"""What can be wrong with a store, each with its fix.
+
+StoreError
+├── WrongSource        the database was filled from another kind of source
+├── DatabaseLost       it is corrupt or missing, and no backup could take its place
+├── NotOurs            the file is another program's, or a newer version's
+├── StoreUnavailable   locked by another program, or the disk is full: the same call may succeed later
+└── QuotaExceeded      a chat asks for more subscriptions than it may have
+"""
+# ruff: noqa: N818 - the names are read in `except` clauses and say what happened
+
+
+class StoreError(Exception):
+    """The text is for the operator and names the file or key and the fix."""
+
+
+class WrongSource(StoreError):
+    def __init__(self, where: str, bound: str, asked: str) -> None:
+        super().__init__(
+            f"{where} holds a {bound} market and cannot take a {asked} one: "
+            f"give another database file for the {asked} market, or run the {bound} one."
+        )
+
+
+class DatabaseLost(StoreError):
+    pass
+
+
+class NotOurs(StoreError):
+    pass
+
+
+class StoreUnavailable(StoreError):
+    pass
+
+
+class QuotaExceeded(StoreError):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A chat can watch {limit} markets at most: /unwatch one first.")

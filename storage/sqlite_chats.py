@@ -1,0 +1,89 @@
+"""Chats and subscriptions in SQLite. All functions run inside the caller's transaction."""
+
+import json
+import sqlite3
+from dataclasses import asdict
+from typing import Any
+
+from detectors.event import Event, Severity
+from storage.chats import Chat, LastAlert, Subscription, Watch
+from storage.errors import QuotaExceeded
+
+
+def chat_row(connection: sqlite3.Connection, chat: Chat) -> int:
+    """The chat's row, made on first sight."""
+    found = _find(connection, chat)
+    if found is None:
+        insert = "INSERT INTO chats (platform, chat_id) VALUES (?, ?)"
+        found = connection.execute(insert, (chat.platform, chat.chat_id)).lastrowid
+    assert found is not None
+    return found
+
+
+def watch(connection: sqlite3.Connection, chat: Chat, subscription: Subscription, limit: int) -> None:
+    row = chat_row(connection, chat)
+    connection.execute("UPDATE chats SET parked = NULL WHERE id = ?", (row,))
+    connection.execute(
+        "INSERT OR REPLACE INTO subscriptions VALUES (?, ?, ?)", (row, subscription.market, _pack(subscription))
+    )
+    (n,) = connection.execute("SELECT count(*) FROM subscriptions WHERE chat = ?", (row,)).fetchone()
+    if n > limit:
+        raise QuotaExceeded(limit)
+
+
+def unwatch(connection: sqlite3.Connection, chat: Chat, market: str | None) -> int:
+    row = _find(connection, chat)
+    return connection.execute(
+        "DELETE FROM subscriptions WHERE chat = ? AND (?2 IS NULL OR market = ?2)", (row, market)
+    ).rowcount
+
+
+def subscriptions(connection: sqlite3.Connection, chat: Chat | None) -> list[Watch]:
+    rows = connection.execute(
+        "SELECT platform, chat_id, document, muted_until_ms FROM subscriptions JOIN chats ON chats.id = chat "
+        "WHERE CASE WHEN ?1 IS NULL THEN parked IS NULL ELSE platform = ?1 AND chat_id = ?2 END "
+        "ORDER BY chats.id, market",
+        (chat.platform, chat.chat_id) if chat else (None, None),
+    )
+    return [Watch(Chat(platform, name), _unpack(document), muted) for platform, name, document, muted in rows]
+
+
+def mute(connection: sqlite3.Connection, chat: Chat, until_ms: int | None) -> None:
+    connection.execute("UPDATE chats SET muted_until_ms = ? WHERE id = ?", (until_ms, chat_row(connection, chat)))
+
+
+def park(connection: sqlite3.Connection, chat: Chat, reason: str) -> None:
+    connection.execute("UPDATE chats SET parked = ? WHERE id = ?", (reason, chat_row(connection, chat)))
+
+
+def last_told(connection: sqlite3.Connection, chat: Chat, conversation: tuple[str, str, str, int]) -> LastAlert | None:
+    """``conversation`` is (kind, market, subject, arming)."""
+    found = connection.execute(
+        "SELECT reason, spine FROM deliveries JOIN events ON events.id = event_id "
+        "WHERE chat = ? AND kind = ? AND market = ? AND subject = ? AND arming = ? "
+        "ORDER BY events.taken_at_ms DESC, events.id DESC LIMIT 1",
+        (_find(connection, chat), *conversation),
+    ).fetchone()
+    if found is None:
+        return None
+    event = Event.from_json(found[1])
+    return LastAlert(found[0], event.taken_at_ms, event.rung, event.notional_usd)
+
+
+def _find(connection: sqlite3.Connection, chat: Chat) -> int | None:
+    select = "SELECT id FROM chats WHERE platform = ? AND chat_id = ?"
+    found = connection.execute(select, (chat.platform, chat.chat_id)).fetchone()
+    return int(found[0]) if found else None
+
+
+def _pack(subscription: Subscription) -> str:
+    document = asdict(subscription)
+    document["kinds"] = None if subscription.kinds is None else sorted(subscription.kinds)
+    return json.dumps(document, separators=(",", ":"), allow_nan=False)
+
+
+def _unpack(text: str) -> Subscription:
+    document: dict[str, Any] = json.loads(text)
+    document["kinds"] = None if document["kinds"] is None else frozenset(document["kinds"])
+    document["min_severity"] = Severity(document["min_severity"])
+    return Subscription(**document)

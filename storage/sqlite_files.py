@@ -1,0 +1,131 @@
+"""A SQLite database file's life: checked before it is used, set aside when corrupt, backed up, restored.
+
+A marker file beside the database says that one was made. Without it a lost file could not be told from a first start,
+and SQLite would silently make an empty one.
+"""
+
+import glob
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import DatabaseLost, NotOurs
+from storage.migrations import APPLICATION_ID
+
+_MAGIC = b"SQLite format 3\x00"
+_KEEP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFile:
+    """The database at ``path`` and the files beside it."""
+
+    path: Path
+
+    @property
+    def marker(self) -> Path:
+        return self.path.with_name(self.path.name + ".marker")
+
+    def backups(self) -> list[Path]:
+        """Newest first."""
+        return sorted(self._beside(".backup-*[0-9]"), reverse=True)
+
+    def ready(self) -> list[str]:
+        """Make sure that ``path`` is sound, or absent because none was ever made; what was done about it.
+
+        Raises DatabaseLost, NotOurs.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        known = self.marker.exists() or bool(self.backups())
+        if not self.path.exists() or (self.path.stat().st_size == 0 and not known):
+            if not known:
+                return []
+            aside = self._set_aside("orphan")  # a write-ahead log without its database must not meet another one
+            return self._restore(f"{self.path} is missing", aside)
+        problem = _problem(self.path, ours=known)
+        if problem is None:
+            return []
+        return self._restore(f"{self.path} is damaged ({problem})", self._set_aside("corrupt"))
+
+    def mark(self) -> None:
+        self.marker.write_text(
+            f"{self.path.name} was made by Clusterwatch. If it is lost, the bot refuses to start on an empty one;\n"
+            "delete this file and the backups to start afresh.\n"
+        )
+
+    def backup(self, connection: sqlite3.Connection) -> Path:
+        """A compact copy; complete before it takes its name, and the oldest beyond three go."""
+        backups = self.backups()
+        number = int(backups[0].name.rpartition("-")[2]) + 1 if backups else 1
+        target = self.path.with_name(f"{self.path.name}.backup-{number:06d}")
+        part = target.with_name(target.name + ".part")
+        part.unlink(missing_ok=True)
+        connection.execute("VACUUM INTO ?", (str(part),))
+        _publish(part, target)
+        for old in self.backups()[_KEEP:]:
+            old.unlink()
+        return target
+
+    def _beside(self, tail: str) -> Iterator[Path]:
+        return self.path.parent.glob(glob.escape(self.path.name) + tail)
+
+    def _set_aside(self, suffix: str) -> Path | None:
+        """Rename the database and its logs; where the database is now, None where there was none."""
+        number = 1
+        while any(self._beside(f"*.{suffix}-{number}")):
+            number += 1
+        for tail in ("-wal", "-shm", ""):
+            file = self.path.with_name(self.path.name + tail)
+            if file.exists():
+                file.rename(file.with_name(f"{file.name}.{suffix}-{number}"))
+        aside = self.path.with_name(f"{self.path.name}.{suffix}-{number}")
+        return aside if aside.exists() else None
+
+    def _restore(self, found: str, aside: Path | None) -> list[str]:
+        where = f" It was set aside as {aside}." if aside else ""
+        for backup in self.backups():
+            if _problem(backup, ours=True) is None:
+                part = self.path.with_name(self.path.name + ".part")
+                shutil.copyfile(backup, part)
+                _publish(part, self.path)
+                return [f"{found}.{where} The backup {backup.name} took its place; later changes are lost."]
+        raise DatabaseLost(
+            f"{found}, and there is no sound backup beside it.{where} Bring the file back from elsewhere, or, "
+            f"to start afresh with no subscriptions and no history, delete {self.marker} and start again."
+        )
+
+
+def _publish(part: Path, target: Path) -> None:
+    """Make the bytes last before the name does."""
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(target)
+
+
+def _problem(path: Path, *, ours: bool) -> str | None:
+    """What is wrong with a database file; None when it is sound. Raises NotOurs for another program's file."""
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            if ours:
+                return "not a database"
+            raise NotOurs(f"{path} is not a database of Clusterwatch: name another file.")
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        raise  # locked or not readable, which says nothing about what is in it
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    if verdict != "ok":
+        return str(verdict).splitlines()[0]
+    if ours:
+        return "it is empty" if not tables else None
+    if tables and application != APPLICATION_ID:
+        raise NotOurs(f"{path} is not a database of Clusterwatch: name another file.")
+    return None

@@ -1,0 +1,205 @@
+"""Snapshots in SQLite: one row each, from which it is rebuilt to the last bit.
+
+What a bar's row can derive (price = close, low and high = the bar's) is NULL, so that a five-minute row is about
+80 bytes. NaN would be stored as NULL too, and is refused.
+"""
+# ruff: noqa: S608 - only names from these files are formatted into a statement; every value is bound
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from detectors.market import Bar, Funding, LiquidationTotal, Market, MarketSnapshot, OpenInterest, Print, Side
+from storage.store import Checkpoint, Cursor, StoredMarket
+
+_COLUMNS = (
+    "market_id, seq, view_id, taken_at_ms, price, low, high, bar_opened_at_ms, bar_interval_ms, bar_open, bar_high, "
+    "bar_low, bar_close, bar_volume_base, bar_taker_buy_volume_base, open_interest_taken_at_ms, open_interest_base, "
+    "open_interest_interval_ms, extra"
+)
+_INSERT = (
+    f"INSERT INTO snapshots ({_COLUMNS}) VALUES ({', '.join('?' * 19)}) "
+    "ON CONFLICT (market_id, bar_opened_at_ms) WHERE bar_opened_at_ms IS NOT NULL DO NOTHING"
+)
+_NO_BAR = (None,) * 8
+_NO_OPEN_INTEREST = (None,) * 3
+
+
+@dataclass(slots=True)
+class _Position:
+    """Where a market's series stands."""
+
+    market_id: int
+    seq: int
+    taken_at_ms: int | None
+    bar_opened_at_ms: int | None
+
+
+class Series:
+    """All methods run inside the caller's transaction; after a rollback, call `forget`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._positions: dict[str, _Position] = {}
+        self._views: dict[Market, int] = {}
+
+    def forget(self) -> None:
+        self._positions.clear()
+        self._views.clear()
+
+    def add(self, snapshot: MarketSnapshot) -> bool:
+        """Whether it was new. A bar is stored before if its open time is, a look if time has not moved on."""
+        base = snapshot.market.base
+        at = self._position(base)
+        if snapshot.bar is None and at.taken_at_ms is not None and snapshot.taken_at_ms <= at.taken_at_ms:
+            return False
+        row = (at.market_id, at.seq + 1, self._view(snapshot.market), *_encode(snapshot))
+        if self._connection.execute(_INSERT, row).rowcount == 0:
+            return False
+        at.seq += 1
+        at.taken_at_ms = max(at.taken_at_ms or 0, snapshot.taken_at_ms)
+        if snapshot.bar is not None:
+            at.bar_opened_at_ms = max(at.bar_opened_at_ms or 0, snapshot.bar.opened_at_ms)
+        return True
+
+    def save_position(self, base: str, state: bytes | None) -> None:
+        """Write the market's position, and its state unless None: once a transaction, whatever the ticks in it."""
+        at = self._position(base)
+        self._connection.execute(
+            "UPDATE markets SET last_seq = ?, taken_at_ms = ?, bar_opened_at_ms = ? WHERE id = ?",
+            (at.seq, at.taken_at_ms, at.bar_opened_at_ms, at.market_id),
+        )
+        if state is not None:
+            self._connection.execute("INSERT OR REPLACE INTO states VALUES (?, ?)", (at.market_id, state))
+
+    def save_checkpoint(self, base: str, bar_opened_at_ms: int, blob: bytes) -> None:
+        market_id = self._position(base).market_id
+        seq = self._seq(base, market_id, bar_opened_at_ms)
+        before = self._connection.execute("SELECT seq FROM checkpoints WHERE market_id = ?", (market_id,)).fetchone()
+        self._connection.execute(
+            "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)", (market_id, seq, bar_opened_at_ms, blob)
+        )
+        # A live feed looks every ten seconds: without this, looks would be most of the database.
+        self._connection.execute(
+            "DELETE FROM snapshots WHERE market_id = ? AND seq > ? AND seq <= ? AND bar_opened_at_ms IS NULL "
+            "AND open_interest_taken_at_ms IS NULL AND extra IS NULL",
+            (market_id, before[0] if before else 0, seq),
+        )
+
+    def load(self, base: str) -> StoredMarket:
+        known = self._connection.execute(
+            "SELECT id, taken_at_ms, bar_opened_at_ms FROM markets WHERE base = ?", (base,)
+        ).fetchone()
+        if known is None:
+            return StoredMarket()
+        market_id, taken_at_ms, bar_opened_at_ms = known
+        checkpoint = self._connection.execute(
+            "SELECT bar_opened_at_ms, blob FROM checkpoints WHERE market_id = ?", (market_id,)
+        ).fetchone()
+        state = self._connection.execute("SELECT blob FROM states WHERE market_id = ?", (market_id,)).fetchone()
+        return StoredMarket(
+            checkpoint=Checkpoint(*checkpoint) if checkpoint else None,
+            state=state[0] if state else None,
+            cursor=None if taken_at_ms is None else Cursor(taken_at_ms, bar_opened_at_ms),
+        )
+
+    def since(self, base: str, bar_opened_at_ms: int | None) -> list[MarketSnapshot]:
+        known = self._connection.execute("SELECT id FROM markets WHERE base = ?", (base,)).fetchone()
+        if known is None and bar_opened_at_ms is None:
+            return []
+        after = 0 if bar_opened_at_ms is None else self._seq(base, known[0] if known else -1, bar_opened_at_ms)
+        rows = self._connection.execute(
+            f"SELECT document, {_COLUMNS} FROM snapshots JOIN views ON views.id = view_id "
+            "WHERE market_id = ? AND seq > ? ORDER BY seq",
+            (known[0], after),
+        )
+        return list(_decode(rows))
+
+    def _seq(self, base: str, market_id: int, bar_opened_at_ms: int) -> int:
+        found = self._connection.execute(
+            "SELECT seq FROM snapshots WHERE market_id = ? AND bar_opened_at_ms = ?", (market_id, bar_opened_at_ms)
+        ).fetchone()
+        if found is None:
+            raise ValueError(f"{base} has no stored bar that opened at {bar_opened_at_ms}: commit its tick first")
+        return int(found[0])
+
+    def _position(self, base: str) -> _Position:
+        if base not in self._positions:
+            self._connection.execute("INSERT OR IGNORE INTO markets (base) VALUES (?)", (base,))
+            self._positions[base] = _Position(
+                *self._connection.execute(
+                    "SELECT id, last_seq, taken_at_ms, bar_opened_at_ms FROM markets WHERE base = ?", (base,)
+                ).fetchone()
+            )
+        return self._positions[base]
+
+    def _view(self, market: Market) -> int:
+        if market not in self._views:
+            document = json.dumps(asdict(market))
+            self._connection.execute("INSERT OR IGNORE INTO views (document) VALUES (?)", (document,))
+            found = self._connection.execute("SELECT id FROM views WHERE document = ?", (document,)).fetchone()
+            self._views[market] = int(found[0])
+        return self._views[market]
+
+
+def _encode(snapshot: MarketSnapshot) -> tuple[Any, ...]:
+    bar, interest = snapshot.bar, snapshot.open_interest
+    price: float | None = snapshot.price
+    low: float | None = snapshot.low
+    high: float | None = snapshot.high
+    bar_row: tuple[Any, ...] = _NO_BAR
+    if bar is not None:
+        price = None if price == bar.close else price
+        low = None if low == bar.low else low
+        high = None if high == bar.high else high
+        bar_row = (bar.opened_at_ms, bar.interval_ms, bar.open, bar.high, bar.low, bar.close)
+        bar_row += (bar.volume_base, bar.taker_buy_volume_base)
+    interest_row: tuple[Any, ...] = _NO_OPEN_INTEREST
+    if interest is not None:
+        interest_row = (interest.taken_at_ms, interest.base, interest.interval_ms)
+    row = (snapshot.taken_at_ms, price, low, high, *bar_row, *interest_row)
+    if not all(map(math.isfinite, filter(None, row))):
+        raise ValueError(f"{snapshot.market.base} at {snapshot.taken_at_ms}: a number is not finite; screen it first")
+    return (*row, _extra(snapshot))
+
+
+def _extra(snapshot: MarketSnapshot) -> str | None:
+    if not (snapshot.funding or snapshot.prints or snapshot.liquidations):
+        return None
+    document = [
+        [[f.taken_at_ms, f.rate, f.interval_hours] for f in snapshot.funding],
+        [[p.taken_at_ms, p.side, p.price, p.amount_base, p.notional_usd] for p in snapshot.prints],
+        [[t.started_at_ms, t.interval_ms, t.long_usd, t.short_usd, t.venue] for t in snapshot.liquidations],
+    ]
+    return json.dumps(document, separators=(",", ":"), allow_nan=False)
+
+
+def _decode(rows: sqlite3.Cursor) -> Iterator[MarketSnapshot]:
+    markets: dict[str, Market] = {}
+    for document, _, _, _, taken_at_ms, price, low, high, *rest in rows:
+        if document not in markets:
+            fields = json.loads(document)
+            for name in ("venues", "open_interest_venues"):
+                fields[name] = tuple(fields[name])
+            markets[document] = Market(**fields)
+        bar = Bar(*rest[:8]) if rest[0] is not None else None
+        if bar is not None:
+            price = bar.close if price is None else price
+            low = bar.low if low is None else low
+            high = bar.high if high is None else high
+        funding, prints, liquidations = json.loads(rest[11]) if rest[11] else ((), (), ())
+        yield MarketSnapshot(
+            market=markets[document],
+            taken_at_ms=taken_at_ms,
+            price=price,
+            low=low,
+            high=high,
+            bar=bar,
+            open_interest=OpenInterest(*rest[8:11]) if rest[8] is not None else None,
+            funding=tuple(Funding(*f) for f in funding),
+            prints=tuple(Print(p[0], Side(p[1]), *p[2:]) for p in prints),
+            liquidations=tuple(LiquidationTotal(*t) for t in liquidations),
+        )

@@ -1,0 +1,228 @@
+"""The store: whole use-cases, async, with no SQL above them. A backend implements `Store` and nothing else.
+
+Every method that writes is one transaction, and a repeat of it adds nothing. A store is made for one kind of source
+(recorded, simulated, live): its database takes the first kind it sees and refuses the others.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from detectors.event import Event
+from detectors.market import MarketSnapshot
+from storage.chats import Chat, LastAlert, Subscription, Watch
+from storage.outbox import STORM, Claim, Delivery, Settlement, Storm
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """The decision to tell one chat, and why."""
+
+    chat: Chat
+    reason: str
+    expires_at_ms: int | None = None
+    """Market time after which telling is of no use; None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewAlert:
+    """An event that at least one chat is told of. The event's evidence is kept with it."""
+
+    event: Event
+    deliveries: tuple[NewDelivery, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """The decision not to tell a chat. Only counted, by day."""
+
+    chat: Chat
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TickCommit:
+    """Everything that one snapshot of one market led to.
+
+    ``events`` are all that were seen, alerts' events included. ``completed`` are events stored before, with the
+    same key and newer facts: each becomes a revision, and messages about it are edited.
+    """
+
+    snapshot: MarketSnapshot
+    state: bytes | None = None
+    """Tracker and kinds' memory after this snapshot; None keeps the one stored."""
+    events: tuple[Event, ...] = ()
+    alerts: tuple[NewAlert, ...] = ()
+    silences: tuple[Silence, ...] = ()
+    completed: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """How many rows were new; all 0 for a repeat."""
+
+    snapshots: int = 0
+    events: int = 0
+    alerts: int = 0
+    deliveries: int = 0
+    revisions: int = 0
+
+    def __add__(self, other: "Committed") -> "Committed":
+        return Committed(
+            self.snapshots + other.snapshots,
+            self.events + other.events,
+            self.alerts + other.alerts,
+            self.deliveries + other.deliveries,
+            self.revisions + other.revisions,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A market's map as it was after the bar that opened at ``bar_opened_at_ms``."""
+
+    bar_opened_at_ms: int
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The last snapshot committed, and the last bar (None before the first)."""
+
+    taken_at_ms: int
+    bar_opened_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMarket:
+    """What a start-up finds. All None for a market never seen."""
+
+    checkpoint: Checkpoint | None = None
+    state: bytes | None = None
+    cursor: Cursor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAlert:
+    """An alert kept. ``event`` is as it was first seen; ``newest`` has what completed it later."""
+
+    alert_id: str
+    event: Event
+    newest: Event
+    reason: str
+    """Why the chat asked about was told; without a chat, why the first one was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """For ``/status``. ``refusals`` is by (market, reason), ``silences`` by reason."""
+
+    deliveries: Mapping[str, int]
+    oldest_pending_ms: int | None
+    """Market time of the oldest alert not settled yet."""
+    last_alert_ms: int | None
+    parked: Mapping[Chat, str]
+    refusals: Mapping[tuple[str, str], int]
+    silences: Mapping[str, int]
+    events: Mapping[str, int]
+    """By kind."""
+    heartbeat_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What opening found and did; ``notes`` are sentences for the operator, empty when all was well."""
+
+    created: bool
+    returned: int
+    """Deliveries that were being sent when the process ended; now pending, as possible repeats."""
+    notes: tuple[str, ...] = ()
+
+
+class Store(Protocol):
+    """Errors: `storage.errors.StoreError` and its kinds; each method that can raise one says so."""
+
+    async def open(self) -> Opened:
+        """Ready the store: check, restore, migrate, bind to the source, return unfinished deliveries.
+
+        Raises WrongSource, DatabaseLost, NotOurs.
+        """
+
+    async def close(self) -> None:
+        """Finish what is being written. Closing twice does nothing."""
+
+    async def backup(self) -> str | None:
+        """Make a backup, keep the newest three; its place, or None where the store is temporary."""
+
+    # -- markets
+
+    async def commit_tick(self, tick: TickCommit) -> Committed:
+        """One tick in one transaction. A snapshot stored before changes neither state, cursor nor silences.
+
+        The first stored bar wins: one with the same open time is never stored again. Raises ValueError for a
+        number that is not finite.
+        """
+
+    async def commit_ticks(self, ticks: Sequence[TickCommit]) -> Committed:
+        """Several ticks in one transaction, in order, for replays. `last_told` sees only what is committed."""
+
+    async def save_checkpoint(self, market: str, bar_opened_at_ms: int, blob: bytes) -> None:
+        """Replace the market's map by that of a bar committed before. Raises ValueError for any other bar."""
+
+    async def load_market(self, market: str) -> StoredMarket: ...
+
+    async def snapshots_since(self, market: str, bar_opened_at_ms: int | None) -> Sequence[MarketSnapshot]:
+        """The snapshots committed after the one with that bar, exactly as they were and in that order; None: all kept.
+
+        Looks between bars that carried a price alone are kept back to the last checkpoint only.
+        """
+
+    async def note_refusals(self, market: str, counts: Mapping[str, int]) -> None:
+        """Add to the counters of input refused, by reason."""
+
+    # -- chats
+
+    async def watch(self, chat: Chat, subscription: Subscription) -> None:
+        """Add or replace a subscription; a parked chat is served again. Raises QuotaExceeded."""
+
+    async def unwatch(self, chat: Chat, market: str | None) -> int:
+        """Remove one subscription, or all; how many there were."""
+
+    async def subscriptions(self, chat: Chat | None = None) -> Sequence[Watch]:
+        """The chat's own, or those of every chat that is not parked."""
+
+    async def mute(self, chat: Chat, until_ms: int | None) -> None: ...
+
+    async def park(self, chat: Chat, reason: str) -> None:
+        """Send this chat nothing more: what it is owed becomes dead with that reason."""
+
+    async def last_told(self, chat: Chat, kind: str, market: str, subject: str, arming: int) -> LastAlert | None:
+        """The newest alert decided for the chat in this conversation, whether or not it arrived."""
+
+    # -- outbox
+
+    async def claim(
+        self, now_ms: int, limit: int, *, market_ms: int | None = None, storm: Storm = STORM, flush: bool = False
+    ) -> Sequence[Claim]:
+        """Take up to ``limit`` chats' next message, at most one in flight a chat, oldest first, edits last.
+
+        ``now_ms`` is for retries, by a clock that never steps back; a start forgets earlier due times. ``market_ms``
+        is market time, for expiry and for holding a storm's later alerts back until its time is over; None: nothing
+        expires or is held. ``flush``: hold nothing back.
+        """
+
+    async def settle(self, deliveries: Sequence[Delivery], settlement: Settlement) -> None:
+        """Say how claimed deliveries ended. Only what is still claimed changes."""
+
+    # -- reading back
+
+    async def recent(self, n: int, *, chat: Chat | None = None, market: str | None = None) -> Sequence[StoredAlert]:
+        """The last ``n`` alerts, newest first, without evidence."""
+
+    async def alert(self, alert_id: str) -> StoredAlert | None:
+        """One alert with its evidence."""
+
+    async def counts(self) -> Counts: ...
+
+    async def heartbeat(self, now_ms: int) -> None: ...
