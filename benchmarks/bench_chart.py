@@ -1,4 +1,4 @@
-"""A chart's time against a straightforward figure: ``python -m benchmarks.bench_chart``.
+"""A chart's time against a straightforward figure: ``python -m benchmarks chart``.
 
 The reference is what one would write first with matplotlib's axes and their default ticks: the same bars joined
 to the same candles, the same heat, bands, profile, funding, words, size and PNG compression. Both are drawn
@@ -17,8 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from bot import chart, figures
+from benchmarks.calibration import calibration_loop
+from benchmarks.report import Report
+from bot import chart
 from bot.chart import layout, theme
+from detectors import figures
 from detectors.event import Event
 from detectors.market import DAY_MS, Side
 from tests.bot.sample_events import sample_event
@@ -100,26 +103,36 @@ def _rectangles(
 
 
 def measure(rounds: int = ROUNDS) -> dict[str, float]:
-    """Median milliseconds of a chart and of the reference, and their ratio."""
+    """Median milliseconds of a chart, of the reference and of the calibration loop; and the first over the second."""
     event = sample_event()
-    times: dict[str, list[float]] = {"chart_ms": [], "reference_ms": []}
-    drawings: tuple[tuple[str, Callable[[Event], bytes]], ...] = (
-        ("chart_ms", chart.draw),
-        ("reference_ms", straightforward),
-    )
-    for _, drawing in drawings:
-        drawing(event)
+    works: dict[str, Callable[[], object]] = {
+        "chart_ms": lambda: chart.draw(event),
+        "reference_ms": lambda: straightforward(event),
+        "loop_ms": calibration_loop,
+    }
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        work()
     for _ in range(rounds):
-        for name, drawing in drawings:
+        for name, work in works.items():
             started = time.perf_counter()
-            drawing(event)
+            work()
             times[name].append((time.perf_counter() - started) * 1000)
     result = {name: statistics.median(taken) for name, taken in times.items()}
     return {**result, "ratio": result["chart_ms"] / result["reference_ms"]}
 
 
-if __name__ == "__main__":
-    measured = measure()
-    print(f"chart          {measured['chart_ms']:6.0f} ms")
-    print(f"straightforward{measured['reference_ms']:6.0f} ms")
-    print(f"ratio          {measured['ratio']:6.2f}    goal {GOAL:.2f} or less")
+def run(*, quick: bool = False) -> list[Report]:
+    found = measure(3 if quick else ROUNDS)
+    chart_ms, reference_ms, loop_ms = found["chart_ms"], found["reference_ms"], found["loop_ms"]
+    return [
+        Report(
+            f"Chart of {chart.WIDTH_PX} x {chart.HEIGHT_PX}",
+            ("what", "measured", "calibration loops", "budget"),
+            (
+                ("a chart, median", f"{chart_ms:.0f} ms", f"{chart_ms / loop_ms:.3g}", ""),
+                ("a straightforward figure, median", f"{reference_ms:.0f} ms", f"{reference_ms / loop_ms:.3g}", ""),
+                ("chart / straightforward", f"{found['ratio']:.2f}", "", f"{GOAL:.2f}"),
+            ),
+        )
+    ]

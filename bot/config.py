@@ -6,29 +6,28 @@ a key at once.
 
 import difflib
 import tomllib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from bot.markets.feed import Source
 from detectors.clusters import ClusterSettings
 from detectors.engine import EngineSettings, MarketEngine
 from detectors.estimate import EstimateSettings
-from detectors.leverage import LeverageModel
-from detectors.liquidation_map import MapSettings
 from detectors.market import Market
 from detectors.registry import find_kinds
 
-DEFAULT_ESTIMATE = EstimateSettings(MapSettings(LeverageModel()))
+DEFAULT_ESTIMATE = EstimateSettings()
 HOW_TO_GO_ON = (
     "This is the embedded default. To change it, or to play a recording of the real market: copy config.example.toml "
     "to config.toml and edit it. Live venues, Telegram and Discord arrive with the next releases."
 )
-_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+_PLAYABLE = 'write "simulated" or "recorded"'
 
 
 class ConfigError(Exception):
@@ -40,7 +39,7 @@ class ConfigError(Exception):
 
 
 class Section(BaseModel):
-    model_config = _STRICT
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SourceSection(Section):
@@ -49,11 +48,11 @@ class SourceSection(Section):
     """The recording, for ``recorded``."""
     markets: tuple[str, ...] = ()
     """Empty: all there are."""
-    seed: int = Field(1, ge=0)
-    days: float = Field(0.0, ge=0)
+    seed: int = Field(default=1, ge=0)
+    days: float = Field(default=0.0, ge=0)
     """0: without end."""
-    warm_up_days: float = Field(5.0, ge=0)
-    speed: float = Field(2.0, gt=0, le=1000)
+    warm_up_days: float = Field(default=5.0, ge=0)
+    speed: float = Field(default=2.0, gt=0, le=1000)
     """Bars a second."""
 
 
@@ -64,14 +63,14 @@ class StoreSection(Section):
 
 class ChartsSection(Section):
     draw: bool = True
-    folder: str = Field("out/charts", min_length=1)
-    kept: int = Field(1000, ge=1)
+    folder: str = Field(default="out/charts", min_length=1)
+    kept: int = Field(default=1000, ge=1)
 
 
 class PolicySection(Section):
-    within_pct: float = Field(2.0, gt=0, le=100)
-    min_notional_usd: float = Field(0.0, ge=0)
-    max_subscriptions: int = Field(50, ge=1)
+    within_pct: float = Field(default=2.0, gt=0, le=100)
+    min_notional_usd: float = Field(default=0.0, ge=0)
+    max_subscriptions: int = Field(default=50, ge=1)
 
 
 class ConsoleSection(Section):
@@ -80,10 +79,10 @@ class ConsoleSection(Section):
 
 
 class ScheduleSection(Section):
-    checkpoint_minutes: float = Field(60.0, gt=0)
-    housekeeping_minutes: float = Field(10.0, gt=0)
-    backup_hours: float = Field(24.0, gt=0)
-    heartbeat_seconds: float = Field(30.0, gt=0)
+    checkpoint_minutes: float = Field(default=60.0, gt=0)
+    housekeeping_minutes: float = Field(default=10.0, gt=0)
+    backup_hours: float = Field(default=24.0, gt=0)
+    heartbeat_seconds: float = Field(default=30.0, gt=0)
 
 
 def _over_default_estimate(given: Any) -> Any:
@@ -148,20 +147,16 @@ def defaults() -> dict[str, Any]:
 
 
 def _kinds(given: Any, faults: list[str]) -> dict[str, Any]:
-    """Each kind's table as its own dataclass."""
-    if not isinstance(given, Mapping):
-        faults.append("kinds: must be tables; write [kinds.NAME] with the kind's keys under it")
+    """Each kind's table as its own dataclass; what is wrong is added to ``faults``."""
+    known = find_kinds()
+    tables = {name: (type(kind.settings), kind.settings) for name, kind in known.items()}
+    section = create_model("Kinds", __base__=Section, **tables)  # type: ignore[call-overload]
+    try:
+        settings = section.model_validate(given)
+    except ValidationError as error:
+        faults += [_fault(details, "kinds") for details in error.errors()]
         return {}
-    found, known = {}, find_kinds()
-    for name, table in given.items():
-        if name not in known:
-            faults.append(f"kinds.{name}: no such kind; {_nearest(name, known)}")
-            continue
-        try:
-            found[name] = TypeAdapter(type(known[name].settings), config=_STRICT).validate_python(table)
-        except ValidationError as error:
-            faults += [_fault(details, "kinds", name) for details in error.errors()]
-    return found
+    return {name: getattr(settings, name) for name in known}
 
 
 def _fault(details: ErrorDetails, *prefix: str) -> str:
@@ -171,11 +166,13 @@ def _fault(details: ErrorDetails, *prefix: str) -> str:
         case "extra_forbidden" | "unexpected_keyword_argument":
             return f"{key}: no such key; {_nearest(path[-1], _keys_beside(path))}"
         case "enum" | "literal_error":
-            if key == "source.kind" and details["input"] == Source.LIVE:
-                return f'{key}: live venues arrive with the next release; write "simulated" or "recorded"'
+            if key == "source.kind":
+                return f"{key}: {details['input']!r} is not one of them; {_PLAYABLE}"
             return f"{key}: {details['input']!r} is not one of them; write {details['ctx']['expected']}"
         case "value_error":
-            return f"{key}: {details['ctx']['error']}"
+            return f"{key}: {details['ctx']['error']}; see config.example.toml"
+        case "model_type" | "dataclass_type" | "mapping_type" | "dict_type":
+            return f"{key}: must be a table, not {details['input']!r}; write [{key}] with its keys under it"
     said = details["msg"].replace("Input should be ", "must be ").partition(", unable")[0]
     return f"{key}: {said}, not {details['input']!r}; {_default_of(path)}"
 
@@ -184,7 +181,7 @@ def _senseless(config: Config) -> Iterator[str]:
     """What is right in itself and wrong in its place."""
     source = config.source
     if source.kind is Source.LIVE:
-        yield 'source.kind: live venues arrive with the next release; write "simulated" or "recorded"'
+        yield f"source.kind: live venues arrive with the next release; {_PLAYABLE}"
     if source.kind is Source.RECORDED and not source.path:
         yield "source.path: is needed for a recorded source; give the folder of the recording"
     settled = config.model_dump(mode="json", include={"estimate", "clusters", "kinds"})
@@ -192,8 +189,10 @@ def _senseless(config: Config) -> Iterator[str]:
     yield from (f"{key}: must not be negative; {_default_of(tuple(key.split('.')))}" for key in negative)
     if not negative:
         try:
-            MarketEngine(Market("BTC", "", (), ()), config.engine_settings(), find_kinds())
-        except (ValueError, ArithmeticError, IndexError, MemoryError) as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                MarketEngine(Market("BTC", "", (), ()), config.engine_settings(), find_kinds())
+        except (ValueError, ArithmeticError, IndexError, MemoryError, RuntimeWarning) as error:
             yield f"estimate, clusters: do not fit together ({error}); go back to the defaults step by step"
 
 

@@ -37,6 +37,8 @@ class Reason(StrEnum):
     TOO_MILD = "too_mild"
     BUILD_CLASS = "build_class"
     TOO_FAR = "too_far"
+    NEARER = "nearer"
+    """Nearer than the rung the chat chose: each rung is armed for itself, and a chat is told at its own."""
     TOO_SMALL = "too_small"
     ALREADY_TOLD = "already_told"
 
@@ -102,11 +104,16 @@ def _filtered(event: Event, subscription: Subscription, default_kinds: frozenset
     if None not in (subscription.build_class, build_class) and build_class != subscription.build_class:
         return Reason.BUILD_CLASS
     rung = _distance_rung(event)
-    if rung is not None and rung > subscription.within_pct:
-        return Reason.TOO_FAR
+    if rung is not None and rung != (own := own_rung(subscription.within_pct)):
+        return Reason.TOO_FAR if own is None or rung > own else Reason.NEARER
     if event.notional_usd is not None and event.notional_usd < subscription.min_notional_usd:
         return Reason.TOO_SMALL
     return None
+
+
+def own_rung(within_pct: float) -> float | None:
+    """The rung at which a chat is told: the farthest that is within what it asked for; None under the nearest."""
+    return max((rung for rung in DISTANCE_LADDER_PCT if rung <= within_pct), default=None)
 
 
 def _escalated(event: Event, last: LastAlert) -> bool:

@@ -4,9 +4,10 @@ What is decided waits in a queue until the store has taken it, so a batch (a rep
 a while are the same case: nothing is told before its commit, and a failed commit is tried again with the next tick.
 """
 
+import asyncio
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot import policy
@@ -55,7 +56,10 @@ class Watcher:
         self._kinds = kinds
         self._default_kinds = frozenset(name for name, kind in kinds.items() if kind.by_default)
         self._seal = fingerprint(settings)
-        self._batch, self._evidence, self._checkpoint_every_ms = batch, evidence, checkpoint_every_ms
+        self.batch = batch
+        self._evidence, self._checkpoint_every_ms = evidence, checkpoint_every_ms
+        self._busy = asyncio.Lock()
+        """Ticks and checkpoints are jobs of their own, and a checkpoint must not see half a tick."""
         self._queue: list[TickCommit] = []
         self._told: dict[Conversation, LastAlert] = {}
         """What the queue tells; the store knows only what it has committed."""
@@ -63,9 +67,11 @@ class Watcher:
         self._noted: dict[str, Counter[str]] = defaultdict(Counter)
         """Refusals that the store has counted."""
         self._at_bar: dict[str, int] = {}
-        """Open time of the bar that a market stands at, as long as nothing came after it."""
+        """Open time of the bar that a market stands at, as long as nothing came after it. Between bars the estimate
+        holds funding and prints that the snapshots since that bar would add again, so no checkpoint is made of it."""
         self._checkpointed: dict[str, int] = {}
         """Open time of the bar of the last checkpoint."""
+        self._checkpoint_due: set[str] = set()
 
     # --- start-up
 
@@ -79,13 +85,15 @@ class Watcher:
         if stored.cursor is None:
             return Resumed(market, None, settings_changed=False)
         self._cursors[market.base] = stored.cursor
-        sealed = [blob for blob in (stored.state, stored.checkpoint and stored.checkpoint.blob) if blob]
-        changed = any(not blob.startswith(self._seal) for blob in sealed)
-        checkpoint = None if changed else stored.checkpoint
+        state, checkpoint = stored.state, stored.checkpoint
+        changed = state is not None and not state.startswith(self._seal)
+        if checkpoint is None or not checkpoint.blob.startswith(self._seal):
+            checkpoint = None
+            self._checkpoint_due.add(market.base)
         engine.recover(
-            checkpoint and checkpoint.blob[len(self._seal) :],
-            await self._store.snapshots_since(market.base, checkpoint and checkpoint.bar_opened_at_ms),
-            stored.state and stored.state[len(self._seal) :],
+            checkpoint.blob[len(self._seal) :] if checkpoint else None,
+            await self._store.snapshots_since(market.base, checkpoint.bar_opened_at_ms if checkpoint else None),
+            state[len(self._seal) :] if state else None,
         )
         if changed:
             engine.tracker = ClusterTracker(self._settings.clusters)
@@ -100,22 +108,36 @@ class Watcher:
         Snapshots seen before a restart are skipped. Raises StoreUnavailable; nothing is lost then, and the next call
         tries again.
         """
-        for snapshot in snapshots:
-            base = snapshot.market.base
-            if (cursor := self._cursors.get(base)) is not None:
-                if snapshot.taken_at_ms <= cursor.taken_at_ms:
-                    continue
-                del self._cursors[base]
-            step = self.engines[base].step(snapshot)
-            if step is not None:
-                self._queue.append(await self._decide(step))
-                self._at_bar.pop(base, None)
-                if step.snapshot.bar is not None:
-                    self._at_bar[base] = step.snapshot.bar.opened_at_ms
-        return await self.flush() if len(self._queue) >= self._batch else ()
+        async with self._busy:
+            for snapshot in snapshots:
+                await self._step(snapshot)
+            return await self._flush() if len(self._queue) >= self.batch else ()
+
+    async def _step(self, snapshot: MarketSnapshot) -> None:
+        base = snapshot.market.base
+        if (cursor := self._cursors.get(base)) is not None:
+            if snapshot.taken_at_ms <= cursor.taken_at_ms:
+                return
+            del self._cursors[base]
+        step = self.engines[base].step(snapshot)
+        if step is None:
+            return
+        tick = TickCommit(step.snapshot, None, step.events)
+        try:
+            tick = await self._decide(step)
+        finally:
+            # Even undecided: the engine has taken the step, so the series must have it too.
+            self._queue.append(tick)
+        self._at_bar.pop(base, None)
+        if step.snapshot.bar is not None:
+            self._at_bar[base] = step.snapshot.bar.opened_at_ms
 
     async def flush(self) -> Sequence[NewAlert]:
         """Commit what is queued; the alerts in it. Raises StoreUnavailable and keeps the queue."""
+        async with self._busy:
+            return await self._flush()
+
+    async def _flush(self) -> Sequence[NewAlert]:
         if not self._queue:
             return ()
         last = {tick.snapshot.market.base: i for i, tick in enumerate(self._queue)}
@@ -125,22 +147,32 @@ class Watcher:
         committed, self._queue = self._queue, []
         self._told.clear()
         await self._note_refusals()
-        if self._checkpoint_every_ms is not None:
-            await self._checkpoint(self._checkpoint_every_ms, last)
+        await self._save_due_checkpoints()
         return [alert for tick in committed for alert in tick.alerts]
 
     async def checkpoint(self) -> None:
-        """Checkpoint every market that stands at a bar's close. Raises StoreUnavailable."""
-        await self._checkpoint(1, self.engines)
+        """Checkpoint each market at its bar's close: now, if it stands at one that is committed, or else with the next.
 
-    async def _checkpoint(self, every_ms: int, bases: Iterable[str]) -> None:
-        for base in bases:
-            # Between bars the estimate holds funding and prints that the snapshots since that bar would add again.
-            bar = self._at_bar.get(base)
-            if bar is None or bar // every_ms <= self._checkpointed.get(base, -every_ms) // every_ms:
-                continue
-            await self._store.save_checkpoint(base, bar, self._seal + self.engines[base].estimate.to_bytes())
-            self._checkpointed[base] = bar
+        Raises StoreUnavailable.
+        """
+        self._checkpoint_due.update(self.engines)
+        async with self._busy:
+            if not self._queue:
+                await self._save_due_checkpoints()
+
+    async def _save_due_checkpoints(self) -> None:
+        for base, bar in self._at_bar.items():
+            last = self._checkpointed.get(base)
+            if last == bar:
+                self._checkpoint_due.discard(base)
+            elif base in self._checkpoint_due or self._is_old(last, bar):
+                await self._store.save_checkpoint(base, bar, self._seal + self.engines[base].estimate.to_bytes())
+                self._checkpointed[base] = bar
+                self._checkpoint_due.discard(base)
+
+    def _is_old(self, last: int | None, bar: int) -> bool:
+        every_ms = self._checkpoint_every_ms
+        return every_ms is not None and (last is None or bar // every_ms > last // every_ms)
 
     async def _note_refusals(self) -> None:
         for base, engine in self.engines.items():

@@ -12,7 +12,7 @@ from detectors.market import HOUR_MS
 UNKNOWN_ROW = 0
 """Open interest that was there before the first bar: its entries, and so its age, are unknown."""
 OLD_ROW = 1
-LEVELS = ((1, 6), (4, 5), (12, 4), (48, 2))
+LEVELS = ((1, 6), (4, 5), (12, 3), (48, 2))
 """(hours a block spans, blocks kept). Past the last level everything goes to the old row."""
 ROWS = 2 + sum(kept for _, kept in LEVELS)
 

@@ -7,6 +7,19 @@ BIG_SHARE = 0.06
 LARGE_SHARE = 0.035
 
 
+LONGEST_HEADLINE = 58
+"""A message's title has 60 characters, of which a sign takes two."""
+
+
+def headline(core: str, *more: str) -> str:
+    """``core`` and as much of ``more`` as fits, in order: a market's name may be as long as 1000000BABYDOGE."""
+    for part in more:
+        if len(core) + len(part) > LONGEST_HEADLINE:
+            break
+        core += part
+    return core
+
+
 def size_facts(cluster: Cluster) -> tuple[Fact, ...]:
     """Share of open interest and distance; the notional and the band are on the event's spine."""
     return (

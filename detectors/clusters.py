@@ -33,9 +33,9 @@ class ClusterSettings:
 
     preset: Preset = Preset.ADAPTIVE
     window: float = 0.005
-    deviations: float = 0.9
+    deviations: float = 0.7
     """Adaptive: standard deviations above the usual density at that distance."""
-    minimum_share: float = 0.01
+    minimum_share: float = 0.007
     """Adaptive: never less than this share of open interest in the window."""
     nearest: float = 0.015
     """No cluster is born nearer to price than this; it would be an alarm about the last hour's noise."""
@@ -125,17 +125,20 @@ class BandFinder:
         """Takes peak after peak until nothing stands out; each takes its surroundings with it."""
         origin = estimate.origin
         peaks = [(low + high) // 2 - origin for low, high in occupied]
+        taken = [(low - origin, high - origin) for low, high in occupied]
         found: list[FoundBand] = []
         while candidates[peak := int(candidates.argmax())] > 0:
             column = peak + first
-            left, right = self.extent(shares, column)
+            left = right = column
             if self._prominent(shares, column, peaks):
+                left, right = _clear_of(taken, column, *self.extent(shares, column))
                 side = Side.LONG if column + origin < (estimate.boundary or 0) else Side.SHORT
                 base = float(estimate.known[left : right + 1].sum())
                 found.append(
                     FoundBand(side, left + origin, right + origin, column + origin, base, float(shares[column]))
                 )
                 peaks.append(column)
+                taken.append((left, right))
             margin = self.window_cells
             candidates[max(0, left - first - margin) : max(0, right + 1 - first + margin)] = -1.0
         return found
@@ -159,3 +162,13 @@ class BandFinder:
             if shares[column] < valley * (1 + self.settings.prominence):
                 return False
         return True
+
+
+def _clear_of(taken: Sequence[tuple[int, int]], peak: int, left: int, right: int) -> tuple[int, int]:
+    """The band cut back to where others begin, so that no exposure belongs to two."""
+    for low, high in taken:
+        if high < peak:
+            left = max(left, high + 1)
+        elif low > peak:
+            right = min(right, low - 1)
+    return left, right

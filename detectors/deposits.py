@@ -16,6 +16,12 @@ def crowding_level(crowding: float) -> int:
     return round(max(-1.0, min(1.0, crowding)) * CROWDING_LEVELS)
 
 
+@lru_cache(maxsize=8)
+def deposit_shapes(model: LeverageModel, log_step: float) -> "DepositShapes":
+    """The shapes of a model; markets with the same assumptions share them."""
+    return DepositShapes(model, log_step)
+
+
 class DepositShapes:
     """Liquidation levels of one unit of notional opened evenly over a range of cells."""
 
@@ -31,17 +37,15 @@ class DepositShapes:
     def weights(self, side: Side, level: int) -> NDArray[np.float64]:
         return self.model.weights_at(level / CROWDING_LEVELS, side)
 
-    def _shape(self, side: Side, group: int, width: int, level: int) -> tuple[int, NDArray[np.float64]]:
-        """(offset of its first cell from the range's lowest cell, float64[cells]); all groups together sum to 1."""
-        nodes = self.model.groups[group]
-        if not nodes.size:
-            return 0, np.zeros(0)
-        shifts = self.shifts[side][nodes] * (-1 if side is Side.LONG else 1)
+    def _shape(self, side: Side, width: int, level: int) -> tuple[int, NDArray[np.float64]]:
+        """(offset of its first cell from the range's lowest cell, float64[groups, cells] that sums to 1)."""
+        shifts = self.shifts[side] * (-1 if side is Side.LONG else 1)
         first = int(shifts.min())
-        slope = np.zeros(int(shifts.max()) - first + width + 1)
-        share = self.weights(side, level)[nodes] / width
-        np.add.at(slope, shifts - first, share)
-        np.add.at(slope, shifts - first + width, -share)
-        shape = np.cumsum(slope)[:-1]
+        share = self.weights(side, level) / width
+        slopes = np.zeros((len(self.model.groups), int(shifts.max()) - first + width + 1))
+        for slope, nodes in zip(slopes, self.model.groups, strict=True):
+            np.add.at(slope, shifts[nodes] - first, share[nodes])
+            np.add.at(slope, shifts[nodes] - first + width, -share[nodes])
+        shape = np.cumsum(slopes, axis=1)[:, :-1]
         shape[shape < 1e-15] = 0.0
         return first, shape

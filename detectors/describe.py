@@ -10,8 +10,10 @@ from detectors.event import Level
 from detectors.liquidation_map import LiquidationMap
 from detectors.market import HOUR_MS, Side
 from detectors.numerics import densest_half
-from detectors.trail import COLUMN_MS, Trail
+from detectors.trail import CELLS_A_BIN, COLUMN_MS, Trail
 
+ROUNDING = 2**-9
+"""The trail keeps 16-bit floats; a rise this small a part of the peak is none."""
 BUMP = 0.1
 """A dip this part of the peak deep ends the rise that came before it."""
 
@@ -67,18 +69,33 @@ def build_of(low: int, high: int, base: float, estimate: LiquidationMap, trail: 
     times, history = trail.band_history(low, high)
     now = estimate.last_bar_opened_at_ms or 0
     times = np.append(times, now + COLUMN_MS // 6)
-    history = np.append(history, base)
+    seen = _as_the_trail_sees(estimate, low, high)
+    history = np.append(history * (base / seen if seen > 0 else 1.0), base)
     before = history[: int(np.argmax(history)) + 1]
     trough = last_trough(before)
     rise = before[trough:]
     floor, height = rise[0], rise[-1] - rise[0]
-    if height <= 0:
+    if height <= ROUNDING * rise[-1]:
         return Build(0.0, at_least=True)
     started = trough + int(np.argmax(rise >= floor + 0.1 * height))
     finished = trough + int(np.argmax(rise >= floor + 0.9 * height))
     # nothing shorter than a column can be told
     hours = max(float(times[finished] - times[started]), COLUMN_MS) / HOUR_MS
-    return Build(round(hours, 2), at_least=started == 0)
+    return Build(round(hours, 2), at_least=trough == 0)
+
+
+def _as_the_trail_sees(estimate: LiquidationMap, low: int, high: int) -> float:
+    """Base of the band now as a column of the trail would tell it, where bins covered in part count in part.
+
+    Without it a band with steep edges would seem to have jumped just now, and its build to have lasted until now.
+    """
+    first, stop = low // CELLS_A_BIN, high // CELLS_A_BIN + 1
+    starts = np.arange(first, stop) * CELLS_A_BIN
+    cells = starts[:, None] + np.arange(CELLS_A_BIN) - estimate.origin
+    inside = (cells >= 0) & (cells < len(estimate.known))
+    bins = np.where(inside, estimate.known[np.clip(cells, 0, len(estimate.known) - 1)], 0.0).sum(axis=1)
+    covered = np.minimum(starts + CELLS_A_BIN, high + 1) - np.maximum(starts, low)
+    return float(bins @ covered) / CELLS_A_BIN
 
 
 def last_trough(before: NDArray[np.float64]) -> int:

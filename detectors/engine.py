@@ -21,6 +21,8 @@ from detectors.tracker import ClusterTracker
 from detectors.view import MarketView
 
 QUIET_BARS_AFTER_GAP = 12
+STATE_VERSION = 1
+"""Raised when what checkpoints or decisions hold changes; older ones are then built anew from the series."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,9 @@ class MarketEngine:
             changes += self._bar(believed, believed.bar)
         else:
             self.estimate.apply(believed)
+        view = self._view(believed, [] if self.quiet_bars else changes)
         if self.quiet_bars:
-            changes = []
-        view = self._view(believed, changes)
+            return Step(believed, view, ())
         events: list[Event] = []
         for name, kind in self.kinds.items():
             told, self.memories[name] = kind.detect(
@@ -154,13 +156,23 @@ class MarketEngine:
             "quiet_bars": self.quiet_bars,
             "adopted": self.adopted,
             "gaps": self.gaps,
+            "suspects": [self.screen.suspect_price, self.screen.suspect_open_interest],
         }
         return json.dumps(state, separators=(",", ":")).encode()
 
-    def recover(self, checkpoint: bytes | None, since: Iterable[MarketSnapshot], decisions: bytes | None) -> None:
+    def recover(
+        self,
+        checkpoint: bytes | None,
+        since: Iterable[MarketSnapshot],
+        decisions: bytes | None,
+        *,
+        adopt: bool = False,
+    ) -> None:
         """Start-up: the checkpoint, the stored snapshots since it (without detection), then the decisions.
 
-        Equals never having stopped. Raises ValueError where the checkpoint was made with other settings of size.
+        Equals never having stopped. With ``adopt``, after an upgrade or a change of settings, the clusters there are
+        taken in anew and silently, and only the kinds' memories are kept. Raises ValueError where the checkpoint was
+        made with other settings of size.
         """
         if checkpoint is not None:
             self.estimate = MarketEstimate.from_bytes(self.settings.estimate, checkpoint)
@@ -174,9 +186,12 @@ class MarketEngine:
             self._recall(snapshot)
         if decisions is not None:
             state = json.loads(decisions)
-            self.tracker = ClusterTracker.from_state(self.settings.clusters, state["tracker"])
             self.memories = state["memories"]
+            if adopt:
+                return
+            self.tracker = ClusterTracker.from_state(self.settings.clusters, state["tracker"])
             self.quiet_bars, self.adopted, self.gaps = state["quiet_bars"], state["adopted"], state["gaps"]
+            self.screen.suspect_price, self.screen.suspect_open_interest = state["suspects"]
 
     def _recall_estimate(self) -> None:
         estimate, screen = self.estimate, self.screen

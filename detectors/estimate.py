@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from detectors.baseline import BaselineSettings, DistanceBaseline
 from detectors.clusters import density
-from detectors.liquidation_map import LiquidationMap, MapChange, MapSettings
+from detectors.liquidation_map import LiquidationMap, MapChange
+from detectors.map_settings import MapSettings
 from detectors.market import DAY_MS, HOUR_MS, Bar, Funding, MarketSnapshot, Side
 from detectors.numerics import from_planes, to_planes
 from detectors.trail import COLUMN_MS, COLUMNS, Trail

@@ -7,48 +7,26 @@ removes pro rata to *total open interest*. Everything is in base units, which cl
 """
 
 import json
-import math
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.ages import OLD_ROW, ROWS, UNKNOWN_ROW, AgeRows
-from detectors.deposits import DepositShapes, crowding_level
+from detectors.deposits import crowding_level, deposit_shapes
 from detectors.flows import MOST_REPLACED, UsualVolume, gross_flow, kept_after, replaced_in_a_bar
-from detectors.leverage import LeverageModel
+from detectors.map_settings import MapSettings
 from detectors.market import Bar, OpenInterest, Print, Side
 from detectors.numerics import from_planes, shift_columns, to_planes
-from detectors.price_grid import PriceGrid
 
-FIVE_MINUTES_MS = 300_000
 GROUPS = 2
 """Slow and fast leverage, each with rows of its own: they are replaced at different paces."""
 RECENTRE_CELLS = 64
 """How far the close may drift from the middle of the grid before the grid follows."""
-
-
-@dataclass(frozen=True)
-class MapSettings:
-    """What the estimate assumes. All of it is configurable and none of it is known for certain."""
-
-    leverage: LeverageModel = field(default_factory=LeverageModel)
-    grid: PriceGrid = field(default_factory=PriceGrid)
-    longest_gap_bars: int = 3
-    """A longer gap in open interest leaves what was opened in it with unknown age."""
-    unknown_age_spread: float = 0.05
-    """Entries of the open interest already there are spread at least this far to each side of price."""
-    churn_exponent: float = 0.3
-    """Coarser samples hide openings and closings that cancel out. Gross flow of a sample of n five-minute steps is
-    n ** this times its net: half-lives of BTC exposure measured on winter-2025 at 5 min, 1 h and 4 h give 0.30."""
-
-    def churn(self, interval_ms: int) -> float:
-        """Gross over net change of open interest for samples that far apart, at least 1."""
-        return max(1.0, math.pow(interval_ms / FIVE_MINUTES_MS, self.churn_exponent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +51,9 @@ class _Pending:
     crowding: int
     replaced: float
     """Fraction of open interest that this bar's volume replaced."""
+    reached_low: int
+    reached_high: int
+    """Cells that this bar consumed: its range and the close before it."""
 
 
 @dataclass
@@ -94,7 +75,7 @@ class LiquidationMap:
 
     def __post_init__(self) -> None:
         cells = self.settings.grid.cells
-        self.shapes = DepositShapes(self.settings.leverage, self.settings.grid.log_step)
+        self.shapes = deposit_shapes(self.settings.leverage, self.settings.grid.log_step)
         self.exposure = np.zeros((GROUPS, ROWS, cells), np.float32)
         """Base units divided by the row's scale, float32[groups, ages, cells]: closing touches only the scales."""
         self.scales = np.ones((GROUPS, ROWS))
@@ -144,10 +125,17 @@ class LiquidationMap:
     # --- one bar
 
     def await_open_interest(
-        self, bars: Iterable[tuple[int, int, float, int, int, float]], usual_volume: UsualVolume, *, sampled: bool
+        self,
+        bars: Iterable[tuple[int, int, float, int, int, float, int, int]],
+        usual_volume: UsualVolume,
+        *,
+        sampled: bool,
     ) -> None:
-        """Takes over bars (low cell, high cell, volume, opened at, crowding level, fraction replaced) that no sample
-        has covered yet, and the mean volume after them."""
+        """Takes over bars that no sample has covered yet, and the mean volume after them.
+
+        A bar is (low cell, high cell, volume, opened at, crowding level, fraction replaced, lowest and highest cell
+        reached).
+        """
         self._usual_volume = usual_volume
         for bar in bars:
             if sampled:
@@ -192,7 +180,9 @@ class LiquidationMap:
             self._open_hour(bar.opened_at_ms)
         replaced = replaced_in_a_bar(self.settings.leverage.turnover_daily, bar.interval_ms)
         replaced *= self._usual_volume.relative(bar.volume_base)
-        self._pending.append(_Pending(low, high, bar.volume_base, bar.opened_at_ms, level, replaced))
+        self._pending.append(
+            _Pending(low, high, bar.volume_base, bar.opened_at_ms, level, replaced, reached_low, reached_high)
+        )
         before, gap = self.group_known.sum(axis=0), False
         closed = deposited = np.zeros(grid.cells)
         if open_interest is not None:
@@ -272,27 +262,27 @@ class LiquidationMap:
         for bar in reversed(pending):
             share = base * (bar.volume / volume if volume > 0 else 1 / len(pending))
             row = self.rows.row_at(bar.opened_at_ms)
-            for group in range(GROUPS):
-                for side in Side:
-                    columns, amount = self._levels(side, group, bar, share, below, above)
-                    opened[group, columns] += amount
-                    self.exposure[group, row, columns] += amount / self.scales[group, row]
-            below, above = min(below, bar.low), max(above, bar.high)
+            scales = self.scales[:, row, None]
+            for side in Side:
+                columns, amount = self._levels(side, bar, share, below, above)
+                opened[:, columns] += amount
+                self.exposure[:, row, columns] += amount / scales
+            below, above = min(below, bar.reached_low), max(above, bar.reached_high)
 
     def _levels(
-        self, side: Side, group: int, bar: _Pending, base: float, below: int, above: int
+        self, side: Side, bar: _Pending, base: float, below: int, above: int
     ) -> tuple[slice, NDArray[np.float64]]:
         """Columns and amounts of one bar's deposit; longs at or over ``below`` and shorts at or under ``above``
         were liquidated within the bars already closed, so they are left out."""
-        first, shape = self.shapes.shape(side, group, bar.high - bar.low + 1, bar.crowding)
+        first, shape = self.shapes.shape(side, bar.high - bar.low + 1, bar.crowding)
         start = bar.low + first - self.origin
-        stop = start + len(shape)
+        stop = start + shape.shape[1]
         left = max(0, start) if side is Side.LONG else max(0, start, above + 1 - self.origin)
         right = min(self.settings.grid.cells, stop, below - self.origin) if side is Side.LONG else stop
         right = min(self.settings.grid.cells, right)
         if right <= left:
-            return slice(0, 0), shape[:0]
-        return slice(left, right), shape[left - start : right - start] * base
+            return slice(0, 0), shape[:, :0]
+        return slice(left, right), shape[:, left - start : right - start] * base
 
     def _deposit_unknown(self, pending: list[_Pending], base: float) -> None:
         assert self.boundary is not None
@@ -301,11 +291,11 @@ class LiquidationMap:
         high = max([self.boundary + spread, *(bar.high for bar in pending)])
         if self._seen_low is not None and self._seen_high is not None:
             low, high = min(low, self._seen_low), max(high, self._seen_high)
-        bar = _Pending(low, high, 0.0, 0, 0, 0.0)
-        for group in range(GROUPS):
-            for side in Side:
-                columns, amount = self._levels(side, group, bar, base, self.boundary, self.boundary)
-                self.exposure[group, UNKNOWN_ROW, columns] += amount / self.scales[group, UNKNOWN_ROW]
+            self._seen_low = self._seen_high = None
+        bar = _Pending(low, high, 0.0, 0, 0, 0.0, low, high)
+        for side in Side:
+            columns, amount = self._levels(side, bar, base, self.boundary, self.boundary)
+            self.exposure[:, UNKNOWN_ROW, columns] += amount / self.scales[:, UNKNOWN_ROW, None]
 
     def _remember_range(self, low: int, high: int) -> None:
         self._seen_low = low if self._seen_low is None else min(self._seen_low, low)
@@ -348,7 +338,7 @@ class LiquidationMap:
                 "bar_interval_ms": self.bar_interval_ms,
                 "open_interest_interval_ms": self.open_interest_interval_ms,
                 "rows": self.rows.state(),
-                "pending": [[p.low, p.high, p.volume, p.opened_at_ms, p.crowding, p.replaced] for p in self._pending],
+                "pending": [astuple(pending) for pending in self._pending],
                 "seen": [self._seen_low, self._seen_high],
                 "volume": [self._usual_volume.mean, self._usual_volume.bars],
                 "cells": self.settings.grid.cells,

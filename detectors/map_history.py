@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from detectors.ages import ROWS, UNKNOWN_ROW
 from detectors.deposits import CROWDING_LEVELS
 from detectors.flows import MOST_REPLACED, UsualVolume, relative_volumes, replaced_in_a_bar
-from detectors.liquidation_map import GROUPS, RECENTRE_CELLS, LiquidationMap, MapSettings
+from detectors.liquidation_map import GROUPS, RECENTRE_CELLS, LiquidationMap
+from detectors.map_settings import MapSettings
 from detectors.market import HOUR_MS, Side
 
 Ints = NDArray[np.int64]
@@ -63,7 +64,7 @@ def map_from_history(settings: MapSettings, history: BarHistory) -> LiquidationM
     made.bar_interval_ms, made.open_interest_interval_ms = history.interval_ms, history.open_interest_interval_ms
     relative, usual = relative_volumes(history.volume_base)
     flows = _flows(settings, history, relative)
-    _leave_pending(made, history, low, high, relative, usual)
+    _leave_pending(made, history, (low, high), (reached_low, reached_high), relative, usual)
     if flows is None:
         return made
     made.open_interest_base, made.open_interest_at_ms = flows.open_interest_base, flows.open_interest_at_ms
@@ -88,13 +89,14 @@ def map_from_history(settings: MapSettings, history: BarHistory) -> LiquidationM
         (flows.unknown, np.full_like(row_at, UNKNOWN_ROW), np.zeros_like(levels)),
     ):
         bars = np.flatnonzero(amounts)
+        made_at = flows.made_at[bars]
         per_cell = amounts[bars] / (high[bars] - low[bars] + 1)
         for side in Side:
             table = np.array([made.shapes.weights(side, n) for n in range(-CROWDING_LEVELS, CROWDING_LEVELS + 1)])
             if side is Side.LONG:
-                floor, ceiling = left[bars], np.minimum(right[bars], long_stop[bars])
+                floor, ceiling = left[made_at], np.minimum(right[made_at], long_stop[bars])
             else:
-                floor, ceiling = np.maximum(left[bars], short_start[bars] + 1), right[bars]
+                floor, ceiling = np.maximum(left[made_at], short_start[bars] + 1), right[made_at]
             for group, nodes in enumerate(settings.leverage.groups):
                 shifts = made.shapes.shifts[side][nodes] * (-1 if side is Side.LONG else 1)
                 weight = table[crowding[bars] + CROWDING_LEVELS][:, nodes]
@@ -124,6 +126,8 @@ class _Flows:
     """First bar of the range that unknown entries are spread over, [n]."""
     kept: Floats
     """Share of a bar's deposit that no later closing took, [groups, n]."""
+    made_at: Ints
+    """Bar whose sample of open interest made the deposit; the grid may have moved until then, [n]."""
     open_interest_base: float
     open_interest_at_ms: int
 
@@ -144,9 +148,10 @@ def _flows(settings: MapSettings, history: BarHistory, relative: Floats) -> _Flo
     )
     gap = np.diff(closed_at) > longest
 
-    volume = np.add.reduceat(history.volume_base, np.concatenate([[0], samples[:-1] + 1]))
+    stretches = np.concatenate([[0], samples[:-1] + 1])
+    volume = np.add.reduceat(history.volume_base[: samples[-1] + 1], stretches)
     in_bars = replaced_in_a_bar(settings.leverage.turnover_daily, history.interval_ms) * relative
-    replaced = np.minimum(np.add.reduceat(in_bars, np.concatenate([[0], samples[:-1] + 1]))[1:], MOST_REPLACED)
+    replaced = np.minimum(np.add.reduceat(in_bars[: samples[-1] + 1], stretches)[1:], MOST_REPLACED)
     turned = np.minimum(settings.leverage.hazards[:, None] * replaced, MOST_REPLACED)
     kept_at = np.ones((GROUPS, count + 1))
     kept_at[:, samples[1:]] = (1 - fraction) * np.exp(-turned)
@@ -168,7 +173,7 @@ def _flows(settings: MapSettings, history: BarHistory, relative: Floats) -> _Flo
     unknown_since[samples[0]] = 0
     unknown[samples[1:][gap]] = np.maximum(0.0, net[gap])
     unknown_since[samples[1:][gap]] = samples[:-1][gap] + 1
-    return _Flows(opened, unknown, unknown_since, kept, float(base[-1]), int(closed_at[-1]))
+    return _Flows(opened, unknown, unknown_since, kept, samples[index], float(base[-1]), int(closed_at[-1]))
 
 
 def _suffix(best: np.ufunc, reached: Ints, close: Ints) -> Ints:
@@ -192,13 +197,25 @@ def _origins(close: Ints, cells: int) -> Ints:
 
 
 def _leave_pending(
-    made: LiquidationMap, history: BarHistory, low: Ints, high: Ints, relative: Floats, usual: UsualVolume
+    made: LiquidationMap,
+    history: BarHistory,
+    spread: tuple[Ints, Ints],
+    reached: tuple[Ints, Ints],
+    relative: Floats,
+    usual: UsualVolume,
 ) -> None:
     """Bars after the last sample wait for the next one, as they would stepwise."""
     samples = np.flatnonzero(~np.isnan(history.open_interest_base))
     start = int(samples[-1]) + 1 if samples.size else 0
     crowding = np.rint(np.clip(history.crowding[start:], -1, 1) * CROWDING_LEVELS).astype(int)
     replaced = replaced_in_a_bar(made.settings.leverage.turnover_daily, history.interval_ms) * relative[start:]
-    columns = (low[start:], high[start:], history.volume_base[start:], history.opened_at_ms[start:], crowding, replaced)
+    columns = (
+        *(cells[start:] for cells in spread),
+        history.volume_base[start:],
+        history.opened_at_ms[start:],
+        crowding,
+        replaced,
+        *(cells[start:] for cells in reached),
+    )
     bars = zip(*(column.tolist() for column in columns), strict=True)
     made.await_open_interest(bars, usual, sampled=bool(samples.size))

@@ -108,6 +108,27 @@ class LiquidationTotal:
 
 
 @dataclass(frozen=True, slots=True)
+class VenueSample:
+    """One venue's part in a merged snapshot. None: not told, refused or no longer fresh."""
+
+    venue: str
+    symbol: str
+    happened_at_ms: int
+    """When the price was made; ``seen_at_ms`` is when it was received."""
+    seen_at_ms: int
+    price: float | None = None
+    mark_price: float | None = None
+    volume_base: float | None = None
+    open_interest_base: float | None = None
+    funding_rate: float | None = None
+    """The venue's current rate, which it has not settled yet."""
+    funding_interval_hours: float | None = None
+    next_funding_at_ms: int | None = None
+    long_short_ratio: float | None = None
+    """Accounts that are long for each that is short."""
+
+
+@dataclass(frozen=True, slots=True)
 class MarketSnapshot:
     """One market at one moment: only what became known since the snapshot before it.
 
@@ -125,3 +146,11 @@ class MarketSnapshot:
     funding: tuple[Funding, ...] = ()
     prints: tuple[Print, ...] = ()
     liquidations: tuple[LiquidationTotal, ...] = ()
+    by_venue: tuple[VenueSample, ...] = ()
+    """What each venue of a merged view said; empty where there is only one source."""
+
+    @property
+    def divergence_bps(self) -> float | None:
+        """How far apart the venues' prices are; None with fewer than two."""
+        prices = [sample.price for sample in self.by_venue if sample.price is not None]
+        return (max(prices) - min(prices)) / self.price * 10_000 if len(prices) > 1 else None

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ class PriceGrid:
     step: float = 0.0005
     cells: int = 1024
 
-    @property
+    @cached_property
     def log_step(self) -> float:
         return math.log1p(self.step)
 

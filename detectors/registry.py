@@ -66,6 +66,10 @@ def load_kinds(modules: Iterable[str]) -> Mapping[str, EventKind]:
             raise BrokenKindError(f"{name} calls its kind {record.kind!r}; it must be {short!r}, like its file")
         if not _is_frozen(record.settings):
             raise BrokenKindError(f"{name}: settings must be an instance of a frozen dataclass")
+        if not callable(record.detect) or not callable(record.judge):
+            raise BrokenKindError(f"{name}: detect and judge must be functions")
+        if not record.title or not record.summary:
+            raise BrokenKindError(f"{name}: title and summary must not be empty")
         found[record.kind] = record
     if not found:
         raise BrokenKindError("no event kinds found")
@@ -74,4 +78,4 @@ def load_kinds(modules: Iterable[str]) -> Mapping[str, EventKind]:
 
 def _is_frozen(settings: object) -> bool:
     parameters = getattr(settings, "__dataclass_params__", None)
-    return is_dataclass(settings) and bool(getattr(parameters, "frozen", False))
+    return is_dataclass(settings) and not isinstance(settings, type) and bool(getattr(parameters, "frozen", False))

@@ -9,14 +9,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from detectors.market import HOUR_MS, Bar, Funding, LiquidationTotal, MarketSnapshot, OpenInterest, Print
+from detectors.market import HOUR_MS, MINUTE_MS, Bar, Funding, LiquidationTotal, MarketSnapshot, OpenInterest, Print
 
 SPIKE = 5.0
 AGREES = 1.5
 LARGEST_FUNDING_RATE = 0.1
+LONGEST_FUNDING_HOURS = 48.0
 PRINT_REACH = 1.25
 OLDEST_PRINT_MS = HOUR_MS
 """Venues replay old liquidations on connect."""
+LARGEST_USD = 1e12
+"""More than all markets hold; a few such values would overflow a sum."""
+CLOCK_SKEW_MS = 5 * MINUTE_MS
+"""A time later than now by more is a wrong unit; believed, it would make all that follows look out of order."""
 
 
 def _finite(*values: float) -> bool:
@@ -42,32 +47,31 @@ class Screen:
     def pass_through(self, snapshot: MarketSnapshot) -> MarketSnapshot | None:
         """The snapshot without what is refused; None where its price or bar cannot be believed."""
         bar = snapshot.bar
-        if bar is not None and (reason := self._bar_fault(bar)):
-            self.refused[reason] += 1
-            bar = None
-        if not _finite(snapshot.price, snapshot.low, snapshot.high) or not 0 < snapshot.low <= snapshot.high:
-            if bar is None:
-                self.refused["price_not_a_number"] += snapshot.bar is None
-                return None
-        elif bar is None and self._is_spike(snapshot.low, snapshot.high, snapshot.price):
-            self.refused["price_spike"] += snapshot.bar is None
-            return None
-        if bar is None and snapshot.bar is not None:
+        reason = self._look_fault(snapshot) if bar is None else self._bar_fault(bar, snapshot.taken_at_ms)
+        if reason is not None:
+            self._refuse(reason)
             return None
         if bar is not None:
-            self.last_bar_opened_at_ms, self.last_price = bar.opened_at_ms, bar.close
-            snapshot = replace(snapshot, price=bar.close, low=bar.low, high=bar.high)
-        else:
-            self.last_price = snapshot.price
+            self.last_bar_opened_at_ms = bar.opened_at_ms
+        price, low, high = (bar.close, bar.low, bar.high) if bar else (snapshot.price, snapshot.low, snapshot.high)
+        self.last_price = price
         return replace(
             snapshot,
+            price=price,
+            low=low,
+            high=high,
             open_interest=self._open_interest(snapshot.open_interest),
-            funding=tuple(one for one in snapshot.funding if self._funding(one)),
-            prints=self._prints(snapshot.prints, snapshot.taken_at_ms),
+            funding=tuple(one for one in snapshot.funding if self._funding(one, snapshot.taken_at_ms)),
+            prints=self._prints(snapshot.prints, snapshot.taken_at_ms) if snapshot.prints else (),
             liquidations=tuple(one for one in snapshot.liquidations if self._total(one)),
         )
 
-    def _bar_fault(self, bar: Bar) -> str | None:
+    def _look_fault(self, look: MarketSnapshot) -> str | None:
+        if not _finite(look.price, look.low, look.high) or not 0 < look.low <= look.price <= look.high:
+            return "price_not_a_number"
+        return "price_spike" if self._is_spike(look.low, look.high, look.price) else None
+
+    def _bar_fault(self, bar: Bar, taken_at_ms: int) -> str | None:
         prices = (bar.open, bar.high, bar.low, bar.close)
         if not _finite(*prices, bar.volume_base):
             return "bar_not_a_number"
@@ -75,6 +79,8 @@ class Screen:
             return "bar_not_positive"
         if bar.high < max(prices) or bar.low > min(prices):
             return "bar_inconsistent"
+        if bar.closed_at_ms > taken_at_ms + CLOCK_SKEW_MS:
+            return "bar_from_the_future"
         if self.last_bar_opened_at_ms is not None:
             if bar.opened_at_ms == self.last_bar_opened_at_ms:
                 return "bar_repeated"
@@ -98,7 +104,7 @@ class Screen:
         if not _finite(sample.base):
             self._refuse("open_interest_not_a_number")
             return None
-        if sample.base <= 0:
+        if min(sample.base, sample.interval_ms) <= 0:
             self._refuse("open_interest_not_positive")
             return None
         if self.last_open_interest is not None and _ratio(sample.base, self.last_open_interest) > SPIKE:
@@ -113,11 +119,13 @@ class Screen:
     def _refuse(self, reason: str) -> None:
         self.refused[reason] += 1
 
-    def _funding(self, one: Funding) -> bool:
+    def _funding(self, one: Funding, at_ms: int) -> bool:
         if not _finite(one.rate, one.interval_hours) or one.interval_hours <= 0:
             self._refuse("funding_not_a_number")
-        elif abs(one.rate) > LARGEST_FUNDING_RATE:
+        elif abs(one.rate) > LARGEST_FUNDING_RATE or not 0.1 <= one.interval_hours <= LONGEST_FUNDING_HOURS:
             self._refuse("funding_implausible")
+        elif one.taken_at_ms > at_ms + CLOCK_SKEW_MS:
+            self._refuse("funding_from_the_future")
         elif one.taken_at_ms <= self.last_funding_at_ms:
             self._refuse("funding_repeated")
         else:
@@ -128,8 +136,11 @@ class Screen:
     def _prints(self, prints: Sequence[Print], at_ms: int) -> tuple[Print, ...]:
         believed = []
         for one in prints:
-            if not _finite(one.price, one.amount_base, one.notional_usd) or min(one.price, one.amount_base) <= 0:
+            values = (one.price, one.amount_base, one.notional_usd)
+            if not _finite(*values) or min(values) <= 0:
                 self._refuse("print_not_a_number")
+            elif one.notional_usd > LARGEST_USD:
+                self._refuse("print_implausible")
             elif self.last_price is not None and _ratio(one.price, self.last_price) > PRINT_REACH:
                 self._refuse("print_far_from_price")
             elif one.taken_at_ms < at_ms - OLDEST_PRINT_MS:
@@ -139,7 +150,10 @@ class Screen:
         return tuple(believed)
 
     def _total(self, one: LiquidationTotal) -> bool:
-        if _finite(one.long_usd, one.short_usd) and min(one.long_usd, one.short_usd) >= 0:
+        if not _finite(one.long_usd, one.short_usd) or min(one.long_usd, one.short_usd) < 0:
+            self._refuse("liquidations_not_a_number")
+        elif max(one.long_usd, one.short_usd) > LARGEST_USD:
+            self._refuse("liquidations_implausible")
+        else:
             return True
-        self._refuse("liquidations_not_a_number")
         return False

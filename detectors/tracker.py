@@ -68,17 +68,18 @@ class ClusterTracker:
         if not self.clusters:
             return
         # one running sum each serves every cluster
-        known, consumed, closed = (_running(cells) for cells in (estimate.known, change.consumed, change.closed))
-        moment = _running(estimate.known * np.arange(len(estimate.known)))
-        last = len(known) - 1
+        cells = len(estimate.known)
+        through = np.zeros((4, cells + 1))
+        moment = estimate.known * np.arange(cells)
+        np.cumsum((estimate.known, change.consumed, change.closed, moment), axis=1, out=through[:, 1:])
         for cluster in self.clusters:
-            first = min(last, max(0, cluster.low - estimate.origin))
-            stop = min(last, max(0, cluster.high + 1 - estimate.origin))
-            cluster.base = float(known[stop] - known[first])
-            if cluster.base > 0:
-                cluster.centre = float(moment[stop] - moment[first]) / cluster.base + estimate.origin + 0.5
-            cluster.closed_since_peak += float(closed[stop] - closed[first])
-            swept = float(consumed[stop] - consumed[first])
+            first = min(cells, max(0, cluster.low - estimate.origin))
+            stop = min(cells, max(0, cluster.high + 1 - estimate.origin))
+            base, swept, closed, moments = (through[:, stop] - through[:, first]).tolist()
+            cluster.base = base
+            if base > 0:
+                cluster.centre = moments / base + estimate.origin + 0.5
+            cluster.closed_since_peak += closed
             if swept:
                 cluster.consumed_since_peak += swept
                 if cluster.entered_at_ms is not None:
@@ -192,7 +193,7 @@ class ClusterTracker:
         )
         self._weigh(cluster, estimate)
         self._measure_build(cluster, estimate, trail)
-        distance = abs(cluster.centre - 0.5 - (estimate.boundary or 0)) * estimate.settings.grid.log_step
+        distance = _away(cluster, estimate)
         cluster.armed = [distance > rung / 100 for rung in DISTANCE_LADDER]
         cluster.last_distance = distance
         self._add(cluster)
@@ -214,7 +215,7 @@ class ClusterTracker:
         self, cluster: TrackedCluster, estimate: LiquidationMap, trail: Trail, price: float
     ) -> list[ClusterChange]:
         rung = _notional_rung(cluster.base * price)
-        if rung <= cluster.notional_rung:
+        if rung <= cluster.notional_rung or _away(cluster, estimate) > self.settings.farthest:
             return []
         cluster.notional_rung = rung
         self._measure_build(cluster, estimate, trail)
@@ -227,7 +228,8 @@ class ClusterTracker:
             share = cluster.base / (estimate.open_interest_base or math.inf)
             lost = cluster.peak_base - cluster.base
             if (
-                cluster.base < DISSOLVED_FRACTION * cluster.peak_base
+                not _off_the_grid(cluster, estimate)
+                and cluster.base < DISSOLVED_FRACTION * cluster.peak_base
                 and cluster.consumed_since_peak == 0
                 and cluster.closed_since_peak >= 0.9 * lost
                 and cluster.nearest_since_peak > NEVER_NEARER
@@ -235,7 +237,9 @@ class ClusterTracker:
                 peak = cluster.peak_base
                 changes.append(change_of(Change.DISSOLVED, cluster, estimate, price, 1, reference_base=peak))
                 self.ended.append(Ended(at_ms, revivable=False, cluster=cluster))
-            elif cluster.entered_at_ms is None and share < self.settings.keep * cluster.born_share:
+            elif _off_the_grid(cluster, estimate) or (
+                cluster.entered_at_ms is None and share < self.settings.keep * cluster.born_share
+            ):
                 changes.append(change_of(Change.FADED, cluster, estimate, price, 1))
                 self.ended.append(Ended(at_ms, revivable=True, cluster=cluster))
             else:
@@ -258,18 +262,22 @@ class ClusterTracker:
         return cls(settings, clusters, ended)
 
 
+def _away(cluster: TrackedCluster, estimate: LiquidationMap) -> float:
+    """From the last close to the centre, as a difference of log prices."""
+    return abs(cluster.centre - 0.5 - (estimate.boundary or 0)) * estimate.settings.grid.log_step
+
+
+def _off_the_grid(cluster: TrackedCluster, estimate: LiquidationMap) -> bool:
+    """The map has moved on and forgotten part of the band: what is left says nothing about it."""
+    return cluster.low < estimate.origin or cluster.high >= estimate.origin + len(estimate.known)
+
+
 def _note_peak(cluster: TrackedCluster, estimate: LiquidationMap) -> None:
     if cluster.base >= cluster.peak_base:
         cluster.peak_base = cluster.base
         cluster.peak_at_ms = estimate.last_bar_opened_at_ms or 0
         cluster.closed_since_peak = cluster.consumed_since_peak = 0.0
         cluster.nearest_since_peak = math.inf
-
-
-def _running(cells: NDArray[np.float64]) -> NDArray[np.float64]:
-    through = np.zeros(len(cells) + 1)
-    np.cumsum(cells, out=through[1:])
-    return through
 
 
 def _notional_rung(notional_usd: float) -> int:

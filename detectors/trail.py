@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from detectors.numerics import from_planes, to_planes
 
 COLUMN_MS = 30 * 60_000
-COLUMNS = 240
-"""Five days, so that a build of 72 hours and more can be told from one that is shorter."""
-CELLS_A_BIN = 4
+COLUMNS = 192
+"""Four days, so that a build of 72 hours and more can be told from one that is shorter."""
+CELLS_A_BIN = 5
 _ARRAYS = ("exposure", "scale", "first_bin", "taken_at_ms")
-BINS = 96
+BINS = 104
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Trail:
 
     ``exposure`` float16[columns, bins] holds base units in each bin as a fraction of ``scale[column]`` (open
     interest then); ``first_bin`` int64[columns] is the grid number of a column's first cell over
-    `CELLS_A_BIN`. About 46 KB a market.
+    `CELLS_A_BIN`. About 40 KB a market.
     """
 
     exposure: NDArray[np.float16] = field(default_factory=lambda: np.zeros((COLUMNS, BINS), np.float16))

@@ -135,7 +135,7 @@ class MarketView:
             short_usd=short_usd,
             funding_at_ms=np.array([one.taken_at_ms for one in funding], np.int64),
             funding_rate=np.array([one.rate for one in funding], np.float64),
-            bands=self._bands(event),
+            bands=self._bands(event, lowest, highest),
         )
 
     def _heat(self, candles: NDArray[np.float64], first: int, middle: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -147,10 +147,13 @@ class MarketView:
                 heat[row] = _aligned(base, first_bin, first, len(middle)) * middle
         return heat
 
-    def _bands(self, event: Event | None) -> tuple[Band, ...]:
+    def _bands(self, event: Event | None, lowest: float, highest: float) -> tuple[Band, ...]:
+        """The bands within the prices shown; the event's own always is."""
         subject = event.subject if event else None
         bands = tuple(
-            Band(c.side, c.level.low, c.level.high, c.notional_usd, own=c.identity == subject) for c in self.clusters
+            Band(c.side, c.level.low, c.level.high, c.notional_usd, own=c.identity == subject)
+            for c in self.clusters
+            if c.level.high > lowest and c.level.low < highest
         )
         if event is not None and event.level and event.side and not any(band.own for band in bands):
             own = Band(event.side, event.level.low, event.level.high, event.notional_usd or 0.0, own=True)

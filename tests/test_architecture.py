@@ -36,8 +36,8 @@ HOMES = {
 """The only places in the three rings that may import a library."""
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|Users|work|mnt)/\w|[A-Z]:\\Users\\")
 REGISTRY = re.compile(
-    r"(?i)(?:extra-)?index[-_]url\s*=|find[-_]links\s*=|--(?:extra-)?index-url|--find-links|trusted-host"
-    r"|https?://[^\s/\"']*(?:artifactory|nexus|devpi|\.internal\b|\.corp\b)"
+    r"(?i)(?:extra-)?index[-_]url\s*=|find[-_]links\s*=|--(?:extra-)?index[-]url|--find[-]links|trusted[-]host"
+    r"|https?://[^\s/\"']*(?:[a]rtifactory|[n]exus|[d]evpi|\.internal\b|\.corp\b)"
 )
 
 
@@ -253,7 +253,7 @@ def test_no_tracked_file_names_a_path_of_one_machine_or_a_registry() -> None:
         "open('/" + "work/shared/markets')",
         "--index" + "-url https://example.org/simple",
         "find" + "-links = /wheels",
-        "https://artifactory" + ".example.org/pypi",
+        "https://art" + "ifactory.example.org/pypi",
     ],
 )
 def test_a_planted_machine_path_or_registry_is_found(text: str) -> None:

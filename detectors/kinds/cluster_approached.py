@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from detectors import figures
 from detectors.cluster import Change, Cluster
-from detectors.cluster_facts import build_facts, core_facts, severity_of, size_facts
+from detectors.cluster_facts import build_facts, core_facts, headline, severity_of, size_facts
 from detectors.event import Event, Fact, Label, Outcome, Unit
 from detectors.judging import judge_reach
 from detectors.market import Bar, Side
@@ -36,7 +36,7 @@ def detect(view: MarketView, settings: Settings, memory: Memory) -> tuple[Sequen
             view.event(
                 KIND.kind,
                 subject=cluster.identity,
-                headline=f"{view.market.base} {near} from {cluster.side} cluster {size} at {where}",
+                headline=headline(f"{view.market.base} {near} from {cluster.side} cluster", f" {size}", f" at {where}"),
                 side=cluster.side,
                 severity=severity_of(cluster.share_of_open_interest),
                 facts=(

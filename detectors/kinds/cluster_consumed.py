@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from detectors import figures
 from detectors.cluster import Change, Cluster, Sweep
-from detectors.cluster_facts import build_facts, severity_of
+from detectors.cluster_facts import build_facts, headline, severity_of
 from detectors.event import Event, Fact, Label, Outcome, Unit
 from detectors.judging import judge_move
 from detectors.market import MINUTE_MS, Bar, Side
@@ -39,7 +39,7 @@ def detect(view: MarketView, settings: Settings, memory: Memory) -> tuple[Sequen
             view.event(
                 KIND.kind,
                 subject=cluster.identity,
-                headline=f"{view.market.base} {verb} {cluster.side} cluster {size} at {where}",
+                headline=headline(f"{view.market.base} {verb} {cluster.side} cluster", f" {size}", f" at {where}"),
                 side=cluster.side,
                 severity=severity_of(sweep.share_at_entry),
                 facts=(

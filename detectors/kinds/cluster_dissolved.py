@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from detectors import figures
 from detectors.cluster import Change
-from detectors.cluster_facts import build_facts, size_facts
+from detectors.cluster_facts import build_facts, headline, size_facts
 from detectors.event import Event, Fact, Label, Outcome, Severity, Unit
 from detectors.judging import judge_reach
 from detectors.market import HOUR_MS, Bar
@@ -33,7 +33,9 @@ def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Seque
             view.event(
                 KIND.kind,
                 subject=cluster.identity,
-                headline=f"{view.market.base} {cluster.side} cluster at {where} dissolved, {closed} closed",
+                headline=headline(
+                    f"{view.market.base} {cluster.side} cluster at {where} dissolved", f", {closed} closed"
+                ),
                 side=cluster.side,
                 severity=Severity.NOTICE,
                 facts=(

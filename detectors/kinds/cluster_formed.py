@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from detectors import figures
 from detectors.cluster import Change
-from detectors.cluster_facts import below_or_above, build_facts, core_facts, severity_of, size_facts
+from detectors.cluster_facts import below_or_above, build_facts, core_facts, headline, severity_of, size_facts
 from detectors.event import Event, Outcome
 from detectors.judging import judge_reach
 from detectors.market import Bar
@@ -28,15 +28,14 @@ def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Seque
         cluster = change.cluster
         verb = "cluster" if change.what is Change.BORN else "cluster grew:"
         where = figures.level(cluster.level.centre, view.market.price_decimals)
-        headline = (
-            f"{view.market.base} {cluster.side} {verb} {figures.usd(cluster.notional_usd)} at {where}, "
-            f"{figures.percent(cluster.distance)} {below_or_above(cluster)}"
-        )
+        size, away = figures.usd(cluster.notional_usd), figures.percent(cluster.distance)
         events.append(
             view.event(
                 KIND.kind,
                 subject=cluster.identity,
-                headline=headline,
+                headline=headline(
+                    f"{view.market.base} {cluster.side} {verb} {size} at {where}", f", {away} {below_or_above(cluster)}"
+                ),
                 side=cluster.side,
                 severity=severity_of(cluster.share_of_open_interest),
                 facts=(*size_facts(cluster), *build_facts(cluster), *core_facts(cluster)),

@@ -19,10 +19,10 @@ HOURS_A_YEAR = 24 * 365
 
 @dataclass(frozen=True)
 class Settings:
-    score: float = 4.0
+    score: float = 3.0
     """Robust deviations (median and MAD) from the market's own history."""
-    rearm_score: float = 2.0
-    least_rate_8h: float = 0.0002
+    rearm_score: float = 1.5
+    least_rate_8h: float = 0.00015
     """The rate must be at least this far from the median, per 8 hours, whatever the score."""
     deviation_floor_8h: float = 0.00003
     history_days: float = 30.0

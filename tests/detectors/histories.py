@@ -4,15 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detectors.clusters import ClusterSettings, Preset
 from detectors.engine import EngineSettings, MarketEngine, Step
 from detectors.estimate import EstimateSettings
 from detectors.event import Event
 from detectors.leverage import LeverageModel, MarginTier
-from detectors.liquidation_map import MapSettings
 from detectors.map_history import BarHistory
+from detectors.map_settings import MapSettings
 from detectors.market import DAY_MS, HOUR_MS, Bar, Funding, Market, MarketSnapshot, OpenInterest
 from detectors.registry import find_kinds
 
@@ -21,9 +20,9 @@ START_MS = 1_764_547_200_000
 BAR_MS = 300_000
 MARKET = Market("BTC", "BTC/USDT:USDT", ("binance",), ("binance",))
 FLAT_TIERS = (MarginTier(0, 0.004, 150),)
-ONE_NODE = LeverageModel((25.0,), (1.0,), tiers=FLAT_TIERS, turnover=0.0)
+ONE_NODE = LeverageModel((25.0,), (1.0,), tiers=FLAT_TIERS, turnover_daily=0.0)
 """Everything opened at 100 is liquidated at 96.386 (longs) and 103.586 (shorts), and nothing is replaced unseen."""
-PLAIN = LeverageModel((5.0, 10.0, 25.0, 50.0), (0.2, 0.3, 0.3, 0.2), tiers=FLAT_TIERS, turnover=0.0)
+PLAIN = LeverageModel((5.0, 10.0, 25.0, 50.0), (0.2, 0.3, 0.3, 0.2), tiers=FLAT_TIERS, turnover_daily=0.0)
 
 
 @dataclass
@@ -67,7 +66,7 @@ class Tape:
 
 def straight(start: float, stop: float, count: int) -> list[float]:
     """``count`` steps from just after ``start`` to ``stop``."""
-    return np.linspace(start, stop, count + 1)[1:].tolist()
+    return [float(value) for value in np.linspace(start, stop, count + 1)[1:]]
 
 
 def engine(
@@ -116,7 +115,7 @@ class RandomMarket:
     bar_move: float = 0.0015
     missing_bars: float = 0.0
     missing_open_interest: float = 0.0
-    crowded: bool = True
+    crowded: float = 1.0
 
 
 def random_market(made_of: RandomMarket) -> BarHistory:
@@ -129,7 +128,7 @@ def random_market(made_of: RandomMarket) -> BarHistory:
     opened_at = START_MS + np.arange(count, dtype=np.int64) * BAR_MS
     open_interest = 10_000 * np.exp(np.cumsum(random.normal(0, 0.003, count)))
     open_interest[random.random(count) < made_of.missing_open_interest] = np.nan
-    crowding = np.round(np.sin(np.arange(count) / 200), 1) if made_of.crowded else np.zeros(count)
+    crowding = np.round(np.sin(np.arange(count, dtype=np.float64) / 200) * made_of.crowded, 1)
     kept = random.random(count) >= made_of.missing_bars
     kept[0] = True
     return BarHistory(
@@ -189,7 +188,3 @@ def looks_between(snapshots: Sequence[MarketSnapshot]) -> list[MarketSnapshot]:
 def days(count: float) -> int:
     """Bars in that many days."""
     return round(count * DAY_MS / BAR_MS)
-
-
-def total_usd(cells: NDArray[np.float64]) -> float:
-    return float(cells.sum())

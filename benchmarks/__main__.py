@@ -1,0 +1,33 @@
+"""``python -m benchmarks [NAME ...] [--quick]``: prints tables and writes nothing."""
+
+import importlib
+import time
+
+import click
+from rich.text import Text
+
+from benchmarks.calibration import calibrate
+from benchmarks.report import make_console, show
+
+NAMES = ("map", "chart", "rates", "stick", "truth")
+"""In order of time taken; each is a module ``bench_NAME`` with ``run(quick)``."""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("names", nargs=-1, type=click.Choice(NAMES))
+@click.option("--quick", is_flag=True, help="Smaller inputs and fewer rounds: to see that all works, not to quote.")
+def main(names: tuple[str, ...], quick: bool) -> None:
+    """Measure what is named, or everything (about three minutes). Piped, the tables are Markdown."""
+    console = make_console()
+    console.print(f"calibration loop: {calibrate() * 1000:.1f} ms")
+    for name in dict.fromkeys(names or NAMES):
+        started = time.perf_counter()
+        with console.status(f"{name} ..."):
+            reports = importlib.import_module(f"benchmarks.bench_{name}").run(quick=quick)
+        for report in reports:
+            show(report, console)
+        console.print(Text(f"{name} took {time.perf_counter() - started:.0f} s", style="dim"))
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks")

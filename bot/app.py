@@ -1,0 +1,202 @@
+"""The composition root: builds every part from the config, owns start and stop. Any part can be replaced by a fake."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Self
+
+from bot.charting import ChartFolder
+from bot.commands import Commands
+from bot.config import Config, ConfigError
+from bot.deliver import Deliverer, Notice, words
+from bot.markets import names
+from bot.markets.feed import ReplayableFeed, Source
+from bot.markets.recorded import RecordedFeed
+from bot.markets.simulated import SimulatedFeed
+from bot.message import Message
+from bot.platforms import console
+from bot.playback import Moment, Tally
+from bot.schedule import Schedule
+from bot.watch import Resumed, Watcher
+from detectors.market import Market
+from detectors.registry import find_kinds
+from storage.chats import EVERY_MARKET, Subscription
+from storage.errors import StoreError
+from storage.outbox import Task
+from storage.sqlite import SqliteStore
+from storage.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def check_host(environ: Mapping[str, str]) -> None:
+    """Raises ConfigError on a host whose disk does not last."""
+    if "DYNO" not in environ:
+        return
+    why = "this host (DYNO is set) wipes its disk at every restart, so subscriptions and alerts would be lost daily"
+    fix = "run on a host with a disk that lasts; PostgreSQL, which would do here, arrives with a later release"
+    missing = "" if environ.get("DATABASE_URL") else " and there is no DATABASE_URL"
+    raise ConfigError("This host", [f"DATABASE_URL: {why}{missing}; {fix}"])
+
+
+def make_feed(config: Config) -> ReplayableFeed:
+    """The feed of the config, not loaded yet. Raises UnknownMarket."""
+    source = config.source
+    markets = source.markets or None
+    if source.kind is Source.RECORDED:
+        return RecordedFeed(Path(source.path), markets)
+    return SimulatedFeed(source.seed, source.days or None, markets)
+
+
+class App:
+    """An async context manager: opened, recovered and subscribed inside; stopped in order after.
+
+    ``chart_processes``: see `ChartFolder`. ``store``, ``printer`` and ``schedule`` replace the config's.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        feed: ReplayableFeed,
+        *,
+        chart_processes: int = 0,
+        store: Store | None = None,
+        printer: console.Printer | None = None,
+        schedule: Schedule | None = None,
+    ) -> None:
+        self.config, self.feed = config, feed
+        self.printer = printer or console.Printer(console.make_console(config.console.colour))
+        self.schedule = schedule or Schedule()
+        self.store: Store = store or SqliteStore(
+            Path(config.store.path) if config.store.path else None,
+            feed.source,
+            max_subscriptions=config.policy.max_subscriptions,
+        )
+        kinds = find_kinds()
+        self.charts = (
+            ChartFolder(Path(config.charts.folder), kept=config.charts.kept, processes=chart_processes)
+            if config.charts.draw
+            else None
+        )
+        self.watcher = Watcher(self.store, config.engine_settings(), kinds, checkpoint_every_ms=None)
+        self.defaults = Subscription(
+            EVERY_MARKET, within_pct=config.policy.within_pct, min_notional_usd=config.policy.min_notional_usd
+        )
+        self.commands = Commands(
+            self.store, feed, self.watcher, kinds, defaults=self.defaults, charts=self.charts, faults=self._faults
+        )
+        self.deliverer = Deliverer(self.store, [console.ConsolePlatform(self.printer)], self._compose)
+        self.tally = Tally()
+        self.moments: Iterator[Moment] = iter(())
+        """What the feed has still to bring."""
+        self.begins_at_ms = 0
+        self.stands_at_ms: int | None = None
+        """Market time of the store at start-up; None: a new one."""
+        self.notes: list[str] = []
+        """Sentences for the operator about the start-up."""
+        self._closing = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._closing.aclose()
+            raise
+        return self
+
+    async def _start(self) -> None:
+        opened = await self.store.open()
+        self._closing.push_async_callback(self.store.close)
+        if self.charts is not None:
+            self._closing.push_async_callback(self.charts.close)
+        markets = await self.feed.start()
+        self._closing.push_async_callback(self.feed.close)
+        resumed = await self.watcher.start(markets)
+        self._take_up(self.feed.steps())
+        self.stands_at_ms = max((found.cursor.taken_at_ms for found in resumed if found.cursor), default=None)
+        self.notes += [*opened.notes, *_notes(resumed)]
+        if opened.created:
+            await self._subscribe(markets)
+
+    def _take_up(self, moments: Iterator[Moment]) -> None:
+        first = next(moments, None)
+        if first is not None:
+            self.begins_at_ms = first[0].taken_at_ms
+            self.moments = chain((first,), moments)
+
+    async def _subscribe(self, markets: Sequence[Market]) -> None:
+        """The terminal's chat of a new store: what the config says."""
+        for name in self.config.console.watch:
+            base = EVERY_MARKET if name == EVERY_MARKET else names.resolve(name, markets).base
+            await self.store.watch(console.CHAT, replace(self.defaults, market=base))
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.schedule.stop()
+        await self.deliverer.stop()
+        try:
+            await self.watcher.flush()
+            await self.watcher.checkpoint()
+        except StoreError as error:
+            log.warning("the last state could not be kept; the next start catches up: %s", error)
+        await self._closing.aclose()
+
+    # --- jobs
+
+    async def tick(self) -> bool:
+        """Take in the next moment and commit what it led to; False when the feed has ended. Raises StoreUnavailable."""
+        moment = next(self.moments, None)
+        if moment is None:
+            return False
+        for alert in await self.watcher.take(moment):
+            self.tally.add(alert.event)
+            self.deliverer.wake()
+        return True
+
+    async def keep_house(self) -> None:
+        """Remove the oldest charts over the limit."""
+        if self.charts is not None:
+            await self.charts.prune()
+
+    async def back_up(self) -> None:
+        await self.store.backup()
+
+    async def beat(self) -> None:
+        await self.store.heartbeat(wall_ms())
+
+    # --- what parts ask of it
+
+    async def _compose(self, task: Task, notices: Sequence[Notice]) -> Message:
+        message = words(task, notices)
+        if self.charts is None or task is Task.EXPIRE:
+            return message
+        if len(notices) == 1:
+            return replace(message, chart=await self.charts.save(notices[0].event))
+        # A group carries no picture, for one of many would mislead; each is drawn all the same.
+        for notice in notices:
+            stored = await self.store.alert(notice.event.key)
+            if stored is not None:
+                await self.charts.save(stored.event)
+        return replace(message, footer=(f"Charts: {self.charts.folder}", *message.footer))
+
+    def _faults(self) -> Sequence[str]:
+        faults = [f"Job {name} failed {n} times" for name, n in self.schedule.failed.items()]
+        if self.schedule.clock_jumps:
+            faults.append(f"The clock jumped {self.schedule.clock_jumps} times")
+        if self.charts is not None and self.charts.failed:
+            faults.append(f"Charts that could not be drawn: {self.charts.failed}")
+        return [*self.notes, *faults]
+
+
+def _notes(resumed: Sequence[Resumed]) -> list[str]:
+    changed = ", ".join(found.market.base for found in resumed if found.settings_changed)
+    if not changed:
+        return []
+    return [f"{changed}: the settings have changed, so the estimate was made anew and its clusters adopted silently."]
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000

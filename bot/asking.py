@@ -1,0 +1,130 @@
+"""Reads what a user types: ``/watch BTC formed within 3% min $5M slow``. Errors name the nearest word."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.markets.names import UnknownMarket, resolve
+from detectors.cluster import BuildClass
+from detectors.market import Market
+from detectors.registry import EventKind
+from storage.chats import EVERY_MARKET, Subscription
+
+LONGEST_COMMAND = 500
+WATCH_EXAMPLE = "/watch BTC approached consumed within 3% min $5M slow"
+_AMOUNT = re.compile(r"\$?(?P<number>\d{1,15}(?:,\d{3})*(?:\.\d{1,6})?)(?P<unit>[kmb]?)\$?")
+_UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
+_LARGEST_USD = 1e15
+_EVERYTHING = frozenset({"all", "everything", "*"})
+_OPTIONS = ("within", "min")
+
+
+class NotUnderstood(Exception):  # noqa: N818 - reads as what it says to the user
+    """The message is the answer; ``example`` shows how it is written."""
+
+    def __init__(self, message: str, example: str = "") -> None:
+        super().__init__(message)
+        self.example = example
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    name: str
+    words: tuple[str, ...]
+
+
+def command(text: str, known: Sequence[str]) -> Command:
+    """The command in a line and its words. Raises NotUnderstood."""
+    if len(text) > LONGEST_COMMAND:
+        raise NotUnderstood(f"That is too long: {LONGEST_COMMAND} characters at most.", "/help")
+    words = printable(text).split()
+    if not words:
+        raise NotUnderstood("Nothing was asked.", "/help")
+    # Telegram adds the bot's name in groups: /watch@ClusterwatchBot.
+    name = words[0].lstrip("/").partition("@")[0].lower()
+    if name not in known:
+        raise NotUnderstood(f'There is no command "/{shortened(name)}".{nearest(name, known, "/")}', "/help")
+    return Command(name, tuple(words[1:]))
+
+
+def market(word: str, markets: Sequence[Market]) -> Market:
+    """Raises NotUnderstood with the nearest names."""
+    try:
+        return resolve(word, markets)
+    except UnknownMarket as error:
+        raise NotUnderstood(str(error)) from error
+
+
+def one_or_all(words: Sequence[str], markets: Sequence[Market], example: str) -> str:
+    """The base asset of the one market named, ``*`` for all. Raises NotUnderstood."""
+    if len(words) != 1:
+        raise NotUnderstood("Name one market, or all.", example)
+    return EVERY_MARKET if words[0].lower() in _EVERYTHING else market(words[0], markets).base
+
+
+def subscription(
+    words: Sequence[str], markets: Sequence[Market], kinds: Mapping[str, EventKind], default: Subscription
+) -> Subscription:
+    """What ``/watch`` asks for; what it does not say is as in ``default``. Raises NotUnderstood."""
+    if not words:
+        raise NotUnderstood("Which market?", WATCH_EXAMPLE)
+    base = one_or_all(words[:1], markets, WATCH_EXAMPLE)
+    asked: set[str] = set()
+    within_pct, min_notional_usd, build_class = default.within_pct, default.min_notional_usd, default.build_class
+    rest = iter(words[1:])
+    for word in rest:
+        lower = word.lower().strip(",")
+        if lower == "within":
+            within_pct = _percent(next(rest, ""))
+        elif lower == "min":
+            min_notional_usd = usd(next(rest, ""))
+        elif lower in set(BuildClass):
+            build_class = lower
+        elif lower not in {"%", ""}:
+            asked.add(_kind(lower, kinds))
+    return Subscription(base, frozenset(asked) or default.kinds, within_pct, min_notional_usd, build_class)
+
+
+def usd(word: str) -> float:
+    """``$5M``, ``950k``, ``2,500,000`` in dollars. Raises NotUnderstood."""
+    match = _AMOUNT.fullmatch(word.lower())
+    amount = float(match["number"].replace(",", "")) * _UNITS[match["unit"]] if match else -1.0
+    if not 0 <= amount <= _LARGEST_USD:
+        raise NotUnderstood(f'"{shortened(word)}" is not an amount.', "min $5M")
+    return amount
+
+
+def _percent(word: str) -> float:
+    text = word.removesuffix("%")
+    value = float(text) if re.fullmatch(r"\d{1,3}(?:\.\d{1,4})?", text) else 0.0
+    if not 0 < value <= 100:
+        raise NotUnderstood(f'"{shortened(word)}" is not a distance in per cent.', "within 3%")
+    return value
+
+
+def _kind(word: str, kinds: Mapping[str, EventKind]) -> str:
+    """A kind by its name or by a word of it: ``cluster_formed``, ``formed``, ``funding``."""
+    wanted = word.replace("-", "_")
+    found = [name for name in kinds if name == wanted] or [name for name in kinds if wanted in name.split("_")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NotUnderstood(f'"{shortened(word)}" could be {" or ".join(found)}.', WATCH_EXAMPLE)
+    offered = {part for name in kinds for part in name.split("_")} | set(kinds) | set(_OPTIONS) | set(BuildClass)
+    raise NotUnderstood(f'"{shortened(word)}" means nothing here.{nearest(word, sorted(offered))}', WATCH_EXAMPLE)
+
+
+def nearest(word: str, known: Iterable[str], mark: str = "") -> str:
+    """`` Did you mean ...?``, or nothing where no word is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {mark}{near[0]}?" if near else ""
+
+
+def shortened(word: str) -> str:
+    """What can be repeated to the user: not long, no markup, no mention."""
+    return "".join(c for c in word[:24] if c not in '"`@<>')
+
+
+def printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

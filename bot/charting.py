@@ -1,0 +1,96 @@
+"""Charts as files: drawn off the event loop, once per alert, whatever asks for them."""
+
+import asyncio
+import hashlib
+import logging
+import signal
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+
+from bot.chart import ChartDrawer, draw
+from detectors.event import Event
+
+log = logging.getLogger(__name__)
+
+
+class ChartFolder:
+    """PNG files in ``folder``, which is made when the first one comes. `prune` keeps the newest ``kept``; None: all.
+
+    ``processes``: draw with that many, for playing fast; 0: in a thread, which is less to keep for a bot that draws a
+    few charts a day.
+    """
+
+    def __init__(self, folder: Path, *, kept: int | None = None, processes: int = 0) -> None:
+        self.folder = folder
+        self.failed = 0
+        self._kept = kept
+        self._drawer = ProcessDrawer(processes) if processes else ChartDrawer()
+
+    async def save(self, event: Event) -> Path | None:
+        """The event's chart; None where it has no evidence or cannot be drawn: an alert goes out without it then."""
+        path = self.folder / chart_name(event)
+        if event.evidence is None:
+            return None
+        try:
+            if not await asyncio.to_thread(path.exists):
+                png = await self._drawer.draw(event)
+                assert png is not None
+                await asyncio.to_thread(write_png, path, png)
+        except Exception:  # a broken picture must not hold up the words
+            self.failed += 1
+            log.exception("no chart for %s", event.key)
+            return None
+        return path
+
+    async def save_all(self, events: Iterable[Event]) -> None:
+        """Charts of many events, side by side where there are processes for it."""
+        await asyncio.gather(*map(self.save, events))
+
+    async def prune(self) -> int:
+        """Remove the oldest files over the limit; how many went."""
+        return 0 if self._kept is None else await asyncio.to_thread(_prune, self.folder, self._kept)
+
+    async def close(self) -> None:
+        await self._drawer.close()
+
+
+class ProcessDrawer:
+    """As `ChartDrawer`, in processes of their own. They are started by the first chart."""
+
+    def __init__(self, processes: int) -> None:
+        # Spawned: a fork of a process with threads may never come back.
+        self._pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_leave_ctrl_c_to_the_parent)
+
+    async def draw(self, event: Event) -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, draw, event)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
+
+
+def _leave_ctrl_c_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def chart_name(event: Event) -> str:
+    """``20251010-2120-BTC-cluster_formed-1a2b3c4d.png``: sorts by time, and is the same in every run."""
+    taken_at = datetime.fromtimestamp(event.taken_at_ms / 1000, UTC)
+    digest = hashlib.sha256(event.key.encode()).hexdigest()[:8]
+    return f"{taken_at:%Y%m%d-%H%M}-{event.market}-{event.kind}-{digest}.png"
+
+
+def write_png(path: Path, png: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_bytes(png)
+    part.replace(path)
+
+
+def _prune(folder: Path, kept: int) -> int:
+    old = sorted(folder.glob("*.png"), reverse=True)[kept:]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)

@@ -1,0 +1,184 @@
+"""The command line. Imports wait until a command needs them, so that ``--help`` is instant."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from bot.config import Config
+
+
+class Fault(click.ClickException):
+    """What the user can put right: the message alone, exit code 2."""
+
+    exit_code = 2
+
+
+class Moment(click.ParamType[int]):
+    """ISO 8601 (UTC unless it says otherwise) or UTC milliseconds, as UTC milliseconds."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        text = str(value).strip()
+        if text.isdecimal() and len(text) > 10:
+            return int(text)
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            self.fail(f"{text!r} is not a time: write 2025-12-10T21:20, 2025-12-10 or UTC milliseconds.", param, ctx)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return round(moment.timestamp() * 1000)
+
+
+VERSION = "0.1.0"
+DEFAULT_CONFIG = Path("config.toml")
+MOMENT = Moment()
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@contextmanager
+def faults_named() -> Iterator[None]:
+    """Errors with a message for the user end the command with it and without a traceback."""
+    from bot.config import ConfigError
+    from bot.errors import Fatal
+    from bot.markets.names import UnknownMarket
+    from bot.markets.recording import RecordingError
+    from storage.errors import StoreError
+
+    try:
+        yield
+    except (ConfigError, UnknownMarket, RecordingError, StoreError) as error:
+        raise Fault(str(error)) from error
+    except Fatal as error:
+        raise click.ClickException(error.reason) from error
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="clusterwatch")
+@click.option("--config", "config_file", type=FILE, help="Config file. Default: config.toml, if there is one.")
+@click.pass_context
+def main(context: click.Context, config_file: Path | None) -> None:
+    """Clusterwatch: estimated liquidation clusters and funding shocks, as alerts with charts.
+
+    Without a command it runs by its config; without a config it plays simulated markets.
+    """
+    context.obj = config_file
+    if context.invoked_subcommand is None:
+        with faults_named():
+            from bot.run import run
+
+            asyncio.run(run(_configured(config_file)))
+
+
+@main.command()
+@click.argument("recording", type=FOLDER)
+@click.option("--market", "markets", multiple=True, metavar="SYMBOL", help="Only this market; may be repeated.")
+@click.option("--from", "from_ms", type=MOMENT, help="Show alerts from then on; the warm-up is not cut short.")
+@click.option("--to", "to_ms", type=MOMENT, help="Play no further than this.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, nothing else on standard output.")
+@click.option("--charts", type=FOLDER, help="Draw each alert into this folder.")
+@click.option("--db", "database", type=FILE, help="Keep everything in this database; a second replay adds nothing.")
+@click.option("--preset", type=click.Choice(["adaptive", "strict", "sensitive"]), help="What counts as a cluster.")
+@click.pass_obj
+def replay(
+    config_file: Path | None,
+    recording: Path,
+    markets: tuple[str, ...],
+    from_ms: int | None,
+    to_ms: int | None,
+    as_json: bool,
+    charts: Path | None,
+    database: Path | None,
+    preset: str | None,
+) -> None:
+    """Play RECORDING through the same code as a live market."""
+    with faults_named():
+        from bot.markets.recorded import RecordedFeed
+        from bot.replay import Replay, run
+        from bot.show import JsonShow, RichShow
+
+        config = _config(config_file, preset)
+        feed = RecordedFeed(recording, markets or None)
+        order = Replay(feed, config, from_ms, to_ms, charts, database)
+        asyncio.run(run(order, JsonShow() if as_json else RichShow()))
+
+
+@main.command("map")
+@click.argument("recording", type=FOLDER)
+@click.option("--market", required=True, metavar="SYMBOL", help="Whatever /watch takes: BTC, btcusdt, BTC/USDT:USDT.")
+@click.option("--at", "at_ms", type=MOMENT, required=True, help="The moment: the last bar closed by then.")
+@click.option("--json", "as_json", is_flag=True, help="The map as one JSON object.")
+@click.option("--chart", type=FILE, help="Draw it into this PNG file.")
+@click.pass_obj
+def show_map(
+    config_file: Path | None, recording: Path, market: str, at_ms: int, as_json: bool, chart: Path | None
+) -> None:
+    """The estimated liquidation map of one market of RECORDING at one moment."""
+    with faults_named():
+        from bot.markets.recorded import RecordedFeed
+        from bot.replies import liquidation_map
+        from bot.snapshot_map import as_record, draw_map, map_at
+
+        if as_json and chart is not None:
+            raise click.UsageError("Give --json or --chart, not both.")
+        feed = RecordedFeed(recording, [market])
+        view = map_at(feed, _config(config_file).engine_settings(), at_ms)
+        if view.open_interest_usd is None:
+            click.echo(f"{view.market.base}: no open interest, so nothing is estimated.", err=True)
+        if as_json:
+            click.echo(json.dumps(as_record(view), allow_nan=False))
+        elif chart is not None:
+            draw_map(view, chart)
+            click.echo(str(chart))
+        else:
+            from bot.platforms.console import Printer
+
+            Printer().show(liquidation_map(view))
+
+
+@main.command()
+@click.option("--seed", type=click.IntRange(min=0), required=True)
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), required=True)
+@click.option("--out", "out", type=FOLDER, required=True, help="A new folder for the recording and its truth.")
+@click.option("--market", "markets", multiple=True, metavar="SYMBOL", help="Only this market; may be repeated.")
+def simulate(seed: int, days: float, out: Path, markets: tuple[str, ...]) -> None:
+    """Write a simulated market as a recording, with truth.csv.gz beside it."""
+    with faults_named():
+        from bot.markets.simulated import write_simulation
+
+        try:
+            made = write_simulation(seed, days, out, markets or None)
+        except ValueError as error:
+            raise Fault(str(error)) from error
+        click.echo(f"{days:g} simulated days of {', '.join(market.base for market in made)} in {out}")
+
+
+def _configured(config_file: Path | None) -> "Config | None":
+    """The config named, or config.toml; None without either. Raises ConfigError."""
+    from bot import config as configs
+
+    found = config_file or DEFAULT_CONFIG
+    return configs.load(found) if config_file or found.exists() else None
+
+
+def _config(config_file: Path | None, preset: str | None = None) -> "Config":
+    """As `_configured`, or the embedded default; ``preset`` in place of its own. Raises ConfigError."""
+    from dataclasses import replace
+
+    from bot import config as configs
+    from detectors.clusters import Preset
+
+    config = _configured(config_file) or configs.embedded()
+    if preset is None:
+        return config
+    return config.model_copy(update={"clusters": replace(config.clusters, preset=Preset(preset))})

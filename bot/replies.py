@@ -1,0 +1,201 @@
+"""What commands answer: the market's view as platform-neutral messages."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bot.markets.feed import Source
+from bot.message import NOT_ADVICE, SIMULATED, Message, Table, distance
+from detectors import figures
+from detectors.cluster import Cluster
+from detectors.event import Event, Severity
+from detectors.market import HOUR_MS, Market, Side
+from detectors.view import MarketView
+from storage.chats import EVERY_MARKET, Subscription, Watch
+from storage.store import Counts, StoredAlert
+
+LEVELS = 5
+"""Levels shown a side."""
+APART = 0.005
+"""Two levels nearer to each other than this fraction of price are one."""
+REACH = 0.10
+"""How far from price levels are looked for."""
+ESTIMATED = f"{figures.ESTIMATED_SIGN} estimated · others observed or calculated"
+
+
+def map_event(view: MarketView) -> Event:
+    """The moment as an event that no detector saw, with its evidence: for charts only."""
+    event = view.event(
+        "map",
+        subject=f"map-{view.taken_at_ms}",
+        headline=f"{view.market.base} liquidation map",
+        side=None,
+        severity=Severity.NOTICE,
+        facts=(),
+    )
+    return view.with_evidence(event)
+
+
+def liquidation_map(view: MarketView) -> Message:
+    """Price, open interest and the heaviest levels of each side."""
+    decimals = view.market.price_decimals
+    lines = [_price_line(view)]
+    interest = view.open_interest_usd
+    if interest is None:
+        lines.append("No open interest is known here, so nothing is estimated.")
+        return Message(f"{view.market.base} liquidation map", tuple(lines), _footer(view))
+    lines.append(f"Open interest {figures.usd(interest)}")
+    rows = [
+        (
+            side.value,
+            f"{figures.ESTIMATED_SIGN}{figures.level(level, decimals)}",
+            distance(view.price, level),
+            f"{figures.ESTIMATED_SIGN}{figures.usd(notional_usd)}",
+            figures.percent(notional_usd / interest),
+        )
+        for side in (Side.SHORT, Side.LONG)
+        for level, notional_usd in heaviest(view, side)
+    ]
+    table = Table(("side", "level", "from price", "size", "of open interest"), tuple(rows)) if rows else None
+    return Message(f"{view.market.base} liquidation map", tuple(lines), (ESTIMATED, *_footer(view)), table)
+
+
+def heaviest(view: MarketView, side: Side) -> list[tuple[float, float]]:
+    """The heaviest levels of a side within reach, highest first: (price, estimated USD within half of `APART`)."""
+    estimate = view.estimate.map
+    edges = estimate.edges
+    middle = np.sqrt(edges[1:] * edges[:-1])
+    notional = np.where(np.abs(middle / view.price - 1) <= REACH, estimate.side_usd(side), 0.0)
+    half = estimate.settings.grid.span(APART) // 2
+    heaped = np.convolve(notional, np.ones(2 * half + 1), mode="same")
+    found: list[tuple[float, float]] = []
+    while len(found) < LEVELS and (total := float(heaped.max())) > 0:
+        peak = int(heaped.argmax())
+        found.append((float(middle[peak]), total))
+        near = slice(max(0, peak - 2 * half), peak + 2 * half + 1)
+        notional[slice(max(0, peak - half), peak + half + 1)] = 0.0
+        heaped[near] = 0.0
+    return sorted(found, reverse=True)
+
+
+def clusters(view: MarketView) -> Message:
+    """Every cluster that is tracked now, nearest first."""
+    lines = [_price_line(view)]
+    if not view.clusters:
+        lines.append("No cluster stands out now.")
+    decimals = view.market.price_decimals
+    columns = ("side", "centre", "band", "from price", "size", "of open interest", "built over")
+    rows = tuple(_cluster_row(cluster, view.price, decimals) for cluster in view.clusters)
+    table = Table(columns, rows) if rows else None
+    return Message(f"{view.market.base} clusters", tuple(lines), (ESTIMATED, *_footer(view)), table)
+
+
+def _cluster_row(cluster: Cluster, price: float, decimals: int) -> tuple[str, ...]:
+    low, high, centre = (
+        figures.level(value, decimals) for value in (cluster.level.low, cluster.level.high, cluster.level.centre)
+    )
+    built = figures.duration(cluster.build.hours * HOUR_MS)
+    return (
+        cluster.side.value,
+        f"{figures.ESTIMATED_SIGN}{centre}",
+        f"{low} to {high}",
+        distance(price, cluster.level.centre),
+        f"{figures.ESTIMATED_SIGN}{figures.usd(cluster.notional_usd)}",
+        figures.percent(cluster.share_of_open_interest),
+        f"{'at least ' if cluster.build.at_least else ''}{built} ({cluster.build.build_class})",
+    )
+
+
+def funding(views: Sequence[MarketView]) -> Message:
+    """The last settled rate of each market, with what is usual there and who pays."""
+    rows = []
+    for view in views:
+        rates = view.estimate.funding
+        if not rates:
+            rows.append((view.market.base, *["not known"] * 4))
+            continue
+        last = rates[-1]
+        usual = float(np.median([one.rate for one in rates]))
+        pays = "nobody" if not last.rate else "longs pay" if last.rate > 0 else "shorts pay"
+        left = figures.duration(max(0, last.next_at_ms - view.taken_at_ms))
+        rate = f"{figures.funding(last.rate)} per {last.interval_hours:g} h"
+        rows.append((view.market.base, rate, figures.funding(usual), pays, left))
+    table = Table(("market", "funding", "median", "who", "next in"), tuple(rows))
+    return Message("Funding", (), _footer(*views), table)
+
+
+def recent(alerts: Sequence[StoredAlert], simulated: bool) -> Message:
+    """Alerts, newest first."""
+    if not alerts:
+        return Message("No alert yet.")
+    rows = tuple(
+        (figures.moment(one.event.taken_at_ms), one.newest.headline, one.reason.replace("_", " ")) for one in alerts
+    )
+    footer = (SIMULATED, NOT_ADVICE) if simulated else (NOT_ADVICE,)
+    return Message("Recent alerts", (), footer, Table(("time", "alert", "why"), rows))
+
+
+def watching(watches: Sequence[Watch]) -> Message:
+    if not watches:
+        return Message("You watch nothing.", ("Start with /watch BTC, or /watch all.",))
+    rows = tuple(_subscription_row(watch.subscription) for watch in watches)
+    return Message("You watch", (), (), Table(("market", "kinds", "within", "at least", "build"), rows))
+
+
+def _subscription_row(one: Subscription) -> tuple[str, ...]:
+    return (
+        "all others" if one.market == EVERY_MARKET else one.market,
+        "all" if one.kinds is None else ", ".join(sorted(one.kinds)).replace("_", " "),
+        f"{one.within_pct:g}%",
+        figures.usd(one.min_notional_usd) if one.min_notional_usd else "any size",
+        one.build_class or "any",
+    )
+
+
+def status(
+    source: Source,
+    markets: Mapping[Market, MarketView | None],
+    counts: Counts,
+    refused: Mapping[str, int],
+    gaps: int,
+    faults: Sequence[str],
+) -> Message:
+    """What runs, how old its data are, what was refused, and what is owed to chats."""
+    newest_ms = max((view.taken_at_ms for view in markets.values() if view), default=None)
+    lines = [f"Source: {source.value.upper()}"]
+    if newest_ms is not None:
+        lines.append(f"Market time {figures.moment(newest_ms)}")
+    owed = ", ".join(f"{n} {state}" for state, n in sorted(counts.deliveries.items())) or "none yet"
+    lines.append(f"Deliveries: {owed}")
+    if counts.oldest_pending_ms is not None:
+        lines.append(f"Oldest pending: {figures.moment(counts.oldest_pending_ms)}")
+    last = "none yet" if counts.last_alert_ms is None else figures.moment(counts.last_alert_ms)
+    lines.append(f"Last alert: {last}")
+    lines.append(f"Silences: {_counted(counts.silences)}")
+    lines.append(f"Input refused: {_counted(refused)}")
+    lines.append(f"Gaps not bridged: {gaps}")
+    lines += [f"Parked: {chat}, {reason}" for chat, reason in counts.parked.items()]
+    lines += faults
+    rows = tuple(_market_row(market, view, newest_ms) for market, view in markets.items())
+    return Message("Status", tuple(lines), (), Table(("market", "price", "data age", "open interest from"), rows))
+
+
+def _market_row(market: Market, view: MarketView | None, newest_ms: int | None) -> tuple[str, ...]:
+    interest = "+".join(market.open_interest_venues) or "nowhere"
+    if view is None or newest_ms is None:
+        return market.base, figures.NOT_KNOWN, "no data yet", interest
+    age = figures.duration(newest_ms - view.taken_at_ms)
+    return market.base, figures.price(view.price, market.price_decimals), age, interest
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in sorted(counts.items())) or "none"
+
+
+def _price_line(view: MarketView) -> str:
+    return f"Price {figures.price(view.price, view.market.price_decimals)} at {figures.moment(view.taken_at_ms)}"
+
+
+def _footer(*views: MarketView) -> tuple[str, ...]:
+    simulated = any(view.market.simulated for view in views)
+    return (SIMULATED, NOT_ADVICE) if simulated else (NOT_ADVICE,)

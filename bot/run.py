@@ -1,0 +1,188 @@
+"""``python -m bot``: the demonstration without a terminal, the played market with one."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import takewhile
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bot import config as configs
+from bot.app import App, check_host, make_feed
+from bot.config import Config
+from bot.message import Message
+from bot.platforms import console
+from bot.playback import Moment, play, up_to
+from bot.show import print_summary
+from detectors.market import DAY_MS
+from storage.store import NewAlert
+
+DEMO = {"days": 14.0, "markets": ("BTC", "DOGE", "PEPE")}
+"""Two weeks of a large, a small and a tiny price: what a laptop plays and draws in well under half a minute."""
+CHART_PROCESSES = 2
+BATCH = 1024
+"""Snapshots in one commit while playing fast; their charts are drawn side by side."""
+SHORTEST_TICK_S = 0.25
+"""Faster play takes several bars a tick."""
+
+
+async def run(config: Config | None) -> None:
+    """By the config; without one the embedded default. Raises ConfigError, StoreError, RecordingError, Fatal ..."""
+    check_host(os.environ)
+    interactive = console.is_interactive()
+    commands = console.piped_commands()
+    embedded = config is None
+    config = config or configs.embedded()
+    demonstrate = embedded and not interactive
+    if demonstrate:
+        config = config.model_copy(update={"source": config.source.model_copy(update=DEMO)})
+    async with App(config, make_feed(config), chart_processes=CHART_PROCESSES if demonstrate else 0) as app:
+        greet(app, configs.HOW_TO_GO_ON if embedded else None)
+        with _stopping() as stopping:
+            if demonstrate:
+                await demonstration(app, stopping, commands)
+            else:
+                await serve(app, stopping, interactive=interactive, commands=commands)
+
+
+async def demonstration(app: App, stopping: asyncio.Event, commands: Sequence[str] = ()) -> None:
+    """Play to the end of the feed as fast as it goes and tell every alert; commands are answered after the warm-up."""
+    if commands:
+        await _play_fast(app, up_to(app.moments, _warm_at_ms(app)), stopping)
+        await _answer(app, commands)
+    await _play_fast(app, app.moments, stopping)
+    folder = app.charts.folder if app.charts else None
+    print_summary(app.printer.console, app.tally, app.watcher.engines, app.feed.refusals, folder)
+
+
+async def serve(app: App, stopping: asyncio.Event, *, interactive: bool, commands: Sequence[str] = ()) -> None:
+    """Warm up or catch up, then play at the config's speed until it is stopped; with nobody there, until the feed ends.
+
+    Raises Fatal where no chat can be served.
+    """
+    await warm_up(app, stopping)
+    await _answer(app, commands)
+    ended = asyncio.Event()
+    _schedule(app, ended)
+    app.schedule.start()
+    delivering = asyncio.create_task(app.deliverer.run())
+    ends = [delivering, asyncio.create_task(stopping.wait())]
+    if interactive:
+        ends.append(asyncio.create_task(console.chat(app.commands.handle, app.printer, app.commands.words)))
+    else:
+        ends.append(asyncio.create_task(ended.wait()))
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    await app.schedule.stop()
+    if ended.is_set() and not stopping.is_set():
+        await app.deliverer.drain()
+    await app.deliverer.stop()
+    await delivering
+    await _cancelled(ends)
+
+
+async def warm_up(app: App, stopping: asyncio.Event) -> None:
+    """Silently to where the store stands, or over the first days of a new one."""
+    to_ms = app.stands_at_ms
+    if to_ms is None:
+        to_ms = _warm_at_ms(app)
+        await app.store.mute(console.CHAT, to_ms)
+    with Progress(
+        TextColumn("warming up"), BarColumn(), TimeRemainingColumn(), console=app.printer.console, transient=True
+    ) as progress:
+        bar = progress.add_task("", total=max(1, to_ms - app.begins_at_ms))
+        await _play_fast(
+            app,
+            up_to(app.moments, to_ms),
+            stopping,
+            lambda at_ms: progress.update(bar, completed=at_ms - app.begins_at_ms),
+        )
+
+
+def greet(app: App, note: str | None = None) -> None:
+    markets = ", ".join(engine.market.base for engine in app.watcher.engines.values())
+    notes = (*app.notes, note) if note else tuple(app.notes)
+    app.printer.show(Message(f"Clusterwatch: {app.feed.source.value.upper()} markets {markets}", notes))
+
+
+async def _play_fast(
+    app: App,
+    moments: Iterator[Moment],
+    stopping: asyncio.Event,
+    on_moment: Callable[[int], None] | None = None,
+) -> None:
+    """Play, and meanwhile draw and tell what the batch before led to."""
+    telling: list[asyncio.Task[None]] = []
+
+    async def tell(alerts: Sequence[NewAlert]) -> None:
+        while telling:
+            await telling.pop()
+        telling.append(asyncio.create_task(_tell(app, alerts)))
+
+    app.watcher.batch = BATCH
+    try:
+        await play(takewhile(lambda _: not stopping.is_set(), moments), app.watcher, app.tally, tell, on_moment)
+        while telling:
+            await telling.pop()
+    finally:
+        app.watcher.batch = 1
+        await _cancelled(telling)
+
+
+async def _tell(app: App, alerts: Sequence[NewAlert]) -> None:
+    for alert in alerts:
+        app.tally.add(alert.event)
+    if app.charts is not None:
+        await app.charts.save_all(alert.event for alert in alerts)
+    await app.deliverer.drain()
+
+
+def _warm_at_ms(app: App) -> int:
+    return app.begins_at_ms + round(app.config.source.warm_up_days * DAY_MS)
+
+
+async def _answer(app: App, commands: Sequence[str]) -> None:
+    for command in commands:
+        await console.answer(app.commands.handle, app.printer, command)
+
+
+def _schedule(app: App, ended: asyncio.Event) -> None:
+    times = app.config.schedule
+    tick_s = max(SHORTEST_TICK_S, 1 / app.config.source.speed)
+    bars = max(1, round(tick_s * app.config.source.speed))
+
+    async def tick() -> None:
+        for _ in range(bars):
+            if not ended.is_set() and not await app.tick():
+                app.printer.show(Message("The market has ended: nothing more will come of it."))
+                ended.set()
+
+    app.schedule.every(tick_s, "tick", tick)
+    app.schedule.every(times.checkpoint_minutes * 60, "checkpoint", app.watcher.checkpoint)
+    app.schedule.every(times.housekeeping_minutes * 60, "housekeeping", app.keep_house)
+    app.schedule.every(times.backup_hours * 3600, "backup", app.back_up)
+    app.schedule.every(times.heartbeat_seconds, "heartbeat", app.beat)
+
+
+@contextmanager
+def _stopping() -> Iterator[asyncio.Event]:
+    """Set by SIGTERM and SIGINT."""
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stopping.set)
+    try:
+        yield stopping
+    finally:
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(sign)
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """End what still runs. Raises what one of them raised."""
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+            raise result

@@ -1,0 +1,208 @@
+"""Commands: what is understood, what is answered, and what hostile input can do (nothing)."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot import asking
+from bot.asking import NotUnderstood
+from bot.charting import ChartFolder
+from bot.commands import HELP, Commands
+from bot.markets.simulated import SimulatedFeed
+from bot.message import SIMULATED, Message, as_text
+from detectors.market import Market
+from detectors.registry import find_kinds
+from storage.chats import EVERY_MARKET, Chat, Subscription
+from storage.errors import StoreUnavailable
+from storage.sqlite import SqliteStore
+from tests.bot.played import CHAT, market, moments, play_all, subscribe, watcher
+
+KINDS = find_kinds()
+DEFAULT = Subscription(EVERY_MARKET)
+MARKETS = (market(), Market("ETH", "ETH/USDT:USDT", ("simulated",), ("simulated",)))
+
+
+class Closed(SqliteStore):
+    async def watch(self, chat: Chat, subscription: Subscription) -> None:
+        raise StoreUnavailable("the disk is full")
+
+
+async def made(store: SqliteStore, charts: ChartFolder | None = None, bars: int = 600) -> Commands:
+    await store.open()
+    await subscribe(store)
+    watching = watcher(store, evidence=False)
+    await watching.start([market()])
+    await play_all(watching, moments()[:bars])
+    return Commands(store, SimulatedFeed(5, 1), watching, KINDS, defaults=DEFAULT, charts=charts)
+
+
+@pytest.fixture
+async def commands() -> AsyncIterator[Commands]:
+    store = SqliteStore(None, "simulated", max_subscriptions=3)
+    yield await made(store)
+    await store.close()
+
+
+def asked(text: str, default: Subscription = DEFAULT) -> Subscription:
+    return asking.subscription(asking.command(text, ["watch"]).words, MARKETS, KINDS, default)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("/watch BTC", Subscription("BTC")),
+        ("watch btcusdt", Subscription("BTC")),
+        ("/watch@ClusterwatchBot BTC/USDT:USDT", Subscription("BTC")),
+        ("/watch all", Subscription(EVERY_MARKET)),
+        ("/watch BTC formed, funding", Subscription("BTC", frozenset({"cluster_formed", "funding_shock"}))),
+        ("/watch eth within 3% min $5M slow", Subscription("ETH", None, 3.0, 5e6, "slow")),
+        ("/watch BTC min 950k WITHIN 0.5 %", Subscription("BTC", None, 0.5, 950_000.0)),
+        ("/watch BTC min 2,500,000", Subscription("BTC", None, 2.0, 2_500_000.0)),
+        ("/watch BTC cluster_approached", Subscription("BTC", frozenset({"cluster_approached"}))),
+    ],
+)
+def test_watch_understands_kinds_distance_size_and_build_in_any_order(text: str, wanted: Subscription) -> None:
+    assert asked(text) == wanted
+
+
+def test_what_watch_does_not_say_is_as_the_config_says() -> None:
+    assert asked("/watch BTC", Subscription("*", None, 1.0, 7e6)) == Subscription("BTC", None, 1.0, 7e6)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("/wach BTC", 'There is no command "/wach". Did you mean /watch?'),
+        ("/watch", "Which market?"),
+        ("/watch BTX", 'No market called "BTX" here. Did you mean BTC?'),
+        ("/watch BTC aproached", '"aproached" means nothing here. Did you mean approached?'),
+        ("/watch BTC withn 3%", '"withn" means nothing here. Did you mean within?'),
+        ("/watch BTC cluster", '"cluster" could be cluster_approached or cluster_consumed'),
+        ("/watch BTC within", "is not a distance in per cent"),
+        ("/watch BTC within 200%", "is not a distance in per cent"),
+        ("/watch BTC min lots", '"lots" is not an amount.'),
+        ("/watch BTC min 1e400", '"1e400" is not an amount.'),
+    ],
+)
+def test_what_is_not_understood_names_the_nearest_word(text: str, says: str) -> None:
+    with pytest.raises(NotUnderstood) as caught:
+        asked(text)
+    assert says in str(caught.value)
+
+
+async def test_watch_answers_with_what_the_store_now_holds_and_can_be_repeated(commands: Commands) -> None:
+    chat = Chat("console", "watch")
+    first = await commands.handle(chat, "/watch btc formed within 1% min $5M fast")
+    assert await commands.handle(chat, "/watch btc formed within 1% min $5M fast") == first
+    assert first.title == "Watching BTC."
+    assert first.table is not None
+    assert first.table.rows == (("BTC", "cluster formed", "1%", "$5M", "fast"),)
+    assert (await commands.handle(chat, "/watching")).table == first.table
+
+
+async def test_unwatch_removes_one_or_all_and_says_what_still_holds(commands: Commands) -> None:
+    chat = Chat("console", "unwatch")
+    await commands.handle(chat, "/watch all")
+    await commands.handle(chat, "/watch BTC")
+    assert "You still watch all markets" in as_text(await commands.handle(chat, "/unwatch BTC"))
+    assert (await commands.handle(chat, "/unwatch all")).title == "You watch nothing now."
+    assert (await commands.handle(chat, "/unwatch BTC")).title == "You did not watch BTC."
+    assert (await commands.handle(chat, "/watching")).title == "You watch nothing."
+
+
+async def test_the_map_shows_shorts_above_and_longs_below_with_a_chart(tmp_path: Path) -> None:
+    store, charts = SqliteStore(None, "simulated"), ChartFolder(tmp_path)
+    commands = await made(store, charts)
+    answer = await commands.handle(CHAT, "/map btc")
+    await charts.close()
+    await store.close()
+    assert answer.table is not None
+    for side, _, where, size, _ in answer.table.rows:
+        assert where.endswith("above" if side == "short" else "below")
+        assert size.startswith("≈$")
+    assert SIMULATED in answer.footer
+    assert isinstance(answer.chart, Path)
+    assert answer.chart.read_bytes().startswith(b"\x89PNG")
+
+
+async def test_clusters_are_listed_nearest_first(commands: Commands) -> None:
+    answer = await commands.handle(CHAT, "/clusters BTC")
+    view = commands._watcher.engines["BTC"].view()
+    assert answer.table is not None
+    assert view is not None
+    assert len(answer.table.rows) == len(view.clusters) > 0
+
+
+async def test_recent_tells_the_last_alerts_newest_first(commands: Commands) -> None:
+    answer = await commands.handle(CHAT, "/recent BTC 3")
+    stored = await commands._store.recent(3)
+    assert answer.table is not None
+    assert [row[1] for row in answer.table.rows] == [one.event.headline for one in stored]
+    assert len(stored) == 3
+    assert (await commands.handle(Chat("console", "new"), "/recent")).title == "No alert yet."
+
+
+async def test_funding_says_who_pays(commands: Commands) -> None:
+    answer = await commands.handle(CHAT, "/funding")
+    assert answer.table is not None
+    assert answer.table.rows[0][0] == "BTC"
+    assert answer.table.rows[0][3] in {"longs pay", "shorts pay"}
+
+
+async def test_status_tells_source_age_queue_silences_and_refusals(commands: Commands) -> None:
+    text = as_text(await commands.handle(CHAT, "/status"))
+    for part in ("SIMULATED", "Deliveries:", "Last alert: 2026-", "Silences:", "Input refused: none", "Gaps", "BTC"):
+        assert part in text
+
+
+async def test_help_lists_every_command_and_kind(commands: Commands) -> None:
+    text = as_text(await commands.handle(CHAT, "/help"))
+    assert all(one.usage in text for one in HELP.values())
+    assert all(name in text for name in KINDS)
+    assert set(HELP) | {"start"} == set(commands._answers)
+
+
+async def test_a_chat_cannot_pass_its_quota(commands: Commands) -> None:
+    chat = Chat("console", "quota")
+    for base in ("A", "B", "C"):
+        await commands._store.watch(chat, Subscription(base))
+    assert "3 markets at most" in (await commands.handle(chat, "/watch BTC")).title
+
+
+async def test_what_the_store_did_not_take_is_said_to_be_not_accepted() -> None:
+    store = Closed(None, "simulated")
+    await store.open()
+    commands = Commands(store, SimulatedFeed(5, 1), watcher(store), KINDS, defaults=DEFAULT)
+    await commands._watcher.start([market()])
+    assert "Not accepted" in (await commands.handle(CHAT, "/watch BTC")).title
+    assert "Nothing is known of BTC yet" in (await commands.handle(CHAT, "/map BTC")).title
+    await store.close()
+
+
+words = st.sampled_from(
+    ["/watch", "/map", "/recent", "/unwatch", "BTC", "within", "min", "all", "'; DROP TABLE", "<b>"]
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(words | st.text(max_size=8), max_size=6))
+async def test_whatever_is_typed_there_is_a_short_answer_without_markup_of_the_users(parts: list[str]) -> None:
+    store = SqliteStore(None, "simulated", max_subscriptions=3)
+    await store.open()
+    commands = Commands(store, SimulatedFeed(5, 1), watcher(store), KINDS, defaults=DEFAULT)
+    await commands._watcher.start([market()])
+    answer = await commands.handle(CHAT, " ".join(parts))
+    assert isinstance(answer, Message)
+    assert len(answer.title) < 200
+    assert "<" not in answer.title
+    assert "@" not in answer.title
+    assert answer.title.isprintable()
+    assert len(await store.subscriptions()) <= 1
+    await store.close()
+
+
+async def test_ten_thousand_characters_are_refused(commands: Commands) -> None:
+    assert "too long" in (await commands.handle(CHAT, "/watch " + "B" * 10_000)).title

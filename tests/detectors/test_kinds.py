@@ -1,0 +1,225 @@
+"""The contract of every kind, present and to come: a new file in ``detectors/kinds`` is held to it by itself."""
+
+import copy
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from detectors.event import Event, Evidence, Label, OutcomeClass, Unit
+from detectors.market import DAY_MS, Bar, Market, Side
+from detectors.registry import EventKind, find_kinds
+from tests.detectors.histories import BAR_MS, START_MS, Tape, engine, run, steps, story
+
+KINDS = list(find_kinds().values())
+LONGEST_HEADLINE = 60
+"""Of a message's title."""
+LONG_NAMED = Market("1000000BABYDOGE", "1000000BABYDOGE/USDT:USDT", ("binance",), ("bybit",), price_decimals=8)
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+
+
+@cache
+def told(long_named: bool = False) -> Mapping[str, list[Event]]:
+    """What each kind says of the story, with evidence."""
+    # prices of 0.00012 with the open interest of a large market
+    market, scale = (LONG_NAMED, 1.234567e-6) if long_named else (Market("BTC", "BTC/USDT:USDT", ("b",), ("b",)), 1.0)
+    on = engine(market=market)
+    said: dict[str, list[Event]] = {kind.kind: [] for kind in KINDS}
+    for step in steps(on, story(market, scale)):
+        for event in step.events:
+            said[event.kind].append(step.view.with_evidence(event))
+    return said
+
+
+@every_kind
+def test_the_story_makes_every_kind_speak(kind: EventKind) -> None:
+    assert told()[kind.kind], f"extend story() in tests/detectors/histories.py until {kind.kind} happens in it"
+
+
+@every_kind
+def test_keys_are_unique_and_begin_with_the_kind(kind: EventKind) -> None:
+    keys = [event.key for event in told()[kind.kind]]
+    assert len(set(keys)) == len(keys)
+    assert all(key.startswith(f"{kind.kind}:BTC:") for key in keys)
+
+
+@every_kind
+def test_events_and_their_evidence_survive_a_trip_through_json(kind: EventKind) -> None:
+    for event in told()[kind.kind]:
+        assert event.evidence is not None
+        evidence = Evidence.from_json(event.evidence.to_json())
+        assert evidence == event.evidence
+        assert Event.from_json(event.to_json(), evidence) == event
+
+
+@every_kind
+@pytest.mark.parametrize("long_named", [False, True])
+def test_headlines_fit_a_phone_and_name_the_market(kind: EventKind, long_named: bool) -> None:
+    for event in told(long_named)[kind.kind]:
+        assert event.headline.startswith(event.market), event.headline
+        assert len(event.headline) <= LONGEST_HEADLINE, event.headline
+        assert "\n" not in event.headline
+
+
+@every_kind
+def test_facts_have_names_of_their_own_units_and_labels(kind: EventKind) -> None:
+    for event in told()[kind.kind]:
+        names = [fact.name for fact in event.facts]
+        assert len(set(names)) == len(names)
+        for fact in event.facts:
+            assert isinstance(fact.unit, Unit)
+            assert isinstance(fact.label, Label)
+            assert (fact.unit is Unit.TEXT) == isinstance(fact.value, str), fact
+            if fact.name.endswith(("_usd", "_base", "_hours", "_minutes", "_bps")):
+                assert fact.name.rpartition("_")[2] in fact.unit, fact
+            assert not isinstance(fact.value, float) or math.isfinite(fact.value), fact
+
+
+@every_kind
+def test_the_spine_is_that_of_the_moment(kind: EventKind) -> None:
+    for event in told()[kind.kind]:
+        assert event.taken_at_ms == event.bar_opened_at_ms + BAR_MS
+        assert event.side in (*Side, None)
+        assert event.price > 0
+        if event.level is not None:
+            assert event.level.low <= event.level.centre <= event.level.high
+        if event.notional_usd is not None:
+            assert event.notional_usd > 0
+
+
+@every_kind
+def test_where_sources_differ_the_event_names_both(kind: EventKind) -> None:
+    for event in told(long_named=True)[kind.kind]:
+        assert event.value("sources") == "binance prices, bybit open interest"
+    assert all(event.value("sources") is None for event in told()[kind.kind])
+
+
+@every_kind
+def test_evidence_marks_the_band_the_event_is_about(kind: EventKind) -> None:
+    for event in told()[kind.kind]:
+        assert event.evidence is not None
+        assert [band.own for band in event.evidence.bands].count(True) == (event.level is not None)
+        cells = len(event.evidence.edges) - 1
+        assert event.evidence.heat_usd.shape == (len(event.evidence.ohlc), cells)
+        assert len(event.evidence.long_usd) == len(event.evidence.short_usd) == cells
+
+
+@every_kind
+def test_detecting_twice_says_the_same_and_changes_nothing(kind: EventKind) -> None:
+    spoke = 0
+    on = engine()
+    memory = dict[str, object]()
+    for snapshot in story():
+        step = on.step(snapshot)
+        assert step is not None
+        before = copy.deepcopy(memory)
+        state = on.tracker.state()
+        first, after = kind.detect(step.view, kind.settings, memory)
+        assert memory == before
+        second, after_again = kind.detect(step.view, kind.settings, copy.deepcopy(before))
+        assert (tuple(first), after) == (tuple(second), after_again)
+        assert on.tracker.state() == state
+        assert json.loads(json.dumps(after)) == after
+        memory = after
+        spoke += len(first)
+    assert spoke
+
+
+def later_bars(event: Event, prices: list[float]) -> list[Bar]:
+    """A bar for each price, from the event on, each trading at that price alone."""
+    opened = (event.taken_at_ms + number * BAR_MS for number in range(len(prices)))
+    return [Bar(at, BAR_MS, price, price, price, price, 1.0) for at, price in zip(opened, prices, strict=True)]
+
+
+FIVE_DAYS = 5 * DAY_MS // BAR_MS
+
+
+@every_kind
+def test_an_event_is_undecided_at_first_and_decided_after_days(kind: EventKind) -> None:
+    for event in told()[kind.kind]:
+        assert kind.judge(event, ()).outcome is OutcomeClass.UNDECIDED
+        soon = kind.judge(event, later_bars(event, [event.price] * 2))
+        late = kind.judge(event, later_bars(event, [event.price] * FIVE_DAYS))
+        assert soon.outcome in {OutcomeClass.UNDECIDED, OutcomeClass.REACHED}
+        assert late.outcome in {OutcomeClass.MISSED, OutcomeClass.REACHED}
+
+
+@every_kind
+def test_a_market_that_swings_through_every_price_reaches_and_one_that_flees_misses(kind: EventKind) -> None:
+    for event in told()[kind.kind]:
+        swing = later_bars(event, [event.price])
+        wide = [replace(bar, low=event.price * 0.5, high=event.price * 2) for bar in swing]
+        reached = kind.judge(event, wide)
+        assert reached.outcome is OutcomeClass.REACHED
+        assert reached.decided_at_ms == wide[0].closed_at_ms
+        away = 1.5 if event.side is Side.LONG else 0.7
+        missed = kind.judge(event, later_bars(event, [event.price * away] * FIVE_DAYS))
+        assert missed.outcome is OutcomeClass.MISSED
+        assert event.taken_at_ms < missed.decided_at_ms <= event.taken_at_ms + FIVE_DAYS * BAR_MS
+
+
+@every_kind
+def test_what_happens_after_the_horizon_does_not_count(kind: EventKind) -> None:
+    for event in told()[kind.kind]:
+        away = event.price * (1.5 if event.side is Side.LONG else 0.7)
+        bars = later_bars(event, [away] * FIVE_DAYS)
+        bars[-1] = replace(bars[-1], low=event.price * 0.5, high=event.price * 2)
+        assert kind.judge(event, bars).outcome is OutcomeClass.MISSED
+
+
+# --- funding_shock
+
+
+def shocks(rates: list[float]) -> list[Event]:
+    tape = Tape(100.0, at_ms=START_MS)
+    for rate in rates:
+        tape.settle(rate)
+        tape.bar(100.0, 1000.0)
+    return run(engine(), tape.written)
+
+
+CALM = [0.0001, 0.00012, 0.00008] * 6
+"""A median of 0.0001 and so little spread that the floor is the deviation."""
+FUNDING = find_kinds()["funding_shock"].settings
+
+
+def test_one_shock_is_told_once_while_it_lasts() -> None:
+    events = shocks([*CALM, 0.002, 0.0021, 0.0019])
+    assert [(event.kind, event.side, event.arming) for event in events] == [("funding_shock", Side.LONG, 1)]
+    assert events[0].value("crowded_side") == "longs"
+    assert events[0].number("minutes_to_funding") == 8 * 60
+
+
+def test_negative_funding_means_that_shorts_are_crowded() -> None:
+    assert [event.side for event in shocks([*CALM, -0.002])] == [Side.SHORT]
+
+
+def test_between_the_two_thresholds_a_shock_is_not_over() -> None:
+    between = 0.0001 + (FUNDING.rearm_score + 0.5) * FUNDING.deviation_floor_8h
+    assert FUNDING.rearm_score + 0.5 < FUNDING.score
+    assert len(shocks([*CALM, 0.002, between, 0.002])) == 1
+
+
+def test_under_the_lower_threshold_it_is_armed_again() -> None:
+    events = shocks([*CALM, 0.002, 0.0001, 0.002])
+    assert [event.arming for event in events] == [1, 2]
+    assert events[0].key != events[1].key
+
+
+def test_a_turn_from_one_crowded_side_to_the_other_is_a_shock_of_its_own() -> None:
+    assert [event.side for event in shocks([*CALM, 0.002, -0.002])] == [Side.LONG, Side.SHORT]
+
+
+def test_a_rate_far_out_in_a_flat_history_but_small_is_no_shock() -> None:
+    least = FUNDING.least_rate_8h
+    assert least > FUNDING.score * FUNDING.deviation_floor_8h
+    assert shocks([0.0001] * 20 + [0.0001 + 0.95 * least]) == []
+    assert len(shocks([0.0001] * 20 + [0.0001 + 1.05 * least])) == 1
+
+
+def test_without_history_nothing_is_unusual() -> None:
+    assert shocks([0.0001] * 11 + [0.003]) == []
+    assert len(shocks([0.0001] * 12 + [0.003])) == 1
