@@ -48,7 +48,7 @@ class SourceSection(Section):
     """The recording, for ``recorded``."""
     markets: tuple[str, ...] = ()
     """Empty: all there are."""
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=3, ge=0)
     days: float = Field(default=0.0, ge=0)
     """0: without end."""
     warm_up_days: float = Field(default=5.0, ge=0)

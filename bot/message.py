@@ -55,7 +55,7 @@ def from_event(event: Event, reason: str, late_by_ms: int | None = None, possibl
     attempt may have reached the chat.
     """
     said = {"price"} | (_WHERE if event.level else set()) | (_HOW_BIG if event.notional_usd is not None else set())
-    own = [fact for fact in event.facts if fact.name not in said]
+    own = [fact for fact in event.facts if fact.shown and fact.name not in said]
     lines = [_where(event, late_by_ms), *_how_big(event), *(_line(event, fact) for fact in own)]
     footer = [f"Why now: {reason.replace('_', ' ').lower()}" if reason else "", _labels(event, own), NOT_ADVICE]
     if possible_repeat:

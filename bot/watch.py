@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot import policy
-from detectors.engine import EngineSettings, MarketEngine, Step
+from detectors.engine import STATE_VERSION, EngineSettings, MarketEngine, Step
 from detectors.event import Event
 from detectors.market import HOUR_MS, Market, MarketSnapshot
 from detectors.registry import EventKind
-from detectors.tracker import ClusterTracker
 from storage.chats import Chat, LastAlert, Watch
 from storage.store import Cursor, NewAlert, NewDelivery, Silence, Store, TickCommit
 
@@ -94,10 +93,8 @@ class Watcher:
             checkpoint.blob[len(self._seal) :] if checkpoint else None,
             await self._store.snapshots_since(market.base, checkpoint.bar_opened_at_ms if checkpoint else None),
             state[len(self._seal) :] if state else None,
+            adopt=changed,
         )
-        if changed:
-            engine.tracker = ClusterTracker(self._settings.clusters)
-            engine.adopted = False
         return Resumed(market, stored.cursor, changed)
 
     # --- running
@@ -221,4 +218,4 @@ class Watcher:
 
 def fingerprint(settings: EngineSettings) -> bytes:
     """What an estimate and its clusters depend on, in 16 bytes; put before each state and checkpoint."""
-    return hashlib.sha256(repr((settings.estimate, settings.clusters)).encode()).digest()[:16]
+    return hashlib.sha256(repr((STATE_VERSION, settings.estimate, settings.clusters)).encode()).digest()[:16]

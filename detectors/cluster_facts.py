@@ -1,12 +1,12 @@
 """Facts about a cluster that several kinds state in the same words."""
 
+from detectors import figures
 from detectors.cluster import Cluster
 from detectors.event import Fact, Label, Severity, Unit
+from detectors.market import HOUR_MS
 
 BIG_SHARE = 0.06
 LARGE_SHARE = 0.035
-
-
 LONGEST_HEADLINE = 58
 """A message's title has 60 characters, of which a sign takes two."""
 
@@ -39,17 +39,22 @@ def build_facts(cluster: Cluster) -> tuple[Fact, ...]:
     build, build_class = cluster.build, cluster.build.build_class
     if build_class is None:
         return ()
-    title = "built over at least" if build.at_least else "built over"
+    least = "at least " if build.at_least else ""
+    said = f"{least}{figures.duration(build.hours * HOUR_MS)}, {build_class}"
     return (
-        Fact("build_hours", build.hours, Unit.HOURS, Label.ESTIMATED, title),
-        Fact("build_class", str(build_class), Unit.TEXT, Label.ESTIMATED, "build"),
+        Fact("build", said, Unit.TEXT, Label.ESTIMATED, "built over"),
+        Fact("build_hours", build.hours, Unit.HOURS, Label.ESTIMATED, shown=False),
+        Fact("build_class", str(build_class), Unit.TEXT, Label.ESTIMATED, shown=False),
     )
 
 
-def core_facts(cluster: Cluster) -> tuple[Fact, ...]:
+def core_facts(cluster: Cluster, price_decimals: int) -> tuple[Fact, ...]:
+    """The shortest stretch that holds half of the cluster."""
+    said = " to ".join(figures.level(price, price_decimals) for price in (cluster.core_low, cluster.core_high))
     return (
-        Fact("core_low", cluster.core_low, Unit.PRICE, Label.ESTIMATED, "core from"),
-        Fact("core_high", cluster.core_high, Unit.PRICE, Label.ESTIMATED, "core to"),
+        Fact("core", said, Unit.TEXT, Label.ESTIMATED, "core"),
+        Fact("core_low", cluster.core_low, Unit.PRICE, Label.ESTIMATED, shown=False),
+        Fact("core_high", cluster.core_high, Unit.PRICE, Label.ESTIMATED, shown=False),
     )
 
 

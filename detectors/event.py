@@ -58,6 +58,8 @@ class Fact:
     label: Label
     title: str = ""
     """What a reader sees; the name with spaces when empty."""
+    shown: bool = True
+    """Whether a message has a line for it; a fact that another one puts in words has none."""
 
 
 @dataclass(frozen=True, slots=True)

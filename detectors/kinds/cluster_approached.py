@@ -49,7 +49,7 @@ def detect(view: MarketView, settings: Settings, memory: Memory) -> tuple[Sequen
                         Label.CALCULATED,
                         "distance to edge",
                     ),
-                    *core_facts(cluster),
+                    *core_facts(cluster, view.market.price_decimals),
                     *build_facts(cluster),
                 ),
                 level=cluster.level,

@@ -38,7 +38,7 @@ def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Seque
                 ),
                 side=cluster.side,
                 severity=severity_of(cluster.share_of_open_interest),
-                facts=(*size_facts(cluster), *build_facts(cluster), *core_facts(cluster)),
+                facts=(*size_facts(cluster), *build_facts(cluster), *core_facts(cluster, view.market.price_decimals)),
                 level=cluster.level,
                 notional_usd=cluster.notional_usd,
                 rung=change.rung,

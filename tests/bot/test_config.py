@@ -70,7 +70,7 @@ def test_all_faults_are_told_at_once_each_with_its_key_and_a_fix() -> None:
     starts = {
         "sourc: no such key; did you mean source?",
         "source.sped: no such key; did you mean speed?",
-        "source.seed: must be greater than or equal to 0, not -2; the default is 1",
+        "source.seed: must be greater than or equal to 0, not -2; the default is 3",
         'source.kind: \'simulatd\' is not one of them; write "simulated" or "recorded"',
         "clusters.preset: 'strit' is not one of them; write 'adaptive', 'strict' or 'sensitive'",
         "clusters.window: must be a valid number, not 'wide'; the default is 0.005",
