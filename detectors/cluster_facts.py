@@ -7,6 +7,8 @@ from detectors.market import HOUR_MS
 
 BIG_SHARE = 0.06
 LARGE_SHARE = 0.035
+LEAST_BOUND_HOURS = 1.0
+"""A lower bound under this says nothing."""
 LONGEST_HEADLINE = 58
 """A message's title has 60 characters, of which a sign takes two."""
 
@@ -35,14 +37,18 @@ def size_facts(cluster: Cluster) -> tuple[Fact, ...]:
 
 
 def build_facts(cluster: Cluster) -> tuple[Fact, ...]:
-    """How long it took to build; left out where the rise began before what is remembered and that decides nothing."""
+    """How long it took to build, and its class.
+
+    Where the rise began before what is remembered only a lower bound is said, and no class that it does not decide.
+    """
     build, build_class = cluster.build, cluster.build.build_class
-    if build_class is None:
-        return ()
     least = "at least " if build.at_least else ""
-    said = f"{least}{figures.duration(build.hours * HOUR_MS)}, {build_class}"
+    said = f"{least}{figures.duration(build.hours * HOUR_MS)}"
+    if build_class is None:
+        worth_saying = build.hours >= LEAST_BOUND_HOURS
+        return (Fact("build", said, Unit.TEXT, Label.ESTIMATED, "built over"),) if worth_saying else ()
     return (
-        Fact("build", said, Unit.TEXT, Label.ESTIMATED, "built over"),
+        Fact("build", f"{said}, {build_class}", Unit.TEXT, Label.ESTIMATED, "built over"),
         Fact("build_hours", build.hours, Unit.HOURS, Label.ESTIMATED, shown=False),
         Fact("build_class", str(build_class), Unit.TEXT, Label.ESTIMATED, shown=False),
     )

@@ -14,6 +14,8 @@ from detectors.trail import CELLS_A_BIN, COLUMN_MS, Trail
 
 ROUNDING = 2**-9
 """The trail keeps 16-bit floats; a rise this small a part of the peak is none."""
+LOW_ENOUGH = 0.25
+"""A first column remembered that is under this part of the peak is as good as the trough before it."""
 BUMP = 0.1
 """A dip this part of the peak deep ends the rise that came before it."""
 
@@ -81,7 +83,7 @@ def build_of(low: int, high: int, base: float, estimate: LiquidationMap, trail: 
     finished = trough + int(np.argmax(rise >= floor + 0.9 * height))
     # nothing shorter than a column can be told
     hours = max(float(times[finished] - times[started]), COLUMN_MS) / HOUR_MS
-    return Build(round(hours, 2), at_least=trough == 0)
+    return Build(round(hours, 2), at_least=trough == 0 and floor > LOW_ENOUGH * rise[-1])
 
 
 def _as_the_trail_sees(estimate: LiquidationMap, low: int, high: int) -> float:
