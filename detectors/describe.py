@@ -83,7 +83,8 @@ def build_of(low: int, high: int, base: float, estimate: LiquidationMap, trail: 
     finished = trough + int(np.argmax(rise >= floor + 0.9 * height))
     # nothing shorter than a column can be told
     hours = max(float(times[finished] - times[started]), COLUMN_MS) / HOUR_MS
-    return Build(round(hours, 2), at_least=trough == 0 and floor > LOW_ENOUGH * rise[-1])
+    # numpy's bool has no place in the state that is stored as JSON
+    return Build(round(hours, 2), at_least=trough == 0 and bool(floor > LOW_ENOUGH * rise[-1]))
 
 
 def _as_the_trail_sees(estimate: LiquidationMap, low: int, high: int) -> float:

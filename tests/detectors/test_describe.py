@@ -1,5 +1,7 @@
 """How long a band took to build: 10 % to 90 % of the rise from its last trough to its peak."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -76,6 +78,12 @@ def test_a_rise_that_began_before_memory_took_at_least_what_is_remembered() -> N
 
 def test_a_band_that_was_seen_to_begin_took_that_long_and_not_at_least_that_long() -> None:
     assert not built([0.0] * 4 + ramp(0, 200, 20)).at_least
+
+
+@pytest.mark.parametrize("levels", [ramp(50, 200, 80), ramp(0, 200, 20), [100.0] * 20])
+def test_a_build_can_be_stored_as_json(levels: list[float]) -> None:
+    build = built(levels)
+    assert json.loads(json.dumps([build.hours, build.at_least])) == [build.hours, build.at_least]
 
 
 def test_a_band_that_never_rose_took_no_time_that_is_known_of() -> None:

@@ -1,0 +1,165 @@
+"""What ``check``, ``markets`` and ``record`` do: pure of the command line, so that it only prints."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bot.markets import live_choice
+from bot.markets.feed import Feed, Refusals
+from bot.markets.live_client import Rewrite
+from bot.markets.live_connect import ClientFactory, NoVenue, Venues
+from bot.markets.live_types import Clock, WallClock
+from bot.markets.names import UnknownMarket
+from bot.markets.recorder import Recorder
+from detectors.market import HOUR_MS, MarketSnapshot
+
+_WITHIN_S = 8.0
+_SQLITE = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing checked. ``said`` is what was found or what is wrong, ``fix`` what to do about it."""
+
+    what: str
+    ok: bool
+    said: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A market that can be watched."""
+
+    base: str
+    symbol: str
+    venues: tuple[str, ...]
+    turnover_usd: float
+    """Of the last 24 hours, over the venues that tell it."""
+
+
+async def check(
+    venues: Sequence[str],
+    markets: Sequence[str] | None,
+    *,
+    database: Path | None = None,
+    rewrite: Rewrite | None = None,
+    clients: ClientFactory | None = None,
+    within_s: float = _WITHIN_S,
+) -> list[Row]:
+    """Database, venues and markets, a row each; done within ``within_s`` and a little, network or not."""
+    clock = WallClock()
+    rows = [check_database(database)]
+    reach = Venues(venues, clock, Refusals(), rewrite=rewrite, clients=clients, within_s=within_s)
+    try:
+        await reach.open()
+    except NoVenue:
+        reached: Mapping[str, Mapping[str, object]] = {}
+    else:
+        reached = {name: one.listings for name, one in reach.reached.items()}
+    try:
+        rows += [_venue_row(name, reach, len(reached.get(name, ()))) for name in reach.names]
+        none = Row("markets", False, "no venue to find them on", "see the venues above")
+        rows.append(_markets_row(reach, markets) if reached else none)
+    finally:
+        await reach.close()
+    return rows
+
+
+def check_database(path: Path | None) -> Row:
+    """Whether the database could be opened for writing; it is not opened, so a running bot is not disturbed."""
+    if path is None:
+        return Row("database", True, "in memory, gone at the end")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    fix = "give the account that runs the bot the right to write there, or change store.path"
+    if not path.exists():
+        ok = os.access(folder, os.W_OK)
+        return Row("database", ok, f"{path} will be made" if ok else f"{path} cannot be made", "" if ok else fix)
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_SQLITE))
+    except OSError as error:
+        return Row("database", False, f"{path} cannot be read ({error.strerror})", fix)
+    if start not in {b"", _SQLITE}:
+        return Row("database", False, f"{path} is not a database", "move it away, or change store.path")
+    ok = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return Row("database", ok, str(path) if ok else f"{path} cannot be written", "" if ok else fix)
+
+
+def _venue_row(name: str, reach: Venues, listed: int) -> Row:
+    error = reach.faults.get(name)
+    if error is not None:
+        return Row(name, False, error.reason, error.fix or "try again later")
+    refused = reach.reached[name].client.rules.unknowns()
+    said = f"{listed} perpetuals"
+    return Row(name, listed > 0, f"{said}; not trusted: {', '.join(refused)}" if refused else said)
+
+
+def _markets_row(reach: Venues, markets: Sequence[str] | None) -> Row:
+    listings = {name: one.listings for name, one in reach.reached.items()}
+    if markets is None:
+        return Row("markets", True, f"the {live_choice.LARGEST} largest of {len(live_choice.offers(listings))}")
+    try:
+        bases = live_choice.choose(markets, listings, {})
+    except UnknownMarket as error:
+        return Row("markets", False, str(error), "mend source.markets")
+    return Row("markets", True, ", ".join(bases))
+
+
+async def list_markets(
+    venues: Sequence[str],
+    word: str = "",
+    *,
+    rewrite: Rewrite | None = None,
+    clients: ClientFactory | None = None,
+) -> list[Offer]:
+    """What can be watched, the largest turnover first; ``word`` is looked for in names. Raises `NoVenue`."""
+    reach = Venues(venues, WallClock(), Refusals(), rewrite=rewrite, clients=clients)
+    await reach.open()
+    try:
+        volumes = await reach.ask(lambda one: one.client.volumes_usd(list(one.listings.values())), lambda *_: None)
+        listings = {name: one.listings for name, one in reach.reached.items()}
+        found = [
+            Offer(market.base, market.symbol, market.venues, sum(v.get(market.base, 0.0) for v in volumes.values()))
+            for market in live_choice.offers(listings)
+            if word.upper() in market.base.upper() or word.upper() in market.symbol.upper()
+        ]
+    finally:
+        await reach.close()
+    return sorted(found, key=lambda offer: (-offer.turnover_usd, offer.base))
+
+
+async def record(
+    feed: Feed,
+    out: Path,
+    hours: float | None = None,
+    *,
+    clock: Clock | None = None,
+    on_snapshot: Callable[[MarketSnapshot], None] = lambda _: None,
+) -> int:
+    """Write what the feed brings into a new recording for ``hours`` (None: until it ends); how many bars that was.
+
+    A merged view is written under all its venues' names (``binance+bybit``): its open interest is none of theirs alone.
+    Raises `RecordingError`, and what `Feed.start` raises.
+    """
+    clock = clock or WallClock()
+    bars = 0
+    with Recorder(out) as recorder:
+        try:
+            await feed.start()
+            end_ms = None if hours is None else clock.now_ms() + round(hours * HOUR_MS)
+            while (end_ms is None or clock.now_ms() < end_ms) and (moment := await feed.poll()) is not None:
+                for snapshot in moment:
+                    recorder.add(_of_all(snapshot))
+                    bars += snapshot.bar is not None
+                    on_snapshot(snapshot)
+        finally:
+            await feed.close()
+    return bars
+
+
+def _of_all(snapshot: MarketSnapshot) -> MarketSnapshot:
+    market = snapshot.market
+    counted = ("+".join(market.open_interest_venues),) if market.open_interest_venues else ()
+    return replace(snapshot, market=replace(market, venues=(market.venue,), open_interest_venues=counted))

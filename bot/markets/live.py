@@ -1,0 +1,328 @@
+"""The live feed: real venues as one stream of merged snapshots. One worker a venue; none waits for another."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.markets import live_choice
+from bot.markets.ccxt_errors import VenueError, VenueFatal
+from bot.markets.feed import Refusals, Source
+from bot.markets.live_client import Rewrite
+from bot.markets.live_connect import ClientFactory, Reached, Venues, explain
+from bot.markets.live_health import Freshness, stale_after_s
+from bot.markets.live_history import FIRST_STAGE_DAYS, Progress, warm_start
+from bot.markets.live_types import Clock, LookBatch, Notice, NoticeKind, WallClock
+from bot.markets.live_watch import SILENT_S, Gap, PrintWatch
+from bot.markets.live_worker import Batch, VenueWorker
+from bot.markets.merge import Merger
+from bot.markets.names import UnknownMarket
+from bot.markets.venues import DEFAULT_VENUES
+from detectors.market import Market, MarketSnapshot
+
+_NOTICES_KEPT = 500
+_CHECK_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class VenueStatus:
+    """A venue as ``/status`` shows it."""
+
+    venue: str
+    markets: int
+    stopped: str
+    """Why nothing is asked of it; empty when it is."""
+    stale: tuple[str, ...]
+    """Series without news for two intervals."""
+    seen_ms: Mapping[str, int]
+    """When each series was last received."""
+    prints: str
+    """sampled, full or totals; "not told" where they would not be trusted."""
+    prints_received: int
+    refuses: tuple[str, ...]
+    """What is refused of a venue whose conventions are not known."""
+
+
+class _Part:
+    """One venue at work."""
+
+    def __init__(self, reached: Reached, fresh: Freshness, worker: VenueWorker, watch: PrintWatch | None) -> None:
+        self.client, self.listings = reached.client, reached.listings
+        self.fresh, self.worker, self.watch = fresh, worker, watch
+        self.stopped = ""
+
+
+class LiveFeed:
+    """``markets``: what the user would type; None takes the largest. ``grace_s``: how long after the first venue's
+    bar the others are waited for. ``prints_in_looks``: hand prints out at once, not with the next bar.
+    ``silent_s``: how long a stream may be silent."""
+
+    source = Source.LIVE
+
+    def __init__(
+        self,
+        venues: Sequence[str] = DEFAULT_VENUES,
+        markets: Sequence[str] | None = None,
+        *,
+        clock: Clock | None = None,
+        rewrite: Rewrite | None = None,
+        clients: ClientFactory | None = None,
+        look_every_s: float = 10.0,
+        grace_s: float = 5.0,
+        largest: int = live_choice.LARGEST,
+        prints_in_looks: bool = False,
+        silent_s: float = SILENT_S,
+    ) -> None:
+        self.markets: tuple[Market, ...] = ()
+        self._clock = clock or WallClock()
+        self._refusals = Refusals()
+        self._venues = Venues(venues, self._clock, self._refusals, rewrite=rewrite, clients=clients)
+        self._words, self._largest = markets, largest
+        self._look_every_s, self._grace_s, self._silent_s = look_every_s, grace_s, silent_s
+        self._prints_in_looks = prints_in_looks
+        self._notices: deque[Notice] = deque(maxlen=_NOTICES_KEPT)
+        self._parts: dict[str, _Part] = {}
+        self._mergers: dict[str, Merger] = {}
+        self._batches: asyncio.Queue[Batch | None] = asyncio.Queue()
+        self._waited_from_s: dict[int, float] = {}
+        """When the first venue gave that bar close, by the steady clock."""
+        self._looked_s: dict[tuple[str, str], float] = {}
+        """When a market was last priced by a venue, by the steady clock."""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closed = False
+
+    # --- for status
+
+    @property
+    def refusals(self) -> Mapping[str, int]:
+        late = sum(merger.late for merger in self._mergers.values())
+        return {**self._refusals, **({"late live/bars": late} if late else {})}
+
+    def notices(self) -> list[Notice]:
+        """What admins should be told; each is handed out once."""
+        told = list(self._notices)
+        self._notices.clear()
+        return told
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """When liquidations may have been missed, by their start; the last one of a venue may still last."""
+        watches = (part.watch for part in self._parts.values() if part.watch is not None)
+        return sorted((gap for watch in watches for gap in watch.gaps), key=lambda gap: gap.since_ms)
+
+    def status(self) -> list[VenueStatus]:
+        """One row a venue in use; those left out at the start are in `notices`."""
+        return [
+            VenueStatus(
+                venue=venue,
+                markets=len(part.listings),
+                stopped=part.stopped,
+                stale=part.fresh.stale,
+                seen_ms=part.fresh.seen_ms,
+                prints=part.client.rules.coverage or "not told",
+                prints_received=part.watch.received if part.watch else 0,
+                refuses=part.client.rules.unknowns(),
+            )
+            for venue, part in self._parts.items()
+        ]
+
+    def _note(self, kind: NoticeKind, venue: str, series: str, text: str) -> None:
+        self._notices.append(Notice(kind, self._clock.now_ms(), venue, series, text))
+
+    # --- start and stop
+
+    async def start(self) -> tuple[Market, ...]:
+        """Load every venue's markets, choose, and begin. Raises `NoVenue`, `UnknownMarket`."""
+        await self._venues.open()
+        for name, error in self._venues.faults.items():
+            self._note(NoticeKind.VENUE, name, "markets", f"{name} is left out until a restart; {explain(error)}")
+        try:
+            chosen = await live_choice.choose_views(
+                self._venues, self._words, self._largest, lambda *told: self._note(NoticeKind.VENUE, *told)
+            )
+        except UnknownMarket:
+            await self.close()
+            raise
+        self._mergers = {one.market.base: Merger(one.market, one.interest_base) for one in chosen}
+        now_s = self._clock.steady_s()
+        self._looked_s = {(base, venue): now_s for base, one in self._mergers.items() for venue in one.market.venues}
+        self.markets = tuple(one.market for one in chosen)
+        for name, reached in self._venues.reached.items():
+            self._begin(name, reached)
+        return self.markets
+
+    def _begin(self, name: str, reached: Reached) -> None:
+        reached.listings = {m.base: reached.listings[m.base] for m in self.markets if name in m.venues}
+        if not reached.listings:
+            return
+        fresh = Freshness(name, self._clock, self._look_every_s)
+        worker = VenueWorker(
+            reached.client,
+            reached.listings,
+            self._clock,
+            self._arrive,
+            lambda error, series: self._failed(name, error, series),
+            look_every_ms=round(self._look_every_s * 1000),
+            with_interest=frozenset(m.base for m in self.markets if name in m.open_interest_venues),
+        )
+        watch = None
+        if reached.client.rules.streams_prints:
+            listings = list(reached.listings.values())
+            tell = self._notices.append
+            watch = PrintWatch(reached.client, listings, self._clock, self._refusals, tell, silent_s=self._silent_s)
+            self._tasks.append(asyncio.create_task(watch.run(), name=f"{name} prints"))
+        self._parts[name] = _Part(reached, fresh, worker, watch)
+        self._tasks.append(asyncio.create_task(worker.run(), name=f"{name} worker"))
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._batches.put_nowait(None)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._venues.close()
+
+    # --- the past
+
+    async def history(
+        self,
+        days: float = FIRST_STAGE_DAYS,
+        known_until_ms: Mapping[str, int] | None = None,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+        *,
+        adopt: bool = True,
+    ) -> AsyncIterator[tuple[Market, list[MarketSnapshot]]]:
+        """Each market with its snapshots of the last ``days``, oldest first; after `start`.
+
+        ``known_until_ms``: close of the last bar stored, by base asset; only what follows it is fetched.
+        ``adopt``: the live feed goes on after the last bar given here; not for a second, longer look at the past.
+        """
+        async for market, snapshots in warm_start(
+            self.markets,
+            self._venues.reached,
+            self._clock,
+            days=days,
+            known_until_ms=known_until_ms or {},
+            on_progress=on_progress,
+            failed=self._failed,
+        ):
+            if adopt and snapshots:
+                self._mergers[market.base].go_on_after(snapshots[-1])
+            yield market, snapshots
+
+    # --- the present
+
+    async def poll(self) -> Sequence[MarketSnapshot] | None:
+        """The next snapshots: looks as prices come, bars once every fresh venue gave them or the grace is over.
+
+        None once the feed is closed. Raises what ended a worker, which is a fault of ours.
+        """
+        while not self._closed:
+            self._raise_faults()
+            try:
+                batch = await asyncio.wait_for(self._batches.get(), self._patience_s())
+            except TimeoutError:
+                batch = None
+            self._check_freshness()
+            looks = self._take(batch) if batch is not None else []
+            if snapshots := [*looks, *self._emit_bars()]:
+                return sorted(snapshots, key=lambda snapshot: snapshot.taken_at_ms)
+        return None
+
+    def _patience_s(self) -> float:
+        if not self._waited_from_s:
+            return _CHECK_EVERY_S
+        left_s = min(self._waited_from_s.values()) + self._grace_s - self._clock.steady_s()
+        return min(max(left_s, 0.01), _CHECK_EVERY_S)
+
+    def _raise_faults(self) -> None:
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    def _arrive(self, batch: Batch) -> None:
+        """Freshness is that of arrival, however long the batch then waits to be polled."""
+        part = self._parts[batch.venue]
+        part.stopped = ""
+        self._notices.extend(part.fresh.check())
+        if isinstance(batch, LookBatch):
+            self._looked_s.update(dict.fromkeys(((base, batch.venue) for base in batch.looks), self._clock.steady_s()))
+            self._seen(part, "prices")
+        else:
+            if any(series.bars for series in batch.markets.values()):
+                self._seen(part, "bars")
+            if any(series.interest_base for series in batch.markets.values()):
+                self._seen(part, "open interest")
+        self._batches.put_nowait(batch)
+
+    def _take(self, batch: Batch) -> list[MarketSnapshot]:
+        self._take_prints()
+        if isinstance(batch, LookBatch):
+            return self._look(batch)
+        for base, series in batch.markets.items():
+            self._mergers[base].add(batch.venue, series)
+        return []
+
+    def _look(self, batch: LookBatch) -> list[MarketSnapshot]:
+        """Snapshots of the markets whose price is this venue's, with the others' newest beside it."""
+        looks = []
+        for base, sample in batch.looks.items():
+            merger = self._mergers[base]
+            merger.stale.discard(batch.venue)
+            merger.note(sample)
+            if merger.leads(batch.venue):
+                look = merger.look(self._clock.now_ms(), with_prints=self._prints_in_looks)
+                looks += [look] if look is not None else []
+        return looks
+
+    def _take_prints(self) -> None:
+        for part in self._parts.values():
+            for base, prints in (part.watch.take() if part.watch else {}).items():
+                self._mergers[base].add_prints(prints)
+
+    def _emit_bars(self) -> list[MarketSnapshot]:
+        now_s = self._clock.steady_s()
+        emitted: list[MarketSnapshot] = []
+        pending: set[int] = set()
+        for merger in self._mergers.values():
+            for closed_at_ms in merger.pending:
+                waited_s = now_s - self._waited_from_s.setdefault(closed_at_ms, now_s)
+                lacking = any(merger.lacks(closed_at_ms, venue) for venue in merger.market.venues if self._asks(venue))
+                if lacking and waited_s < self._grace_s:
+                    pending.add(closed_at_ms)
+                    break  # a later bar never overtakes an earlier one
+                snapshot = merger.emit(closed_at_ms)
+                emitted += [snapshot] if snapshot is not None else []
+            for venue, text in merger.take_notes():
+                self._note(NoticeKind.VENUE, venue, "open interest", f"{merger.market.base}: {text}")
+        self._waited_from_s = {at_ms: s for at_ms, s in self._waited_from_s.items() if at_ms in pending}
+        return emitted
+
+    def _asks(self, venue: str) -> bool:
+        """Whether an answer of the venue can be expected."""
+        part = self._parts.get(venue)
+        return part is not None and not part.stopped and "bars" not in part.fresh.stale
+
+    # --- trouble
+
+    def _failed(self, venue: str, error: VenueError, series: str) -> None:
+        self._refusals.add("call_failed", f"{venue}/{series}")
+        part = self._parts.get(venue)
+        if isinstance(error, VenueFatal) and (part is None or not part.stopped):
+            self._note(NoticeKind.VENUE, venue, series, f"{venue} is stopped; {explain(error)}")
+            if part is not None:
+                part.stopped = error.reason
+
+    def _seen(self, part: _Part, series: str) -> None:
+        if (notice := part.fresh.seen(series)) is not None:
+            self._notices.append(notice)
+
+    def _check_freshness(self) -> None:
+        for part in self._parts.values():
+            self._notices.extend(part.fresh.check())
+        oldest_s = self._clock.steady_s() - stale_after_s(self._look_every_s)
+        for (base, venue), seen_s in self._looked_s.items():
+            if seen_s < oldest_s:
+                self._mergers[base].stale.add(venue)

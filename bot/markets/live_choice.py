@@ -1,0 +1,114 @@
+"""Which markets to watch, and on which venues: the bases chosen, one view each."""
+
+import asyncio
+import statistics
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.markets import names
+from bot.markets.ccxt_errors import VenueError
+from bot.markets.live_connect import Reached, Venues, explain
+from bot.markets.live_types import BAR_MS, Listing
+from bot.markets.venues import InterestNow
+from detectors.market import Market
+
+LARGEST = 30
+ALWAYS = ("NMR",)
+"""Watched wherever it is listed: the market this bot was first written for."""
+_SAME_ASSET = 1.1
+"""Prices of one base further apart than this ratio are of two assets that share a name."""
+
+Listings = Mapping[str, Mapping[str, Listing]]
+"""By venue, then by base asset; venues in the user's order."""
+Note = Callable[[str, str, str], None]
+"""Takes venue, series and sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A view, and each counted venue's open interest now, in base units."""
+
+    market: Market
+    interest_base: Mapping[str, float]
+
+
+async def choose_views(venues: Venues, words: Sequence[str] | None, largest: int, note: Note) -> list[Chosen]:
+    """What to watch. Raises `UnknownMarket`. A venue that cannot say something is left out of it, and noted."""
+
+    def failed(series: str) -> Callable[[str, VenueError], None]:
+        return lambda venue, error: note(venue, series, f"{venue} gives no {series}: {explain(error)}")
+
+    listings: dict[str, dict[str, Listing]] = {venue: dict(one.listings) for venue, one in venues.reached.items()}
+    volumes: Mapping[str, Mapping[str, float]] = {}
+    if words is None:
+        volumes = await venues.ask(lambda one: one.client.volumes_usd(list(one.listings.values())), failed("turnover"))
+    bases = choose(words, listings, volumes, largest)
+    wanted = {venue: [known[base] for base in bases if base in known] for venue, known in listings.items()}
+    looks = await venues.ask(lambda one: one.client.looks(wanted[one.client.rules.name]), failed("prices"))
+    for base in bases:
+        prices = {venue: told[base].price for venue, told in looks.items() if base in told}
+        for venue in impostors({venue: price for venue, price in prices.items() if price is not None}):
+            del listings[venue][base]
+            note(venue, "markets", f"{base} on {venue} is left out: its price is another asset's")
+    wanted = {venue: [known[base] for base in bases if base in known] for venue, known in listings.items()}
+    interest = await venues.ask(lambda one: _interest_now(one, wanted[one.client.rules.name]), failed("open interest"))
+    for one in venues.reached.values():
+        if refused := one.client.rules.unknowns():
+            name = one.client.rules.name
+            note(name, "markets", f"{name} is not in the table of venues, so refused from it: {', '.join(refused)}")
+    told = {base: {venue: known[base] for venue, known in interest.items() if base in known} for base in bases}
+    return [Chosen(view(base, listings, told[base]), told[base]) for base in bases]
+
+
+async def _interest_now(one: Reached, listings: Sequence[Listing]) -> Mapping[str, float]:
+    """By history where a venue has no other way to say it."""
+    if one.client.rules.interest_now is not InterestNow.HISTORY:
+        return await one.client.interest_now(listings) if listings else {}
+    now_ms = one.client.now_ms() // BAR_MS * BAR_MS
+    told = await asyncio.gather(*(one.client.interest(each, now_ms - 3 * BAR_MS, now_ms) for each in listings))
+    return {
+        each.base: series.interest_base[max(series.interest_base)]
+        for each, series in zip(listings, told, strict=True)
+        if series.interest_base
+    }
+
+
+def choose(
+    words: Sequence[str] | None,
+    listings: Listings,
+    volumes_usd: Mapping[str, Mapping[str, float]],
+    largest: int = LARGEST,
+) -> list[str]:
+    """The bases that ``words`` name, or the largest by 24-hour turnover over all venues and `ALWAYS`.
+
+    Raises `UnknownMarket` for a word that names none.
+    """
+    bases = {base for known in listings.values() for base in known}
+    if words is not None:
+        offered = offers(listings)
+        return list(dict.fromkeys(names.resolve(word, offered).base for word in words))
+    turnover = {base: sum(volumes.get(base, 0.0) for volumes in volumes_usd.values()) for base in bases}
+    ranked = sorted((base for base in bases if turnover[base] > 0), key=lambda base: (-turnover[base], base))
+    return list(dict.fromkeys([*ranked[:largest], *(base for base in ALWAYS if base in bases)]))
+
+
+def offers(listings: Listings) -> list[Market]:
+    """Everything that could be watched, by base asset, as views without open interest."""
+    bases = sorted({base for known in listings.values() for base in known})
+    return [view(base, listings, ()) for base in bases]
+
+
+def view(base: str, listings: Listings, with_interest: Collection[str]) -> Market:
+    """The view of a base over the venues that list it; its symbol and decimals are the first venue's."""
+    venues = tuple(venue for venue, known in listings.items() if base in known)
+    first = listings[venues[0]][base]
+    counted = tuple(venue for venue in venues if venue in with_interest)
+    return Market(base, first.symbol, venues, counted, first.price_decimals)
+
+
+def impostors(prices: Mapping[str, float]) -> set[str]:
+    """Venues whose price is another asset's: too far from the middle of the others. Two that disagree: the second."""
+    if len(prices) < 2:
+        return set()
+    middle = next(iter(prices.values())) if len(prices) == 2 else statistics.median_low(prices.values())
+    return {venue for venue, price in prices.items() if max(price / middle, middle / price) > _SAME_ASSET}

@@ -1,0 +1,378 @@
+"""One venue through ccxt: what it says, checked, in base units and the project's own types. Imports ccxt late (1 s)."""
+
+import asyncio
+import importlib
+import itertools
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+
+from bot.markets import live_prints
+from bot.markets.ccxt_errors import VenueError, VenueFatal, classify
+from bot.markets.feed import Refusals
+from bot.markets.live_budget import CallGate, Window
+from bot.markets.live_types import BAR_MS, Clock, Listing, MarketSeries, PrintSink, number, whole_ms
+from bot.markets.symbols import QUOTES
+from bot.markets.venues import InterestNow, VenueRules, split_multiplier
+from detectors.market import HOUR_MS, MINUTE_MS, Bar, Funding, LiquidationTotal, VenueSample
+
+Exchange = Any
+"""A ccxt.pro exchange: ccxt carries no types worth the name."""
+Rewrite = Callable[[Exchange], None]
+_TIMEFRAME = "5m"
+_TIMEOUT_MS = 10_000
+_KEEP_ALIVE_MS = 20_000
+_DEFAULT_FUNDING_HOURS = 8.0
+_STAMP_SLACK_MS = MINUTE_MS
+"""How far from a bar's close a sample of open interest may be stamped and still count as that bar's."""
+_TAKER_BUY_BASE = 9
+_AT_ONCE = 12
+"""Calls in flight. More finish no sooner, but their replies come all at once and hold up the loop; and after a 429 or
+418 no more than these are still on their way."""
+
+
+def make_exchange(rules: VenueRules, session: aiohttp.ClientSession, clock: Clock, rewrite: Rewrite | None) -> Exchange:
+    """A ccxt.pro exchange on a shared session. Raises `VenueFatal` where this ccxt has no such venue."""
+    # A class vanishes with a patch release now and then.
+    kind = getattr(importlib.import_module("ccxt.pro"), rules.ccxt_class, None)
+    if kind is None:
+        raise VenueFatal(
+            f"ccxt has no venue called {rules.ccxt_class}", fix="mend its name in source.venues, or take it out"
+        )
+    exchange = kind(
+        {
+            "session": session,
+            "enableRateLimit": True,
+            # The default never lets a burst through, and does not refill while idle.
+            "rateLimiterAlgorithm": "rollingWindow",
+            "rollingWindowSize": rules.window_ms,
+            "timeout": _TIMEOUT_MS,
+            "streaming": {"keepAlive": _KEEP_ALIVE_MS},
+            "options": dict(rules.options),
+        }
+    )
+    exchange.has["fetchCurrencies"] = False
+    exchange.milliseconds = clock.now_ms
+    exchange.seconds = lambda: clock.now_ms() // 1000
+    if rewrite is not None:
+        rewrite(exchange)
+    return exchange
+
+
+class CcxtClient:
+    """The `VenueClient` of a real venue."""
+
+    def __init__(self, rules: VenueRules, exchange: Exchange, clock: Clock, refusals: Refusals) -> None:
+        self.rules = rules
+        self.exchange = exchange
+        self.gate = CallGate()
+        self._clock, self._refusals = clock, refusals
+        self._extra = Window(rules.interest_budget) if rules.interest_budget else None
+        self._in_flight = asyncio.Semaphore(_AT_ONCE)
+        self._ahead_ms = 0
+
+    # --- calls
+
+    async def _ask(self, method: str, *args: Any, extra: bool = False) -> Any:
+        """One call of ccxt inside the venue's budget; an ``extra`` one counts against `interest_budget` too."""
+        if extra and self._extra is not None:
+            await self._extra.enter()
+        await self.gate.enter()
+        try:
+            reply = await getattr(self.exchange, method)(*args)
+        except Exception as error:
+            fault = classify(error, self.exchange.last_response_headers, self._clock.now_ms())
+            self.gate.failed(fault)
+            raise fault from error
+        self.gate.succeeded(self.exchange.last_response_headers)
+        return reply
+
+    def _refuse(self, reason: str, series: str, count: int = 1) -> None:
+        self._refusals.add(reason, f"{self.rules.name}/{series}", count)
+
+    async def _each(
+        self, listings: Sequence[Listing], ask: Callable[[Listing], Awaitable[Any]], series: str
+    ) -> dict[str, Any]:
+        """``ask`` for every listing at once; a market that fails is left out and counted. Raises if all failed."""
+        replies = await asyncio.gather(*(ask(listing) for listing in listings), return_exceptions=True)
+        told: dict[str, Any] = {}
+        failed: VenueError | None = None
+        for listing, reply in zip(listings, replies, strict=True):
+            if isinstance(reply, VenueError):
+                self._refuse("call_failed", series)
+                failed = reply
+            elif isinstance(reply, BaseException):
+                raise reply
+            elif reply is not None:
+                told[listing.base] = reply
+        if failed is not None and not told:
+            raise failed
+        return told
+
+    # --- markets
+
+    async def load(self) -> Mapping[str, Listing]:
+        await self._ask("load_markets")
+        found: dict[str, Listing] = {}
+        ranked = [
+            (QUOTES.index(market["settle"]), market)
+            for market in self.exchange.markets.values()
+            if market.get("swap") and market.get("linear") and market.get("active") and market.get("settle") in QUOTES
+        ]
+        for _, market in sorted(ranked, key=lambda pair: (pair[0], pair[1]["symbol"])):
+            listing = self._listing(market)
+            if listing is not None:
+                found.setdefault(listing.base, listing)
+        return found
+
+    def _listing(self, market: Mapping[str, Any]) -> Listing | None:
+        base, multiplier = split_multiplier(str(market["base"]))
+        size, tick = number(market.get("contractSize")), number((market.get("precision") or {}).get("price"))
+        if size is None or tick is None:
+            self._refuse("contract_size_or_tick_missing", "markets")
+            return None
+        step = Decimal(str(tick)) / Decimal(str(multiplier))
+        decimals = max(0, -int(step.normalize().as_tuple().exponent))
+        return Listing(self.rules.name, base, market["symbol"], size, multiplier, decimals)
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms() + self._ahead_ms
+
+    async def ahead_ms(self) -> int:
+        before_ms = self._clock.now_ms()
+        told = whole_ms(await self._ask("fetch_time"))
+        if told is not None:
+            self._ahead_ms = round(told - (before_ms + self._clock.now_ms()) / 2)
+        return self._ahead_ms
+
+    async def volumes_usd(self, listings: Sequence[Listing]) -> Mapping[str, float]:
+        tickers = await self._tickers()
+        volumes = {}
+        for listing in listings:
+            ticker = tickers.get(listing.symbol) or {}
+            usd = number(ticker.get("quoteVolume"))
+            if usd is None and self.rules.ticker_volume_usd_key:
+                base = number((ticker.get("info") or {}).get(self.rules.ticker_volume_usd_key))
+                last = number(ticker.get("last"))
+                usd = base * last if base and last else None
+            if usd is not None:
+                volumes[listing.base] = usd
+        return volumes
+
+    # --- prices and rates
+
+    async def _tickers(self) -> Mapping[str, Any]:
+        tickers = await self._ask("fetch_tickers")
+        if not isinstance(tickers, dict):
+            self._refuse("reply_not_understood", "prices")
+            return {}
+        return tickers
+
+    async def looks(self, listings: Sequence[Listing]) -> Mapping[str, VenueSample]:
+        tickers = await self._tickers()
+        now_ms = self._clock.now_ms()
+        told = {}
+        for listing in listings:
+            ticker = tickers.get(listing.symbol) or {}
+            price = number(ticker.get("last"))
+            if price is None:
+                self._refuse("price_not_a_number", "prices")
+                continue
+            mark = number(ticker.get("markPrice"))
+            told[listing.base] = VenueSample(
+                venue=self.rules.name,
+                symbol=listing.symbol,
+                happened_at_ms=whole_ms(ticker.get("timestamp")) or now_ms,
+                seen_at_ms=now_ms,
+                price=listing.price(price),
+                mark_price=None if mark is None else listing.price(mark),
+            )
+        return told
+
+    async def rates(self, listings: Sequence[Listing]) -> Mapping[str, VenueSample]:
+        rates = await self._ask("fetch_funding_rates")
+        now_ms = self._clock.now_ms()
+        told = {}
+        for listing in listings:
+            rate = (rates.get(listing.symbol) if isinstance(rates, dict) else None) or {}
+            funding, mark = number(rate.get("fundingRate"), signed=True), number(rate.get("markPrice"))
+            if funding is None and mark is None:
+                self._refuse("rate_not_a_number", "rates")
+                continue
+            told[listing.base] = VenueSample(
+                venue=self.rules.name,
+                symbol=listing.symbol,
+                happened_at_ms=whole_ms(rate.get("timestamp")) or now_ms,
+                seen_at_ms=now_ms,
+                mark_price=None if mark is None else listing.price(mark),
+                funding_rate=funding,
+                funding_interval_hours=_hours(rate.get("interval")),
+                next_funding_at_ms=whole_ms(rate.get("fundingTimestamp")),
+            )
+        return told
+
+    async def ratios(self, listings: Sequence[Listing]) -> Mapping[str, float]:
+        timeframe = self.rules.ratio_timeframe
+        if not timeframe:
+            return {}
+
+        async def ask(listing: Listing) -> float | None:
+            rows = await self._ask("fetch_long_short_ratio_history", listing.symbol, timeframe, None, 1, extra=True)
+            return number(rows[-1].get("longShortRatio")) if isinstance(rows, list) and rows else None
+
+        return await self._each(listings, ask, "long_short_ratio")
+
+    # --- series
+
+    async def bars(self, listing: Listing, since_ms: int, until_ms: int) -> Sequence[Bar]:
+        found: dict[int, Bar] = {}
+        until_ms = min(until_ms, self.now_ms() // BAR_MS * BAR_MS)
+        step = self.rules.bars_page * BAR_MS
+        for start_ms in range(since_ms, until_ms, step):
+            end_ms = min(start_ms + step, until_ms)
+            for row in await self._bar_rows(listing, start_ms, end_ms):
+                bar = self._bar(listing, row)
+                if bar is not None and start_ms <= bar.opened_at_ms and bar.closed_at_ms <= end_ms:
+                    found.setdefault(bar.opened_at_ms, bar)
+        return [found[opened] for opened in sorted(found)]
+
+    async def _bar_rows(self, listing: Listing, start_ms: int, end_ms: int) -> list[Any]:
+        limit = (end_ms - start_ms) // BAR_MS
+        if self.rules.raw_klines:
+            query = {
+                "symbol": self.exchange.market(listing.symbol)["id"],
+                "interval": _TIMEFRAME,
+                "startTime": start_ms,
+                "endTime": end_ms - 1,
+                "limit": limit,
+            }
+            rows = await self._ask("fapiPublicGetKlines", query)
+        else:
+            rows = await self._ask("fetch_ohlcv", listing.symbol, _TIMEFRAME, start_ms, limit, {"until": end_ms - 1})
+        if not isinstance(rows, list):
+            self._refuse("reply_not_understood", "bars")
+            return []
+        return rows
+
+    def _bar(self, listing: Listing, row: Any) -> Bar | None:
+        unit = self.rules.volume_unit
+        if not isinstance(row, list) or len(row) < 6:
+            self._refuse("reply_not_understood", "bars")
+            return None
+        opened_at_ms = whole_ms(row[0])
+        prices = [number(cell) for cell in row[1:5]]
+        volume = number(row[5], signed=True)
+        if opened_at_ms is None or opened_at_ms % BAR_MS or None in prices or volume is None or volume < 0:
+            self._refuse("bar_not_a_number", "bars")
+            return None
+        first, high, low, close = (listing.price(price) for price in prices if price is not None)
+        taker = number(row[_TAKER_BUY_BASE], signed=True) if len(row) > _TAKER_BUY_BASE else None
+        return Bar(
+            opened_at_ms,
+            BAR_MS,
+            first,
+            high,
+            low,
+            close,
+            0.0 if unit is None else listing.amount_base(volume, unit),
+            None if taker is None or unit is None else listing.amount_base(taker, unit),
+        )
+
+    async def interest_now(self, listings: Sequence[Listing]) -> Mapping[str, float]:
+        unit = self.rules.interest_now_unit
+        if unit is None:
+            return {}
+        amounts = await self._amounts_now(listings)
+        told = {}
+        for listing in listings:
+            amount = number(amounts.get(listing.base))
+            if amount is None:
+                self._refuse("open_interest_not_a_number", "open_interest")
+            else:
+                told[listing.base] = listing.amount_base(amount, unit)
+        return told
+
+    async def _amounts_now(self, listings: Sequence[Listing]) -> Mapping[str, Any]:
+        match self.rules.interest_now:
+            case InterestNow.BULK:
+                rows = await self._ask("fetch_open_interests")
+                rows = rows if isinstance(rows, dict) else {}
+                return {one.base: (rows.get(one.symbol) or {}).get("openInterestAmount") for one in listings}
+            case InterestNow.TICKERS:
+                tickers, key = await self._tickers(), self.rules.ticker_interest_key
+                return {one.base: ((tickers.get(one.symbol) or {}).get("info") or {}).get(key) for one in listings}
+            case InterestNow.EACH:
+
+                async def ask(listing: Listing) -> Any:
+                    return (await self._ask("fetch_open_interest", listing.symbol) or {}).get("openInterestAmount")
+
+                return await self._each(listings, ask, "open_interest")
+            case _:
+                return {}
+
+    async def interest(self, listing: Listing, since_ms: int, until_ms: int) -> MarketSeries:
+        unit = self.rules.interest_history_unit
+        if unit is None or not self.rules.interest_window_ms:
+            return MarketSeries()
+        # A sample at the very edge of the window is refused by some, with all the rest of the call.
+        edge_ms = self.now_ms() - self.rules.interest_window_ms + HOUR_MS
+        since_ms = max(since_ms, -(-edge_ms // BAR_MS) * BAR_MS)
+        found: dict[int, float] = {}
+        totals: list[LiquidationTotal] = []
+        step = self.rules.interest_page * BAR_MS
+        for start_ms in range(since_ms, until_ms + 1, step):
+            end_ms = min(start_ms + step - BAR_MS, until_ms)
+            limit = (end_ms - start_ms) // BAR_MS + 1
+            args = (listing.symbol, _TIMEFRAME, start_ms, limit)
+            if self.rules.interest_now is not InterestNow.HISTORY:
+                args += ({"until": end_ms},)  # type: ignore[assignment]
+            rows = await self._ask("fetch_open_interest_history", *args, extra=True)
+            if not isinstance(rows, list):
+                self._refuse("reply_not_understood", "open_interest")
+                continue
+            for row in rows:
+                at_ms, amount = whole_ms(row.get("timestamp")), number(row.get("openInterestAmount"))
+                moment_ms = round((at_ms or 0) / BAR_MS) * BAR_MS
+                if at_ms is None or amount is None or abs(at_ms - moment_ms) > _STAMP_SLACK_MS:
+                    self._refuse("open_interest_not_a_number", "open_interest")
+                elif start_ms <= moment_ms <= end_ms:
+                    found.setdefault(moment_ms, listing.amount_base(amount, unit))
+                    totals += live_prints.totals(self.rules, moment_ms, row.get("info"))
+        return MarketSeries(interest_base=found, totals=totals)
+
+    async def funding(self, listing: Listing, since_ms: int) -> Sequence[Funding]:
+        rows = await self._ask("fetch_funding_rate_history", listing.symbol, since_ms, self.rules.funding_page)
+        settled = []
+        for row in rows if isinstance(rows, list) else ():
+            at_ms, rate = whole_ms(row.get("timestamp")), number(row.get("fundingRate"), signed=True)
+            if at_ms is None or rate is None:
+                self._refuse("funding_not_a_number", "funding")
+            elif at_ms >= since_ms:
+                settled.append((at_ms, rate))
+        settled.sort()
+        return [Funding(at_ms, rate, hours) for (at_ms, rate), hours in zip(settled, _intervals(settled), strict=True)]
+
+    async def watch_prints(self, listings: Sequence[Listing], sink: PrintSink) -> None:
+        await self.gate.enter()
+        try:
+            await live_prints.stream(self.rules, self.exchange, listings, sink)
+        except Exception as error:
+            raise classify(error, None, self._clock.now_ms()) from error
+
+    async def close(self) -> None:
+        await self.exchange.close()
+
+
+def _hours(interval: Any) -> float | None:
+    """``8h`` as 8."""
+    return number(interval.removesuffix("h")) if isinstance(interval, str) else None
+
+
+def _intervals(settled: Iterable[tuple[int, float]]) -> list[float]:
+    """Hours that each settled rate is for: since the rate before it; venues change them from market to market."""
+    stamps = [at_ms for at_ms, _ in settled]
+    gaps = [float(round((later - earlier) / HOUR_MS)) for earlier, later in itertools.pairwise(stamps)]
+    known = [gap if 1 <= gap <= _DEFAULT_FUNDING_HOURS else _DEFAULT_FUNDING_HOURS for gap in gaps]
+    return [known[0] if known else _DEFAULT_FUNDING_HOURS, *known] if stamps else []

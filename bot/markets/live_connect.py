@@ -1,0 +1,115 @@
+"""The venues of one run: their clients on one shared session, and what each lists."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import aiohttp
+
+from bot.markets.ccxt_errors import VenueError
+from bot.markets.feed import Refusals
+from bot.markets.live_client import CcxtClient, Rewrite, make_exchange
+from bot.markets.live_types import Clock, Listing, VenueClient
+from bot.markets.venues import VenueRules, rules_for
+
+ClientFactory = Callable[[VenueRules], VenueClient]
+_T = TypeVar("_T")
+_CLOSE_WITHIN_S = 5.0
+
+
+class NoVenue(Exception):  # noqa: N818 - reads as what it says to the user
+    """No venue can be used. The message says why for each, and the fix."""
+
+
+@dataclass(slots=True)
+class Reached:
+    """A venue that answered. ``listings`` by base asset: all it has, or those chosen."""
+
+    client: VenueClient
+    listings: Mapping[str, Listing]
+
+
+class Venues:
+    """``names`` as the user wrote them, in order of preference. ``rewrite`` repoints each ccxt instance (local venues);
+    ``clients`` replaces ccxt altogether (tests)."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        clock: Clock,
+        refusals: Refusals,
+        *,
+        rewrite: Rewrite | None = None,
+        clients: ClientFactory | None = None,
+        within_s: float = 30.0,
+    ) -> None:
+        self.names = tuple(dict.fromkeys(rules_for(name).name for name in names))
+        self.reached: dict[str, Reached] = {}
+        self.faults: dict[str, VenueError] = {}
+        self._clock, self._refusals = clock, refusals
+        self._rewrite, self._clients, self._within_s = rewrite, clients, within_s
+        self._made: list[VenueClient] = []
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Load every venue's markets at once. Raises `NoVenue` if none answers; a few that do not are in `faults`."""
+        if self._clients is None:
+            # The import takes a second, which would hold up everything else on the loop.
+            await asyncio.to_thread(__import__, "ccxt.pro")
+            self._session = aiohttp.ClientSession(trust_env=self._rewrite is None)
+        told = await asyncio.gather(*(self._load(name) for name in self.names))
+        self.reached = {name: one for name, one in zip(self.names, told, strict=True) if one is not None}
+        if not self.reached:
+            await self.close()
+            why = "; ".join(f"{name}: {explain(error)}" for name, error in self.faults.items())
+            raise NoVenue(f"No venue can be reached ({why}). `python -m bot check` shows more.")
+
+    async def _load(self, name: str) -> Reached | None:
+        try:
+            client = self._make(rules_for(name))
+            self._made.append(client)
+            return Reached(client, await asyncio.wait_for(client.load(), self._within_s))
+        except TimeoutError:
+            fix = "check the network, or take it out of source.venues"
+            self.faults[name] = VenueError(f"no answer within {self._within_s:g} s", fix=fix)
+        except VenueError as error:
+            self.faults[name] = error
+        return None
+
+    def _make(self, rules: VenueRules) -> VenueClient:
+        if self._clients is not None:
+            return self._clients(rules)
+        assert self._session is not None
+        exchange = make_exchange(rules, self._session, self._clock, self._rewrite)
+        return CcxtClient(rules, exchange, self._clock, self._refusals)
+
+    async def ask(
+        self, call: Callable[[Reached], Awaitable[Mapping[str, _T]]], failed: Callable[[str, VenueError], None]
+    ) -> dict[str, Mapping[str, _T]]:
+        """``call`` for every venue reached, at once; of one that fails, ``failed`` is told and the answer is empty."""
+
+        async def one(venue: str) -> Mapping[str, _T]:
+            try:
+                return await call(self.reached[venue])
+            except VenueError as error:
+                failed(venue, error)
+                return {}
+
+        told = await asyncio.gather(*(one(venue) for venue in self.reached))
+        return dict(zip(self.reached, told, strict=True))
+
+    async def close(self) -> None:
+        made, self._made = self._made, []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_WITHIN_S):
+                await asyncio.gather(*(client.close() for client in made))
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+def explain(error: VenueError) -> str:
+    """The reason, and the fix where there is one."""
+    return f"{error.reason}: {error.fix}" if error.fix else error.reason

@@ -1,0 +1,204 @@
+"""What a venue hands over, already checked and in base units, and the seam between venues and the live feed."""
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from bot.markets.venues import AmountUnit, VenueRules
+from detectors.market import MINUTE_MS, Bar, Funding, LiquidationTotal, Print, VenueSample
+
+BAR_MS = 5 * MINUTE_MS
+_LONGEST_NAP_S = 1.0
+"""A wait looks at the clock this often, so that a clock that was set is noticed."""
+
+
+class Clock(Protocol):
+    def now_ms(self) -> int:
+        """UTC."""
+
+    def steady_s(self) -> float:
+        """Seconds that never step back, whatever somebody does to the clock."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Of this clock's seconds."""
+
+
+class WallClock:
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def steady_s(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+async def until_next(clock: Clock, every_ms: int, offset_ms: int, ahead_ms: int = 0, last_ms: int = 0) -> int:
+    """Wait for ``offset_ms`` after the next multiple of ``every_ms``, on a clock ahead of ours; returns that multiple.
+
+    At once where one has passed since ``last_ms``. A clock set back or forward while waiting does not make it wait
+    for longer than one interval (P13).
+    """
+
+    def latest_ms() -> int:
+        return (clock.now_ms() + ahead_ms - offset_ms) // every_ms * every_ms
+
+    begun_ms = latest_ms()
+    if last_ms < begun_ms and last_ms:
+        return begun_ms
+    while (now_ms := latest_ms()) <= begun_ms:
+        begun_ms = now_ms
+        left_ms = now_ms + every_ms + offset_ms - clock.now_ms() - ahead_ms
+        await clock.sleep(min(max(left_ms, 1) / 1000, _LONGEST_NAP_S))
+    return now_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A market as one venue lists it. ``multiplier``: how many of the base asset one listed unit is."""
+
+    venue: str
+    base: str
+    symbol: str
+    contract_size: float = 1.0
+    multiplier: float = 1.0
+    price_decimals: int = 2
+
+    def price(self, listed: float) -> float:
+        if self.multiplier == 1:
+            return listed
+        # 0.009198 / 1000 is 9.197999999999999e-06; averages have a few digits more than the tick.
+        return round(listed / self.multiplier, self.price_decimals + 4)
+
+    def amount_base(self, listed: float, unit: AmountUnit) -> float:
+        return listed * self.multiplier * (self.contract_size if unit is AmountUnit.CONTRACTS else 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class MarketSeries:
+    """What a venue said of one market over some time."""
+
+    bars: Sequence[Bar] = ()
+    interest_base: Mapping[int, float] = field(default_factory=dict)
+    """Open interest by the bar close it was taken at, in UTC milliseconds."""
+    funding: Sequence[Funding] = ()
+    totals: Sequence[LiquidationTotal] = ()
+    sample: VenueSample | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LookBatch:
+    """Prices of all markets of a venue at one moment."""
+
+    venue: str
+    looks: Mapping[str, VenueSample]
+
+
+@dataclass(frozen=True, slots=True)
+class BarBatch:
+    """What became known at a bar's close, and what was missed before it."""
+
+    venue: str
+    closed_at_ms: int
+    markets: Mapping[str, MarketSeries]
+
+
+class NoticeKind(StrEnum):
+    STALE = "stale"
+    RECOVERED = "recovered"
+    GAP = "gap"
+    VENUE = "venue"
+    """A venue was stopped, left out, dropped from the count or counted again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something about the data that admins are told and ``/status`` shows."""
+
+    kind: NoticeKind
+    at_ms: int
+    venue: str
+    series: str
+    text: str
+    since_ms: int | None = None
+
+
+class VenueClient(Protocol):
+    """One venue. Every method but `close` raises `ccxt_errors.VenueError`; values are checked, in base units.
+
+    Mappings are by base asset and lack what was refused (which is counted).
+    """
+
+    @property
+    def rules(self) -> VenueRules: ...
+
+    async def load(self) -> Mapping[str, Listing]:
+        """Its linear perpetuals, one a base asset."""
+
+    def now_ms(self) -> int:
+        """By the venue's clock, as far as it is known."""
+
+    async def ahead_ms(self) -> int:
+        """How far its clock is ahead of ours."""
+
+    async def volumes_usd(self, listings: Sequence[Listing]) -> Mapping[str, float]:
+        """Turnover of the last 24 hours."""
+
+    async def looks(self, listings: Sequence[Listing]) -> Mapping[str, VenueSample]:
+        """Last and mark prices now."""
+
+    async def rates(self, listings: Sequence[Listing]) -> Mapping[str, VenueSample]:
+        """Mark prices and funding that is not settled yet."""
+
+    async def bars(self, listing: Listing, since_ms: int, until_ms: int) -> Sequence[Bar]:
+        """The bars that opened at or after ``since_ms`` and closed by ``until_ms``."""
+
+    async def interest_now(self, listings: Sequence[Listing]) -> Mapping[str, float]: ...
+
+    async def interest(self, listing: Listing, since_ms: int, until_ms: int) -> MarketSeries:
+        """Open interest (and liquidation totals) at the bar closes from ``since_ms`` to ``until_ms``, both included."""
+
+    async def funding(self, listing: Listing, since_ms: int) -> Sequence[Funding]:
+        """Rates settled at or after then, at most a page."""
+
+    async def ratios(self, listings: Sequence[Listing]) -> Mapping[str, float]:
+        """Long/short ratio of accounts."""
+
+    async def watch_prints(self, listings: Sequence[Listing], sink: "PrintSink") -> None:
+        """Stream liquidations for ever; returns only by raising."""
+
+    async def close(self) -> None: ...
+
+
+class PrintSink(Protocol):
+    """Takes what a stream brings. Nothing in it waits, so that no print is lost."""
+
+    def seen(self, frame: Sequence[tuple[str, Print]]) -> None:
+        """What one message told, by base asset."""
+
+    def beat(self) -> None:
+        """Something, whatever it is, came over the connection."""
+
+    def refuse(self, reason: str) -> None: ...
+
+
+def number(value: Any, *, signed: bool = False) -> float | None:
+    """``value`` as a finite float, above 0 unless ``signed``; None for anything else, text such as "1e309" included."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) and (signed or found > 0) else None
+
+
+def whole_ms(value: Any) -> int | None:
+    """A time in UTC milliseconds between 2009 and 2100; None for anything else."""
+    found = number(value)
+    return round(found) if found is not None and 1_230_768_000_000 <= found <= 4_102_444_800_000 else None

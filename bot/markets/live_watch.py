@@ -1,0 +1,148 @@
+"""Keeps one venue's stream of liquidations going, and writes down when it was not."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bot.markets.ccxt_errors import VenueError, VenueFatal
+from bot.markets.feed import Refusals
+from bot.markets.live_types import Clock, Listing, Notice, NoticeKind, VenueClient
+from detectors.market import MINUTE_MS, Print
+
+OLDEST_MS = 2 * MINUTE_MS
+"""Venues replay old liquidations on connect."""
+SILENT_S = 45.0
+"""A heartbeat comes every second or three, so this long without one is a dead socket (promised: within 60 s)."""
+_LOOK_EVERY_S = 0.25
+_FIRST_WAIT_S = 1.0
+_LONGEST_WAIT_S = 60.0
+_REMEMBERED = 20_000
+_GAPS_KEPT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which liquidations of a venue may have been missed; ``until_ms`` None: it lasts."""
+
+    venue: str
+    since_ms: int
+    until_ms: int | None = None
+
+
+class PrintWatch:
+    """The `PrintSink` of one venue. `take` hands over what has come since the last time."""
+
+    def __init__(
+        self,
+        client: VenueClient,
+        listings: Sequence[Listing],
+        clock: Clock,
+        refusals: Refusals,
+        tell: Callable[[Notice], None],
+        *,
+        silent_s: float = SILENT_S,
+    ) -> None:
+        self.gaps: deque[Gap] = deque(maxlen=_GAPS_KEPT)
+        self.received = 0
+        self._client, self._listings, self._clock = client, listings, clock
+        self._refusals, self._tell, self._silent_s = refusals, tell, silent_s
+        self._venue = client.rules.name
+        self._waiting: dict[str, list[Print]] = {}
+        self._known: set[tuple[str, Print]] = set()
+        self._order: deque[tuple[str, Print]] = deque()
+        self._beat_ms = clock.now_ms()
+        self._beat_s = clock.steady_s()
+        self._connected = False
+        self._begin_gap("not connected yet", quiet=True)
+
+    @property
+    def connected(self) -> bool:
+        return self._connected
+
+    def take(self) -> dict[str, list[Print]]:
+        """The prints since the last call, by base asset."""
+        taken, self._waiting = self._waiting, {}
+        return taken
+
+    # --- PrintSink
+
+    def seen(self, frame: Sequence[tuple[str, Print]]) -> None:
+        self.beat()
+        now_ms = self._clock.now_ms()
+        new = []
+        for key in frame:
+            if now_ms - key[1].taken_at_ms > OLDEST_MS:
+                self.refuse("print_old")
+            elif key in self._known:
+                self.refuse("print_repeated")
+            else:
+                new.append(key)
+        # Equal ones in one message are several; in two messages they are one that was sent again.
+        for base, one in new:
+            self._waiting.setdefault(base, []).append(one)
+            self._order.append((base, one))
+        self._known.update(new)
+        self.received += len(new)
+        while len(self._order) > _REMEMBERED:
+            self._known.discard(self._order.popleft())
+
+    def beat(self) -> None:
+        now_ms = self._clock.now_ms()
+        if not self._connected:
+            self._connected = True
+            self._end_gap(now_ms)
+        self._beat_ms, self._beat_s = now_ms, self._clock.steady_s()
+
+    def refuse(self, reason: str) -> None:
+        self._refusals.add(reason, f"{self._venue}/prints")
+
+    # --- running
+
+    async def run(self) -> None:
+        """Watch for ever, over a new connection whenever one breaks or falls silent."""
+        wait_s = _FIRST_WAIT_S
+        while True:
+            started_s = self._clock.steady_s()
+            error = await self._watch_once()
+            self._begin_gap(error.reason)
+            if self._clock.steady_s() - started_s > _LONGEST_WAIT_S:
+                wait_s = _FIRST_WAIT_S
+            if isinstance(error, VenueFatal) and error.wait_s is None:
+                return
+            await self._clock.sleep(error.wait_s or wait_s)
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    async def _watch_once(self) -> VenueError:
+        self._beat_s = self._clock.steady_s()
+        task = asyncio.ensure_future(self._client.watch_prints(self._listings, self))
+        try:
+            while not task.done():
+                if self._clock.steady_s() - self._beat_s > self._silent_s:
+                    return VenueError(f"silent for {self._silent_s:.0f} s")
+                await asyncio.wait([task], timeout=min(_LOOK_EVERY_S, self._silent_s / 4))
+            error = task.exception()
+            return error if isinstance(error, VenueError) else VenueError(f"broke off ({error!r})")
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, VenueError):
+                await task
+
+    def _begin_gap(self, why: str, *, quiet: bool = False) -> None:
+        self._connected = False
+        if self.gaps and self.gaps[-1].until_ms is None:
+            return
+        self.gaps.append(Gap(self._venue, self._beat_ms))
+        if not quiet:
+            text = f"{self._venue}: liquidations are missing ({why})"
+            self._tell(Notice(NoticeKind.GAP, self._clock.now_ms(), self._venue, "prints", text, self._beat_ms))
+
+    def _end_gap(self, now_ms: int) -> None:
+        if self.gaps and self.gaps[-1].until_ms is None:
+            gap = self.gaps[-1]
+            self.gaps[-1] = Gap(gap.venue, gap.since_ms, now_ms)
+            if len(self.gaps) > 1:
+                text = f"{self._venue}: liquidations again, after {(now_ms - gap.since_ms) / 1000:.0f} s without"
+                notice = Notice(NoticeKind.RECOVERED, now_ms, self._venue, "prints", text, gap.since_ms)
+                self._tell(notice)

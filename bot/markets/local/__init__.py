@@ -1,0 +1,1 @@
+"""Local venues: small servers that speak real venues' wire formats, for tests and for developing without a network."""

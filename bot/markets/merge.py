@@ -1,0 +1,286 @@
+"""Several venues' series of one base asset as one: the snapshots of a market view. Pure: no I/O, no clock.
+
+- Price and candle: those of the *reference*, the venue with the largest open interest when the view began. It changes
+  only when it has gone stale; a bar that it missed is the next largest venue's.
+- Open interest: the sum over the counted venues, only where each of them has a sample of that very bar. A venue that
+  misses two bars in a row is dropped from the count, which is said, and the sum of the others is scaled up to what
+  the whole was, so that a silent venue never looks like positions being closed. When it is back, it is counted again.
+- Volume: the sum; of a venue that missed the bar, its usual share is assumed.
+- Funding: the average weighted by open interest of the rates settled at that moment, per eight hours.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from bot.markets.live_types import BAR_MS, MarketSeries
+from detectors.market import MINUTE_MS, Bar, Funding, LiquidationTotal, Market, MarketSnapshot, OpenInterest, Print
+from detectors.market import VenueSample as Sample
+
+DROPPED_AFTER_BARS = 2
+_USUAL_WEIGHT = 0.05
+"""Of a bar in a venue's usual volume."""
+_RATE_DECIMALS = 12
+"""More than any venue tells; the average of equal rates is then that rate."""
+
+
+class Merger:
+    """One market view. Feed it with `add`, `look` and `add_prints`; take bars with `emit`, in order of time."""
+
+    def __init__(self, market: Market, whole: Mapping[str, float] | None = None) -> None:
+        self.market = market
+        self.reference: str | None = None
+        self.stale: set[str] = set()
+        """Venues whose prices are not to be used. The feed keeps this."""
+        self.late = 0
+        """Bars and rates that came after their moment had been handed out."""
+        self._notes: list[tuple[str, str]] = []
+        self.closed_at_ms = 0
+        """The last bar handed out."""
+        self._counted = [v for v in market.open_interest_venues if not whole or v in whole]
+        self._whole = dict(whole or {})
+        """Open interest by venue when last all were counted, in base units."""
+        self._missed: dict[str, int] = defaultdict(int)
+        self._absent: dict[str, int] = defaultdict(int)
+        """Bars in a row that a venue did not give."""
+        self._interest: dict[str, float] = dict(whole or {})
+        self._bars: dict[int, dict[str, Bar]] = defaultdict(dict)
+        self._samples: dict[int, dict[str, float]] = defaultdict(dict)
+        self._funding: dict[int, dict[str, Funding]] = defaultdict(dict)
+        self._settled_ms = 0
+        self._totals: list[LiquidationTotal] = []
+        self._prints: list[Print] = []
+        self._usual: dict[str, float] = {}
+        self._looks: dict[str, Sample] = {}
+        self._taken_at_ms = 0
+
+    # --- in
+
+    def add(self, venue: str, series: MarketSeries) -> None:
+        """What a venue says of bars. The first value of a moment stays; what comes after its moment is counted."""
+        for bar in series.bars:
+            if bar.closed_at_ms <= self.closed_at_ms:
+                self.late += 1
+            else:
+                self._bars[bar.closed_at_ms].setdefault(venue, bar)
+        if venue in self.market.open_interest_venues:
+            for at_ms, base in series.interest_base.items():
+                if at_ms > self.closed_at_ms:
+                    self._samples[at_ms].setdefault(venue, base)
+        for rate in series.funding:
+            moment_ms = round(rate.taken_at_ms / MINUTE_MS) * MINUTE_MS
+            if moment_ms <= self._settled_ms:
+                self.late += 1
+            else:
+                self._funding[moment_ms].setdefault(venue, rate)
+        self._totals += series.totals
+        if series.sample is not None:
+            self.note(series.sample)
+
+    def note(self, sample: Sample) -> None:
+        """Keep the newest a venue said; what the new sample does not tell stays as it was."""
+        before = self._looks.get(sample.venue)
+        self._looks[sample.venue] = sample if before is None else _over(before, sample)
+
+    def add_prints(self, prints: Sequence[Print]) -> None:
+        self._prints += prints
+
+    @property
+    def pending(self) -> list[int]:
+        """Bar closes that could be handed out, in order of time."""
+        return sorted(at_ms for at_ms, bars in self._bars.items() if bars)
+
+    def lacks(self, closed_at_ms: int, venue: str) -> bool:
+        """Whether the venue is still to be waited for: it is fresh, and has not said all that is counted of it."""
+        if venue in self.stale or self._absent[venue] >= DROPPED_AFTER_BARS:
+            return False
+        if venue not in self._bars.get(closed_at_ms, ()):
+            return True
+        return venue in self._counted and venue not in self._samples.get(closed_at_ms, ())
+
+    def leads(self, venue: str) -> bool:
+        """Whether the price now is that venue's."""
+        return self._pick_reference(self._looks) == venue
+
+    def go_on_after(self, snapshot: MarketSnapshot) -> None:
+        """What is up to this snapshot's bar was handed out by somebody else."""
+        if snapshot.bar is not None:
+            self.closed_at_ms = self._settled_ms = snapshot.bar.closed_at_ms
+            self._taken_at_ms = snapshot.taken_at_ms
+            self._forget(self.closed_at_ms)
+
+    def take_notes(self) -> list[tuple[str, str]]:
+        """(venue, sentence) about the count of open interest and the reference, since the last call."""
+        taken, self._notes = self._notes, []
+        return taken
+
+    # --- out
+
+    def look(self, taken_at_ms: int, *, with_prints: bool = False) -> MarketSnapshot | None:
+        """The price now; None while the reference has none, or time has not moved on."""
+        sample = self._looks.get(self._pick_reference(self._looks) or "")
+        if sample is None or sample.price is None or taken_at_ms <= self._taken_at_ms:
+            return None
+        self._taken_at_ms = taken_at_ms
+        return MarketSnapshot(
+            market=self.market,
+            taken_at_ms=taken_at_ms,
+            price=sample.price,
+            low=sample.price,
+            high=sample.price,
+            prints=self._take_prints() if with_prints else (),
+            by_venue=self._by_venue(),
+        )
+
+    def emit(self, closed_at_ms: int) -> MarketSnapshot | None:
+        """The bar that closed then; None if no venue gave it. Earlier bars not taken by now are lost to the view."""
+        bars = self._bars.get(closed_at_ms)
+        reference = self._pick_reference(bars or {})
+        if not bars or reference is None:
+            return None
+        self.closed_at_ms = closed_at_ms
+        for venue in self.market.venues:
+            self._absent[venue] = 0 if venue in bars else self._absent[venue] + 1
+        interest = self._sum_interest(closed_at_ms)
+        bar = self._sum_volume(bars, bars[reference])
+        self._taken_at_ms = max(self._taken_at_ms, closed_at_ms)
+        self._forget(closed_at_ms)
+        known = [total for total in self._totals if total.started_at_ms + total.interval_ms <= closed_at_ms]
+        self._totals = [total for total in self._totals if total not in known]
+        return MarketSnapshot(
+            market=self.market,
+            taken_at_ms=self._taken_at_ms,
+            price=bar.close,
+            low=bar.low,
+            high=bar.high,
+            bar=bar,
+            open_interest=interest,
+            funding=tuple(self._settle(closed_at_ms)),
+            prints=self._take_prints(),
+            liquidations=tuple(known),
+            by_venue=self._by_venue(bars),
+        )
+
+    def _forget(self, until_ms: int) -> None:
+        for waiting in (self._bars, self._samples):
+            for at_ms in [at_ms for at_ms in waiting if at_ms <= until_ms]:
+                del waiting[at_ms]
+
+    def _take_prints(self) -> tuple[Print, ...]:
+        taken, self._prints = tuple(sorted(self._prints, key=lambda one: one.taken_at_ms)), []
+        return taken
+
+    def _pick_reference(self, given: Collection[str]) -> str | None:
+        """The reference where it gave something, else the largest venue that did; a stale reference is replaced."""
+        ranked = sorted(self.market.venues, key=lambda venue: -self._interest.get(venue, 0.0))
+        fresh = [venue for venue in ranked if venue not in self.stale]
+        if fresh and (self.reference is None or self.reference in self.stale):
+            if self.reference is not None:
+                self._notes.append((fresh[0], f"the price is {fresh[0]}'s now; {self.reference} is stale"))
+            self.reference = fresh[0]
+        if self.reference in given:
+            return self.reference
+        return next((venue for venue in (*fresh, *ranked) if venue in given), None)
+
+    def _sum_interest(self, at_ms: int) -> OpenInterest | None:
+        given = self._samples.get(at_ms, {})
+        self._interest.update(given)
+        for venue in self.market.open_interest_venues:
+            self._missed[venue] = 0 if venue in given else self._missed[venue] + 1
+            if venue in given and venue not in self._counted:
+                self._counted.append(venue)
+                self._notes.append((venue, f"{venue}'s open interest is counted again"))
+            elif given and venue in self._counted and self._missed[venue] >= DROPPED_AFTER_BARS:
+                self._counted.remove(venue)
+                self._notes.append((venue, f"{venue}'s open interest is not counted, its usual share is assumed"))
+        if not self._counted or any(venue not in given for venue in self._counted):
+            return None
+        total = sum(given[venue] for venue in self.market.open_interest_venues if venue in self._counted)
+        if len(self._counted) == len(self.market.open_interest_venues):
+            self._whole = dict(given)
+        else:
+            total *= _scale(self._whole, self._counted)
+        return OpenInterest(at_ms, total, BAR_MS)
+
+    def _sum_volume(self, bars: Mapping[str, Bar], reference: Bar) -> Bar:
+        for venue, bar in bars.items():
+            usual = self._usual.get(venue, bar.volume_base)
+            self._usual[venue] = usual + _USUAL_WEIGHT * (bar.volume_base - usual)
+        # In the venues' own order, so that the order of arrival does not show in the last bit.
+        given = [bars[venue] for venue in self.market.venues if venue in bars]
+        volume = sum(bar.volume_base for bar in given) * _scale(self._usual, bars)
+        told = [(bar.taker_buy_volume_base, bar.volume_base) for bar in given if bar.volume_base > 0]
+        bought = sum(taker for taker, _ in told if taker is not None)
+        known = sum(of for taker, of in told if taker is not None)
+        return replace(reference, volume_base=volume, taker_buy_volume_base=bought / known * volume if known else None)
+
+    def _settle(self, by_ms: int) -> Iterator[Funding]:
+        for at_ms in sorted(moment for moment in self._funding if moment <= by_ms):
+            rates = self._funding.pop(at_ms)
+            self._settled_ms = at_ms
+            leader = self.reference if self.reference in rates else max(rates, key=lambda v: self._interest.get(v, 0.0))
+            hours = rates[leader].interval_hours
+            weights = {venue: self._interest.get(venue, 0.0) for venue in rates}
+            if not any(weights.values()):
+                weights = dict.fromkeys(rates, 1.0)
+            settled = [venue for venue in self.market.venues if venue in rates]
+            weighted = sum(rates[v].rate * (hours / rates[v].interval_hours) * weights[v] for v in settled)
+            yield Funding(at_ms, round(weighted / sum(weights.values()), _RATE_DECIMALS), hours)
+
+    def _by_venue(self, bars: Mapping[str, Bar] | None = None) -> tuple[Sample, ...]:
+        told = []
+        for venue in self.market.venues:
+            sample = self._looks.get(venue)
+            if sample is None or venue in self.stale:
+                continue
+            fresh = venue in self._counted or venue not in self.market.open_interest_venues
+            bar = (bars or {}).get(venue)
+            told.append(
+                replace(
+                    sample,
+                    price=bar.close if bar else sample.price,
+                    volume_base=bar.volume_base if bar else None,
+                    open_interest_base=self._interest.get(venue) if fresh else None,
+                )
+            )
+        return tuple(told)
+
+
+def merged_history(market: Market, series: Mapping[str, MarketSeries]) -> list[MarketSnapshot]:
+    """The snapshots of a stretch of the past, oldest first, with the stretch's own first full count as the level.
+
+    Before the moment from which every venue has open interest, those that have it stand for the whole.
+    """
+    shared = [set(series[v].interest_base) for v in market.open_interest_venues if v in series]
+    if len(shared) < len(market.open_interest_venues):
+        shared = []
+    first = min(set.intersection(*shared), default=None) if shared else None
+    whole = {v: series[v].interest_base[first] for v in market.open_interest_venues} if first is not None else None
+    merger = Merger(market, whole)
+    for venue in market.venues:
+        if venue in series:
+            merger.add(venue, series[venue])
+    snapshots = (merger.emit(closed_at_ms) for closed_at_ms in merger.pending)
+    return [snapshot for snapshot in snapshots if snapshot is not None]
+
+
+def _scale(usual: Mapping[str, float], given: Collection[str]) -> float:
+    """What the part must be multiplied by to stand for the whole; 1 where that is not known."""
+    part = sum(amount for venue, amount in usual.items() if venue in given)
+    return sum(usual.values()) / part if part > 0 else 1.0
+
+
+def _over(before: Sample, after: Sample) -> Sample:
+    kept = {
+        name: getattr(before, name)
+        for name in (
+            "price",
+            "mark_price",
+            "funding_rate",
+            "funding_interval_hours",
+            "next_funding_at_ms",
+            "long_short_ratio",
+        )
+        if getattr(after, name) is None
+    }
+    return replace(after, **kept)

@@ -1,0 +1,218 @@
+"""What each venue means by its numbers: one table, one entry a venue, a test for each convention.
+
+Every figure was read in ccxt's source, in the venue's own documentation, or measured (see `docs/venues.md`). What is
+not known about a venue is None here, and what depends on it is then refused: an unknown unit is never guessed.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from detectors.market import DAY_MS
+
+DEFAULT_VENUES = ("binance", "bybit", "okx")
+
+
+class AmountUnit(StrEnum):
+    """What an amount counts. Contracts become base units through the listing's contract size."""
+
+    BASE = "base"
+    CONTRACTS = "contracts"
+
+
+class PrintSide(StrEnum):
+    """What the side of a liquidation record is the side of."""
+
+    ORDER = "order"
+    """Sell: a long was liquidated."""
+    POSITION = "position"
+    """Buy: a long was liquidated."""
+
+
+class Coverage(StrEnum):
+    """How much of what was liquidated a venue tells."""
+
+    SAMPLED = "sampled"
+    """At most one a symbol and second (Binance): it under-counts most when most happens."""
+    FULL = "full"
+    TOTALS = "totals"
+    """Sums over five minutes, by REST."""
+
+
+class InterestNow(StrEnum):
+    """The call that gives current open interest."""
+
+    EACH = "each"
+    """One call a market."""
+    BULK = "bulk"
+    """One call for all markets."""
+    TICKERS = "tickers"
+    """In the tickers, under `VenueRules.ticker_interest_key`."""
+    HISTORY = "history"
+    """The last row of its history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A limit on one group of calls: at most ``calls`` within ``window_ms``."""
+
+    calls: int
+    window_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class VenueRules:
+    """One venue's conventions."""
+
+    name: str
+    ccxt_class: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """ccxt options, mostly to load linear perpetuals alone."""
+    window_ms: int = 60_000
+    """Over which ccxt's cost is counted. Short where the venue's own limit is: a burst must fit in it too."""
+    close_delay_ms: int = 2_000
+    """How long after a bar's close it and its open interest can be asked for."""
+    bars_page: int = 100
+    raw_klines: bool = False
+    """Candles come from ``fapiPublicGetKlines``, which also tells the taker-buy volume (index 9)."""
+    volume_unit: AmountUnit | None = None
+    interest_history_unit: AmountUnit | None = None
+    interest_now_unit: AmountUnit | None = None
+    interest_now: InterestNow | None = None
+    ticker_interest_key: str = ""
+    interest_page: int = 100
+    interest_window_ms: int = 0
+    """How far back open-interest history reaches; 0: there is none."""
+    interest_budget: Budget | None = None
+    """A limit on open-interest history and ratios that ccxt does not model."""
+    ratio_timeframe: str = ""
+    """What five minutes are called where a long/short ratio of accounts can be asked for; empty: it cannot."""
+    funding_page: int = 100
+    print_side: PrintSide | None = None
+    coverage: Coverage | None = None
+    """What is told of liquidations; None: nothing that could be trusted."""
+    ticker_volume_usd_key: str = ""
+    """Where ccxt leaves the ticker's quote volume empty: the ticker's own key, in base units."""
+
+    @property
+    def streams_prints(self) -> bool:
+        return self.coverage in {Coverage.SAMPLED, Coverage.FULL} and self.print_side is not None
+
+    @property
+    def known(self) -> bool:
+        return self.name in VENUES
+
+    def unknowns(self) -> tuple[str, ...]:
+        """What is refused from this venue, in words for the user."""
+        refused = {
+            "open interest (its unit is not known)": self.interest_now_unit is None,
+            "liquidations (what their side means is not known)": self.coverage is None,
+            "volume (its unit is not known)": self.volume_unit is None,
+        }
+        return tuple(name for name, is_refused in refused.items() if is_refused)
+
+
+_TABLE = (
+    VenueRules(
+        name="binance",
+        ccxt_class="binanceusdm",
+        # One stream a connection type, so that the mark price beats on the connection that carries the prints.
+        options={"streamLimits": {"linear": 1}, "fetchMarkets": {"types": ["linear"]}},
+        bars_page=499,  # weight 2; from 500 on it is 5
+        raw_klines=True,
+        volume_unit=AmountUnit.BASE,
+        interest_history_unit=AmountUnit.BASE,
+        interest_now_unit=AmountUnit.BASE,
+        interest_now=InterestNow.EACH,
+        interest_page=500,
+        interest_window_ms=30 * DAY_MS,
+        interest_budget=Budget(calls=950, window_ms=300_000),  # 1,000 an address, and a reserve
+        ratio_timeframe="5m",
+        funding_page=1000,
+        print_side=PrintSide.ORDER,
+        coverage=Coverage.SAMPLED,
+    ),
+    VenueRules(
+        name="bybit",
+        ccxt_class="bybit",
+        options={"defaultType": "swap", "fetchMarkets": {"types": ["linear"]}},
+        window_ms=5_000,
+        bars_page=1000,
+        volume_unit=AmountUnit.BASE,
+        interest_history_unit=AmountUnit.BASE,
+        interest_now_unit=AmountUnit.BASE,
+        interest_now=InterestNow.TICKERS,
+        ticker_interest_key="openInterest",
+        interest_page=200,
+        interest_window_ms=30 * DAY_MS,
+        ratio_timeframe="5min",  # ccxt does not translate it
+        funding_page=200,
+        print_side=PrintSide.POSITION,
+        coverage=Coverage.FULL,
+    ),
+    VenueRules(
+        name="okx",
+        ccxt_class="okx",
+        options={"defaultType": "swap", "fetchMarkets": {"types": ["swap"]}},
+        window_ms=2_000,
+        bars_page=100,  # history candles give 100 a call, recent ones 300
+        volume_unit=AmountUnit.BASE,  # ccxt reads volCcy
+        interest_history_unit=AmountUnit.CONTRACTS,
+        interest_now_unit=AmountUnit.CONTRACTS,
+        interest_now=InterestNow.BULK,
+        interest_page=100,
+        interest_window_ms=1_440 * 300_000,  # the newest 1,440 samples
+        ratio_timeframe="5m",
+        funding_page=100,
+        print_side=PrintSide.ORDER,
+        coverage=Coverage.FULL,
+        ticker_volume_usd_key="volCcy24h",
+    ),
+    VenueRules(
+        name="gate",
+        ccxt_class="gate",
+        options={
+            "defaultType": "swap",
+            "fetchMarkets": {"types": ["swap"]},
+            "swap": {"fetchMarkets": {"settlementCurrencies": ["usdt"]}},
+        },
+        window_ms=10_000,
+        bars_page=1000,
+        volume_unit=AmountUnit.CONTRACTS,
+        interest_history_unit=AmountUnit.CONTRACTS,
+        interest_now_unit=AmountUnit.CONTRACTS,
+        interest_now=InterestNow.HISTORY,
+        interest_page=100,
+        interest_window_ms=30 * DAY_MS,
+        coverage=Coverage.TOTALS,  # long_liq_usd and short_liq_usd name the position
+    ),
+)
+VENUES: Mapping[str, VenueRules] = {rules.name: rules for rules in _TABLE}
+_ALIASES = {"binanceusdm": "binance", "okex": "okx", "gateio": "gate"}
+
+
+def rules_for(venue: str) -> VenueRules:
+    """The entry of a venue; of one that is not in the table, an entry that trusts prices and funding alone."""
+    name = venue.strip().lower()
+    name = _ALIASES.get(name, name)
+    return VENUES.get(name) or VenueRules(name=name, ccxt_class=name, options={"defaultType": "swap"})
+
+
+# --- names
+
+_MULTIPLIER = re.compile(r"(?P<count>10{3,}|1M|k)(?P<base>[A-Z][A-Z0-9]+)")
+_COUNTS = {"1M": 1e6, "k": 1e3}
+
+
+def split_multiplier(listed: str) -> tuple[str, float]:
+    """Base asset and how many of it one listed unit is: ``1000PEPE`` is 1,000 PEPE, ``1MBABYDOGE`` a million.
+
+    ``1INCH`` and ``1000X`` are names; ``kPEPE`` is how Hyperliquid writes a thousand.
+    """
+    match = _MULTIPLIER.fullmatch(listed)
+    if match is None:
+        return listed, 1.0
+    count = match["count"]
+    return match["base"], _COUNTS.get(count) or float(count)

@@ -1,0 +1,130 @@
+"""A live feed on local venues whose time stands still until the test moves it: the real ccxt, no real host."""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bot.markets.live import LiveFeed
+from bot.markets.live_types import BAR_MS
+from bot.markets.local.clock import Clock as VenueTime
+from bot.markets.local.history import History
+from bot.markets.local.venues import LocalVenues
+from bot.markets.simulated import SimulatedFeed
+from bot.markets.simulated_exchange import START_MS
+from detectors.market import DAY_MS, MarketSnapshot
+
+PATIENCE_S = 0.15
+"""Real time that everything under way gets to finish in, before venue time moves on."""
+AFTER_CLOSE_MS = 2_500
+GIVE_UP_MS = 40_000
+
+
+class SteppedClock:
+    """Venue time as the feed's clock: who sleeps wakes when the test has moved time that far."""
+
+    def __init__(self, time: VenueTime) -> None:
+        self._time, self._start_ms = time, time.now_ms
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._count = itertools.count()
+
+    def now_ms(self) -> int:
+        return self._time.now_ms
+
+    def steady_s(self) -> float:
+        return (self._time.now_ms - self._start_ms) / 1000
+
+    async def sleep(self, seconds: float) -> None:
+        woken = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.now_ms() + round(seconds * 1000), next(self._count), woken))
+        await woken
+
+    def wake(self) -> None:
+        while self._sleepers and self._sleepers[0][0] <= self.now_ms():
+            _, _, woken = heapq.heappop(self._sleepers)
+            if not woken.done():
+                woken.set_result(None)
+
+
+class Rig:
+    def __init__(self, feed: LiveFeed, venues: LocalVenues, clock: SteppedClock) -> None:
+        self.feed, self.venues, self.clock = feed, venues, clock
+        self.snapshots: list[MarketSnapshot] = []
+        self._pump = asyncio.create_task(self._poll())
+
+    async def _poll(self) -> None:
+        while (moment := await self.feed.poll()) is not None:
+            self.snapshots += moment
+
+    @property
+    def bars(self) -> list[MarketSnapshot]:
+        return [snapshot for snapshot in self.snapshots if snapshot.bar is not None]
+
+    async def advance(self, by_ms: int) -> None:
+        await self.venues.advance(by_ms)
+        self.clock.wake()
+        await asyncio.sleep(0)
+
+    async def next_bar(self, give_up_ms: int = GIVE_UP_MS) -> bool:
+        """On to the next bar close, until all markets have it; False if some had not, that long after it."""
+        now_ms = self.clock.now_ms()
+        closed_at_ms = now_ms // BAR_MS * BAR_MS + BAR_MS
+        await self.advance(closed_at_ms + AFTER_CLOSE_MS - now_ms)
+        while self.clock.now_ms() < closed_at_ms + give_up_ms:
+            for _ in range(round(PATIENCE_S / 0.01)):
+                if self._had(closed_at_ms):
+                    return True
+                if self._pump.done():
+                    self._pump.result()
+                await asyncio.sleep(0.01)
+            await self.advance(2_000)
+        return self._had(closed_at_ms)
+
+    def _had(self, closed_at_ms: int) -> bool:
+        had = {
+            s.market.base
+            for s in self.bars[-2 * len(self.feed.markets) :]
+            if s.bar and s.bar.closed_at_ms == closed_at_ms
+        }
+        return had == {market.base for market in self.feed.markets}
+
+    async def stop(self) -> None:
+        await self.feed.close()
+        await asyncio.gather(self._pump, return_exceptions=True)
+
+
+@asynccontextmanager
+async def rig(
+    names: Sequence[str],
+    markets: Sequence[str],
+    *,
+    days: float,
+    seed: int = 1,
+    before: Callable[[LocalVenues], object] = lambda _: None,
+    **settings: Any,
+) -> AsyncIterator[Rig]:
+    """Local venues with ``days`` of history and a started live feed on them; ``before`` sets faults for its start."""
+    history = History(SimulatedFeed(seed, markets=markets))
+    now_ms = START_MS + round(days * DAY_MS) + 17_000
+    history.reach(now_ms)
+    time = VenueTime(now_ms)
+    clock = SteppedClock(time)
+    async with LocalVenues(history, time, names, limits_scale=100.0) as venues:
+        # Time moves in steps of minutes, so looks are as far apart and silence is counted accordingly.
+        usual: dict[str, Any] = {"look_every_s": 600.0, "silent_s": 10_000.0}
+
+        def rewrite(exchange: Any) -> None:
+            venues.rewrite(exchange)
+            # ccxt keeps its pace in real time, of which five venue minutes take some milliseconds here.
+            exchange.enableRateLimit = False
+
+        before(venues)
+        feed = LiveFeed(names, None, clock=clock, rewrite=rewrite, **{**usual, **settings})
+        await feed.start()
+        running = Rig(feed, venues, clock)
+        try:
+            yield running
+        finally:
+            await running.stop()

@@ -1,0 +1,245 @@
+"""The live feed on local venues: trouble at one is said, stays its own, and is over when it is over."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.markets import check
+from bot.markets.ccxt_errors import VenueError, VenueFatal
+from bot.markets.live import LiveFeed
+from bot.markets.live_connect import NoVenue
+from bot.markets.live_types import BAR_MS, Notice, NoticeKind
+from bot.markets.recorded import RecordedFeed
+from detectors.market import Side
+from tests.bot.markets.live_rig import Rig, rig
+
+ALL = ["binance", "bybit", "okx", "gate"]
+
+
+def of_kind(kind: NoticeKind, notices: Sequence[Notice]) -> list[str]:
+    return [notice.text for notice in notices if notice.kind is kind]
+
+
+async def until(met: Callable[[], bool], seconds: float = 4.0) -> None:
+    for _ in range(round(seconds / 0.02)):
+        if met():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it never came")
+
+
+def received(rigged: Rig) -> dict[str, int]:
+    return {row.venue: row.prints_received for row in rigged.feed.status()}
+
+
+async def test_four_venues_become_one_view_of_each_base_in_base_units() -> None:
+    async with rig(ALL, ["BTC", "pepe"], days=0.5) as rigged:
+        btc, pepe = rigged.feed.markets
+        assert btc.venues == btc.open_interest_venues == tuple(ALL)
+        assert (pepe.base, pepe.symbol) == ("PEPE", "1000PEPE/USDT:USDT")
+        assert await rigged.next_bar()
+        for snapshot, market in zip(sorted(rigged.bars, key=lambda one: one.market.base), (btc, pepe), strict=True):
+            truth = rigged.venues.history.markets[market.base]
+            sample = truth.open_interest_at(rigged.clock.now_ms())
+            bar = truth.candle((snapshot.bar and snapshot.bar.opened_at_ms) or 0, BAR_MS, rigged.clock.now_ms())
+            assert sample is not None
+            assert bar is not None
+            assert snapshot.open_interest is not None
+            assert snapshot.bar is not None
+            # Gate's tenth of it comes on top of the three others' whole.
+            assert snapshot.open_interest.base == pytest.approx(1.1 * sample.base, rel=1e-3)
+            assert snapshot.bar.volume_base == pytest.approx(1.1 * bar.volume_base, rel=0.05)
+            assert snapshot.price == pytest.approx(bar.close, rel=1e-3)
+            assert {one.venue for one in snapshot.by_venue} == set(ALL)
+            assert snapshot.divergence_bps == pytest.approx(3.5, abs=1.5)
+            assert [total.venue for total in snapshot.liquidations] == ["gate"]
+
+
+async def test_no_print_of_a_burst_is_lost_on_any_venue_and_sides_are_the_position_s() -> None:
+    async with rig(ALL[:3], ["BTC", "ETH"], days=0.5) as rigged:
+        await until(lambda: not [gap for gap in rigged.feed.gaps if gap.until_ms is None])
+        before = received(rigged)
+        for _ in range(4):
+            for name in ALL[:3]:
+                await rigged.venues[name].burst("BTC", 500, Side.LONG)
+                await rigged.venues[name].burst("ETH", 340, Side.SHORT)
+            await rigged.advance(1_000)
+        await until(lambda: all(now - before[venue] >= 4 * 840 for venue, now in received(rigged).items()))
+        assert await rigged.next_bar()
+        told = {snapshot.market.base: snapshot.prints for snapshot in rigged.bars}
+        assert sum(one.side is Side.LONG for one in told["BTC"]) >= 3 * 2000
+        assert sum(one.side is Side.SHORT for one in told["ETH"]) >= 3 * 1360
+        assert sum(len(prints) for prints in told.values()) >= 10_000
+
+
+async def test_prints_sent_twice_or_long_ago_are_dropped_and_counted() -> None:
+    async with rig(["bybit"], ["BTC"], days=0.5) as rigged:
+        await until(lambda: not [gap for gap in rigged.feed.gaps if gap.until_ms is None])
+        rigged.venues["bybit"].faults.doubled = True
+        before = received(rigged)["bybit"]
+        await rigged.venues["bybit"].burst("BTC", 50)
+        await until(lambda: rigged.feed.refusals.get("print_repeated bybit/prints", 0) >= 50)
+        await rigged.advance(1_000)
+        await rigged.venues["bybit"].burst("BTC", 10, spacing_ms=600_000)
+        await until(lambda: rigged.feed.refusals.get("print_old bybit/prints", 0) == 2 * 9)
+        await until(lambda: rigged.feed.refusals.get("print_repeated bybit/prints", 0) == 51)
+        assert received(rigged)["bybit"] - before == 51
+
+
+async def test_a_dead_socket_is_noticed_and_its_gap_kept() -> None:
+    async with rig(["binance"], ["BTC"], days=0.2, silent_s=45.0, look_every_s=10.0) as rigged:
+        await until(lambda: not [gap for gap in rigged.feed.gaps if gap.until_ms is None])
+        rigged.feed.notices()
+        rigged.venues["binance"].faults.silent = True
+        started_ms = rigged.clock.now_ms()
+        seen: list[Notice] = []
+
+        async def passes(met: Callable[[], bool]) -> None:
+            for _ in range(30):
+                await rigged.advance(2_000)
+                await asyncio.sleep(0.1)
+                seen.extend(rigged.feed.notices())
+                if met():
+                    return
+
+        await passes(lambda: bool(of_kind(NoticeKind.GAP, seen)))
+        assert of_kind(NoticeKind.GAP, seen)
+        assert rigged.clock.now_ms() - started_ms <= 60_000
+        rigged.venues["binance"].faults.clear()
+        await rigged.venues["binance"].close_streams()
+        await passes(lambda: rigged.feed.gaps[-1].until_ms is not None)
+        gap = rigged.feed.gaps[-1]
+        assert gap.until_ms is not None
+        assert gap.venue == "binance"
+        assert gap.until_ms > gap.since_ms
+
+
+async def test_a_ban_stops_one_venue_and_the_others_go_on() -> None:
+    async with rig(["binance", "bybit"], ["BTC"], days=0.2) as rigged:
+        assert await rigged.next_bar()
+        server = rigged.venues["binance"]
+        server.faults.answer(418, retry_after_s=600)
+        for _ in range(4):
+            assert await rigged.next_bar()
+        asked = sum(server.requests.values())
+        assert await rigged.next_bar()
+        assert sum(server.requests.values()) == asked, "a banned address went on asking"
+        notices = rigged.feed.notices()
+        assert any("banned (418)" in text for text in of_kind(NoticeKind.VENUE, notices))
+        assert any("binance's open interest is not counted" in text for text in of_kind(NoticeKind.VENUE, notices))
+        totals = [one.open_interest.base for one in rigged.bars if one.open_interest is not None]
+        assert len(totals) >= 3
+        assert max(totals) / min(totals) < 1.05, "a silent venue looked like positions being closed"
+        assert next(row.stopped for row in rigged.feed.status() if row.venue == "binance") == "banned (418)"
+
+
+async def test_a_venue_that_is_geo_blocked_at_the_start_is_left_out_with_the_reason() -> None:
+    async with rig(["binance", "okx"], ["BTC"], days=0.2, before=lambda v: v["binance"].faults.answer(451)) as rigged:
+        assert rigged.feed.markets[0].venues == ("okx",)
+        assert any("geo-block (451)" in text for text in of_kind(NoticeKind.VENUE, rigged.feed.notices()))
+        assert await rigged.next_bar()
+
+
+async def test_bars_missed_while_all_were_out_come_late_in_order_and_whole() -> None:
+    async with rig(["binance"], ["BTC"], days=0.2) as rigged:
+        assert await rigged.next_bar()
+        rigged.venues["binance"].faults.answer(500)
+        for _ in range(3):
+            assert not await rigged.next_bar(6_000)
+        rigged.venues["binance"].faults.clear()
+        assert await rigged.next_bar()
+        opened = [one.bar.opened_at_ms for one in rigged.bars if one.bar is not None]
+        assert opened == list(range(opened[0], opened[0] + 5 * BAR_MS, BAR_MS))
+        assert all(one.open_interest is not None for one in rigged.bars)
+        kinds = [notice.kind for notice in rigged.feed.notices() if notice.series == "bars"]
+        assert kinds == [NoticeKind.STALE, NoticeKind.RECOVERED]
+
+
+@pytest.mark.parametrize("skew_ms", [-90_000, 90_000])
+async def test_no_bar_is_handed_out_before_the_venue_has_closed_it(skew_ms: int) -> None:
+    def skew(venues: Any) -> None:
+        venues["binance"].faults.skew_ms = skew_ms
+
+    async with rig(["binance"], ["BTC"], days=0.2, before=skew) as rigged:
+        for _ in range(3):
+            await rigged.next_bar(4_000)
+            await rigged.advance(90_000)
+        await until(lambda: len(rigged.bars) >= 2)
+        truth = rigged.venues.history.markets["BTC"]
+        assert rigged.bars
+        for one in rigged.bars:
+            assert one.bar is not None
+            whole = truth.candle(one.bar.opened_at_ms, BAR_MS, one.bar.closed_at_ms)
+            assert whole is not None
+            assert one.bar.close == whole.close
+
+
+async def test_the_feed_without_any_venue_says_why_for_each() -> None:
+    def refuse(exchange: Any) -> None:
+        exchange.urls["api"] = {"public": "http://127.0.0.1:9", "fapiPublic": "http://127.0.0.1:9/fapi/v1"}
+
+    with pytest.raises(NoVenue, match=r"(?s)(?=.*binance: cannot be reached)(?=.*nosuch: ccxt has no venue)"):
+        await LiveFeed(["binance", "nosuch"], rewrite=refuse).start()
+
+
+async def test_check_explains_itself_without_a_venue(tmp_path: Path) -> None:
+    def away(rules: Any) -> Any:
+        class Away:
+            async def load(self) -> Any:
+                raise VenueError("cannot be reached", fix="check this machine's network")
+
+            async def close(self) -> None: ...
+
+        if rules.name == "okx":
+            raise VenueFatal("no such class", fix="take it out")
+        return Away()
+
+    (tmp_path / "text.db").write_text("not a database")
+    rows = await check.check(["binance", "okx"], None, database=tmp_path / "text.db", clients=away)
+    assert [(row.what, row.ok) for row in rows] == [
+        ("database", False),
+        ("binance", False),
+        ("okx", False),
+        ("markets", False),
+    ]
+    assert all(row.fix for row in rows)
+
+
+async def test_check_and_markets_say_what_can_be_watched(tmp_path: Path) -> None:
+    async with rig(["binance", "okx"], ["BTC", "DOGE"], days=0.2) as rigged:
+        rewrite = rigged.venues.rewrite
+        rows = await check.check(["binance", "okx"], ["doge"], database=tmp_path / "new.db", rewrite=rewrite)
+        assert all(row.ok for row in rows), rows
+        assert rows[-1].said == "DOGE"
+        offers = await check.list_markets(["binance", "okx"], "do", rewrite=rewrite)
+        assert [(offer.base, offer.venues) for offer in offers] == [("DOGE", ("binance", "okx"))]
+        assert offers[0].turnover_usd > 0
+
+
+async def test_what_is_recorded_replays_as_it_was(tmp_path: Path) -> None:
+    async with rig(["binance", "okx"], ["BTC"], days=0.2) as rigged:
+        for _ in range(3):
+            assert await rigged.next_bar()
+        bars = rigged.bars
+
+    class Done:
+        source = rigged.feed.source
+        refusals: dict[str, int] = {}  # noqa: RUF012 - a stand-in
+
+        async def start(self) -> Any:
+            return rigged.feed.markets
+
+        async def poll(self) -> Any:
+            return [bars.pop(0)] if bars else None
+
+        async def close(self) -> None: ...
+
+    expected = [(one.bar, one.open_interest) for one in bars]
+    assert await check.record(Done(), tmp_path / "out") == 3
+    played = RecordedFeed(tmp_path / "out")
+    [market] = played.load()
+    assert market.venues == ("binance+okx",)
+    assert [(one.bar, one.open_interest) for moment in played.steps() for one in moment] == expected
