@@ -1,7 +1,7 @@
 """Facts about a cluster that several kinds state in the same words."""
 
 from detectors import figures
-from detectors.cluster import Cluster
+from detectors.cluster import Build, Cluster
 from detectors.event import Fact, Label, Severity, Unit
 from detectors.market import HOUR_MS
 
@@ -36,19 +36,28 @@ def size_facts(cluster: Cluster) -> tuple[Fact, ...]:
     )
 
 
+def build_in_words(build: Build) -> str | None:
+    """``≈39 h, medium`` or ``at least ≈27 h``; None where the bound that is known says nothing."""
+    if build.build_class is None and build.hours < LEAST_BOUND_HOURS:
+        return None
+    said = f"{figures.ESTIMATED_SIGN}{figures.duration(build.hours * HOUR_MS)}"
+    least = "at least " if build.at_least else ""
+    return f"{least}{said}" + (f", {build.build_class}" if build.build_class else "")
+
+
 def build_facts(cluster: Cluster) -> tuple[Fact, ...]:
     """How long it took to build, and its class.
 
     Where the rise began before what is remembered only a lower bound is said, and no class that it does not decide.
     """
-    build, build_class = cluster.build, cluster.build.build_class
-    least = "at least " if build.at_least else ""
-    said = f"{least}{figures.duration(build.hours * HOUR_MS)}"
+    build, build_class, said = cluster.build, cluster.build.build_class, build_in_words(cluster.build)
+    if said is None:
+        return ()
+    told = Fact("build", said, Unit.TEXT, Label.ESTIMATED, "built over")
     if build_class is None:
-        worth_saying = build.hours >= LEAST_BOUND_HOURS
-        return (Fact("build", said, Unit.TEXT, Label.ESTIMATED, "built over"),) if worth_saying else ()
+        return (told,)
     return (
-        Fact("build", f"{said}, {build_class}", Unit.TEXT, Label.ESTIMATED, "built over"),
+        told,
         Fact("build_hours", build.hours, Unit.HOURS, Label.ESTIMATED, shown=False),
         Fact("build_class", str(build_class), Unit.TEXT, Label.ESTIMATED, shown=False),
     )

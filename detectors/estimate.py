@@ -20,13 +20,15 @@ from detectors.baseline import BaselineSettings, DistanceBaseline
 from detectors.clusters import density
 from detectors.liquidation_map import LiquidationMap, MapChange
 from detectors.map_settings import MapSettings
-from detectors.market import DAY_MS, HOUR_MS, Bar, Funding, MarketSnapshot, Side
+from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Bar, Funding, MarketSnapshot, Print, Side
 from detectors.numerics import from_planes, to_planes
 from detectors.trail import COLUMN_MS, COLUMNS, Trail
 
 FUNDING_KEPT = 120
 RECENT_BARS = 288
 OBSERVED_KEPT_MS = DAY_MS
+PRICES_KEPT = 95
+"""Minutes: an hour, and as much again as a window of one hour may reach back."""
 USUAL_FUNDING_8H = 0.0001
 """The interest-rate part that most venues charge when nothing is going on."""
 
@@ -63,6 +65,10 @@ class MarketEstimate:
     recent_closes: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_BARS))
     funding: deque[Funding] = field(default_factory=lambda: deque(maxlen=FUNDING_KEPT))
     observed: deque[Observed] = field(default_factory=deque)
+    prices: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=PRICES_KEPT))
+    """(time in ms, price) of the last look of each minute, oldest first."""
+    pooled_prints: list[Print] = field(default_factory=list)
+    """Observed since the last bar; the next one takes them in."""
     shares: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     """Density of the map after the last bar, see `clusters.density`."""
 
@@ -83,12 +89,15 @@ class MarketEstimate:
         """Takes in a snapshot; returns what its bar did to the map, None without a bar or open interest."""
         self.funding.extend(snapshot.funding)
         self._observe(snapshot)
+        self._price(snapshot)
+        self.pooled_prints += snapshot.prints
         bar = snapshot.bar
         if bar is None:
             return None
+        prints, self.pooled_prints = self.pooled_prints, []
         self.recent_closes.append(bar.close)
         self._candle(bar)
-        change = self.map.update(bar, snapshot.open_interest, self.crowding, snapshot.prints)
+        change = self.map.update(bar, snapshot.open_interest, self.crowding, prints)
         if self.map.open_interest_base is None or self.map.boundary is None:
             return None
         self.shares = density(self.map, self.settings.window_cells)
@@ -120,6 +129,13 @@ class MarketEstimate:
         source = known[-1].source
         return sum(one.notional_usd for one in known if one.side is side and one.source == source), source
 
+    def _price(self, snapshot: MarketSnapshot) -> None:
+        seen = (snapshot.taken_at_ms, snapshot.price)
+        if self.prices and self.prices[-1][0] // MINUTE_MS == snapshot.taken_at_ms // MINUTE_MS:
+            self.prices[-1] = seen
+        else:
+            self.prices.append(seen)
+
     def _candle(self, bar: Bar) -> None:
         opened = bar.opened_at_ms - bar.opened_at_ms % COLUMN_MS
         last = (self.candle_count - 1) % COLUMNS
@@ -147,6 +163,7 @@ class MarketEstimate:
                 "candles": self.candle_count,
                 "closes": list(self.recent_closes),
                 "funding": [[f.taken_at_ms, f.rate, f.interval_hours] for f in self.funding],
+                "prices": list(self.prices),
                 "observed": [[o.at_ms, o.side, o.notional_usd, o.source] for o in self.observed],
             }
         ).encode()
@@ -173,6 +190,7 @@ class MarketEstimate:
         )
         loaded.recent_closes.extend(small["closes"])
         loaded.funding.extend(Funding(*one) for one in small["funding"])
+        loaded.prices.extend((at, price) for at, price in small["prices"])
         loaded.observed.extend(Observed(at, Side(side), usd, source) for at, side, usd, source in small["observed"])
         if loaded.map.open_interest_base:
             loaded.shares = density(loaded.map, settings.window_cells)

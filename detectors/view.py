@@ -14,6 +14,7 @@ from detectors.event import Band, Event, Evidence, Fact, Label, Level, Severity,
 from detectors.market import Funding, Market, Side
 from detectors.tracked import TrackedCluster
 from detectors.trail import CELLS_A_BIN, COLUMN_MS
+from detectors.windows import Windows, windows_of
 
 SHOWN_COLUMNS = 144
 """Three days of half-hourly candles on a chart."""
@@ -62,6 +63,11 @@ class MarketView:
         """Median size of an hour's move over the last day, as a fraction."""
         closes = np.array(self.estimate.recent_closes)
         return float(np.median(np.abs(closes[12:] / closes[:-12] - 1))) if len(closes) >= 36 else None
+
+    @cached_property
+    def windows(self) -> Windows:
+        """Price over 1 minute, 5 minutes and 1 hour."""
+        return windows_of(self.estimate.prices, self.taken_at_ms, self.price)
 
     def event(
         self,

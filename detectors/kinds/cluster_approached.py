@@ -69,7 +69,8 @@ def _pace(view: MarketView, settings: Settings, cluster: Cluster) -> tuple[Fact,
     sharp = towards >= max(settings.sharp_factor * usual, settings.sharp_least)
     return (
         Fact("approach", "sharp move" if sharp else "slow grind", Unit.TEXT, Label.CALCULATED, "approach"),
-        Fact("price_change_1h_pct", round(move * 100, 3), Unit.RATIO, Label.OBSERVED, "price, last hour"),
+        Fact("price_change_1h_pct", round(move * 100, 3), Unit.RATIO, Label.OBSERVED, shown=False),
+        Fact("windows", view.windows.in_words(), Unit.TEXT, Label.OBSERVED, "price"),
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from detectors import figures
 from detectors.cluster import Change, Cluster, Sweep
@@ -47,7 +47,8 @@ def detect(view: MarketView, settings: Settings, memory: Memory) -> tuple[Sequen
                     *_receipt(view, settings, cluster, sweep),
                     *build_facts(cluster),
                 ),
-                level=cluster.level,
+                # The centre of mass of what is left has moved away from what was swept.
+                level=replace(cluster.level, centre=_middle(cluster)),
                 notional_usd=sweep.notional_usd_at_entry,
                 arming=change.arming,
             )

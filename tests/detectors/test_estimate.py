@@ -127,3 +127,23 @@ def test_the_past_that_is_kept_reaches_over_slow_builds() -> None:
     times, _ = a_month().trail.band_history(*[a_month().map.boundary or 0] * 2)
     assert len(times) > 0
     assert a_month().trail.taken_at_ms.max() - a_month().trail.taken_at_ms.min() > 3 * DAY_MS
+
+
+def test_prints_seen_between_bars_reach_the_map_with_the_next_bar() -> None:
+    """A live feed hands prints out at once; the map is left alone until the bar closes."""
+    tape = Tape(100.0)
+    history = [tape.bar(100.0, base) for base in (1000.0, 1000.0, 1400.0, 1400.0)]
+    last = tape.bar(100.0, 1400.0)
+    print_below = Print(last.taken_at_ms - 60_000, Side.LONG, 90.0, 50.0, 4500.0)
+    look = replace(last, taken_at_ms=last.taken_at_ms - 60_000, bar=None, open_interest=None, prints=(print_below,))
+    early, late = MarketEstimate.empty(SETTINGS), MarketEstimate.empty(SETTINGS)
+    for snapshot in history:
+        early.apply(snapshot)
+        late.apply(snapshot)
+    before = early.map.known.sum()
+    assert early.apply(look) is None
+    assert early.map.known.sum() == before
+    early.apply(last)
+    late.apply(replace(last, prints=(print_below,)))
+    assert early.map.known.sum() < before
+    assert early.map.to_bytes() == late.map.to_bytes()
