@@ -15,10 +15,17 @@ from detectors.market import MINUTE_MS, Side
 TITLE_LIMIT = 60
 """What a phone's lock screen shows of the first line, in characters."""
 GROUP_LIMIT = 20
+WICK_PCT = 0.1
+"""A wick that came nearer by less needs no words."""
 SIMULATED = "SIMULATED market"
 NOT_ADVICE = "A probability map, not a promise. Not financial advice."
 
 _SIGNS = {Side.LONG: "🟢", Side.SHORT: "🔴", None: "🔵"}
+_WHY = {
+    "first": "first time",
+    "rearmed": "again, after it had moved away",
+    "escalated": "has doubled since it was last told",
+}
 # Facts that the lines about where and how big have said already.
 _WHERE = frozenset({"low", "high", "centre", "distance", "distance_bps", "distance_pct"})
 _HOW_BIG = frozenset({"notional_usd", "share_of_open_interest"})
@@ -57,7 +64,8 @@ def from_event(event: Event, reason: str, late_by_ms: int | None = None, possibl
     said = {"price"} | (_WHERE if event.level else set()) | (_HOW_BIG if event.notional_usd is not None else set())
     own = [fact for fact in event.facts if fact.shown and fact.name not in said]
     lines = [_where(event, late_by_ms), *_how_big(event), *(_line(event, fact) for fact in own)]
-    footer = [f"Why now: {reason.replace('_', ' ').lower()}" if reason else "", _labels(event, own), NOT_ADVICE]
+    why = _WHY.get(reason.lower(), reason.replace("_", " ").lower())
+    footer = [f"Why now: {why}" if why else "", _labels(event, own), NOT_ADVICE]
     if possible_repeat:
         footer.insert(0, "Possible repeat: an earlier attempt may have arrived")
     if event.simulated:
@@ -121,10 +129,18 @@ def _where(event: Event, late_by_ms: int | None) -> str:
     if event.level is not None:
         low, high = (figures.level(edge, event.price_decimals) for edge in (event.level.low, event.level.high))
         parts.append(f"band {figures.ESTIMATED_SIGN}{low} to {high}")
-        parts.append(distance(event.price, event.level.centre))
+        parts.append(_away(event, event.level.centre))
     if late_by_ms is not None and late_by_ms >= MINUTE_MS:
         parts.append(f"late by {figures.duration(late_by_ms)}")
     return " · ".join(part for part in parts if part)
+
+
+def _away(event: Event, centre: float) -> str:
+    """How far now, and at the nearest where a wick had come clearly nearer, as the headline says then."""
+    now, nearest_pct = distance(event.price, centre), event.number("distance_pct")
+    if not now or not nearest_pct or abs(centre / event.price - 1) * 100 - nearest_pct < WICK_PCT:
+        return now
+    return f"{now} now, {figures.percent(nearest_pct / 100)} at the nearest"
 
 
 def distance(price: float, level: float) -> str:
@@ -152,9 +168,9 @@ def _notional_label(event: Event) -> Label:
 def _line(event: Event, fact: Fact) -> str:
     title = fact.title or fact.name.replace("_", " ")
     value = figures.fact_value(fact, base=event.market, price_decimals=event.price_decimals)
-    # A text says numbers too: these are labelled as any other.
+    # A text says numbers too: these are labelled as any other, unless it has done so itself.
     if isinstance(fact.value, str) and fact.label is Label.ESTIMATED and any(map(str.isdigit, value)):
-        value = figures.ESTIMATED_SIGN + value
+        value = value if figures.ESTIMATED_SIGN in value else figures.ESTIMATED_SIGN + value
     return f"{title[:1].upper()}{title[1:]}: {value}"
 
 

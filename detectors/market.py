@@ -108,6 +108,15 @@ class LiquidationTotal:
 
 
 @dataclass(frozen=True, slots=True)
+class PrintGap:
+    """A time in which liquidations of a venue may have been missed; ``until_ms`` None: it lasts."""
+
+    venue: str
+    since_ms: int
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class VenueSample:
     """One venue's part in a merged snapshot. None: not told, refused or no longer fresh."""
 
@@ -126,6 +135,8 @@ class VenueSample:
     next_funding_at_ms: int | None = None
     long_short_ratio: float | None = None
     """Accounts that are long for each that is short."""
+    taker_buy_ratio: float | None = None
+    """What takers bought in the last bar for each unit they sold."""
 
 
 @dataclass(frozen=True, slots=True)

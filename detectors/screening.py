@@ -107,6 +107,10 @@ class Screen:
         if min(sample.base, sample.interval_ms) <= 0:
             self._refuse("open_interest_not_positive")
             return None
+        if self.last_price is not None and sample.base * self.last_price > LARGEST_USD:
+            # dollars where base units belong, or a price in another unit
+            self._refuse("open_interest_implausible")
+            return None
         if self.last_open_interest is not None and _ratio(sample.base, self.last_open_interest) > SPIKE:
             suspect, self.suspect_open_interest = self.suspect_open_interest, sample.base
             if suspect is None or _ratio(sample.base, suspect) > AGREES:

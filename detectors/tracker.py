@@ -142,16 +142,28 @@ class ClusterTracker:
                     cluster.low, cluster.high = left + estimate.origin, right + estimate.origin
                     self._weigh(cluster, estimate)
             width = cluster.high - cluster.low + 1
-            older = next(
-                (o for o in kept if o.side is cluster.side and o.overlap(cluster.low, cluster.high) > width / 2), None
-            )
-            if older is None:
-                kept.append(cluster)
-            else:
-                changes.append(change_of(Change.MERGED, older, estimate, price, 1))
+            over = [
+                other for other in kept if other.side is cluster.side and other.overlap(cluster.low, cluster.high) > 0
+            ]
+            covered = sum(other.overlap(cluster.low, cluster.high) for other in over)
+            if covered > width / 2:
+                changes.append(change_of(Change.MERGED, over[0], estimate, price, 1))
                 self.ended.append(Ended(at_ms, revivable=True, cluster=cluster))
+                continue
+            if over:
+                self._trim(cluster, over, estimate)
+            kept.append(cluster)
         self.clusters = kept
         return changes
+
+    def _trim(self, cluster: TrackedCluster, over: Iterable[TrackedCluster], estimate: LiquidationMap) -> None:
+        """Cells that an older band covers are its own, or their exposure would count twice."""
+        for other in over:
+            if cluster.centre < other.centre:
+                cluster.high = min(cluster.high, other.low - 1)
+            else:
+                cluster.low = max(cluster.low, other.high + 1)
+        self._weigh(cluster, estimate)
 
     def _new(
         self,

@@ -84,10 +84,10 @@ def _receipt(view: MarketView, settings: Settings, cluster: Cluster, sweep: Swee
     facts.append(Fact("minutes_in_zone", round(minutes, 1), Unit.MINUTES, Label.OBSERVED, "time in the zone"))
     now, before = view.estimate.map.open_interest_base, sweep.open_interest_at_entry
     if now and before:
-        change = now / before - 1
-        facts.append(
-            Fact("open_interest_change", round(change, 5), Unit.FRACTION, Label.OBSERVED, "open interest since entry")
-        )
+        # An hourly sample from before the entry knows nothing of it: 0 % would be made up.
+        known = view.estimate.map.open_interest_at_ms >= sweep.entered_at_ms
+        change = round(now / before - 1, 5) if known else None
+        facts.append(Fact("open_interest_change", change, Unit.FRACTION, Label.OBSERVED, "open interest since entry"))
     if sweep.crossed_at_once:
         facts.append(Fact("approach", "reached in one move", Unit.TEXT, Label.OBSERVED, "approach"))
     return tuple(facts)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detectors import figures
-from detectors.cluster import Change
+from detectors.cluster import Change, ClusterChange
 from detectors.cluster_facts import below_or_above, build_facts, core_facts, headline, severity_of, size_facts
 from detectors.event import Event, Outcome
 from detectors.judging import judge_reach
@@ -26,7 +26,7 @@ def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Seque
         if change.what not in {Change.BORN, Change.GREW}:
             continue
         cluster = change.cluster
-        verb = "cluster" if change.what is Change.BORN else "cluster grew:"
+        verb = _verb(change)
         where = figures.level(cluster.level.centre, view.market.price_decimals)
         size, away = figures.usd(cluster.notional_usd), figures.percent(cluster.distance)
         events.append(
@@ -45,6 +45,13 @@ def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Seque
             )
         )
     return events, memory
+
+
+def _verb(change: ClusterChange) -> str:
+    """An old band that price has come near is not news of leverage: nothing was seen to build it."""
+    if change.what is Change.GREW:
+        return "cluster grew:"
+    return "cluster" if change.cluster.build.build_class else "cluster in reach:"
 
 
 def judge(event: Event, later: Sequence[Bar]) -> Outcome:

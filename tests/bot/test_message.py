@@ -25,7 +25,7 @@ def test_an_alert_says_what_where_how_big_then_its_own_facts_then_its_labels() -
         "Liquidated: $42.1M",
     )
     assert message.footer[:3] == (
-        "Why now: first",
+        "Why now: first time",
         "≈ estimated · others observed or calculated",
         "A probability map, not a promise. Not financial advice.",
     )
@@ -46,6 +46,13 @@ def test_a_title_fits_the_lock_screen_whatever_the_headline(headline: str, side:
 def test_a_long_headline_is_cut_at_a_word() -> None:
     event = replace(EVENT, headline="BTC long cluster of a size that no one has seen here for many weeks")
     assert from_event(event, "FIRST").title == "🟢 BTC long cluster of a size that no one has seen here for…"
+
+
+def test_where_a_wick_came_nearer_than_price_is_now_both_distances_are_said() -> None:
+    assert EVENT.level is not None
+    near = Fact("distance_pct", 0.8, Unit.RATIO, Label.CALCULATED)
+    said = from_event(replace(EVENT, facts=(near,)), "FIRST").lines[0]
+    assert said.endswith("2.0% below now, 0.80% at the nearest")
 
 
 @pytest.mark.parametrize(("side", "sign"), [(Side.LONG, "🟢"), (Side.SHORT, "🔴")])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.cluster import Build, BuildClass, build_class
+from detectors.cluster_facts import build_in_words
 from detectors.describe import build_of, last_trough
 from detectors.market import HOUR_MS
 from detectors.trail import COLUMN_MS, Trail
@@ -84,6 +85,19 @@ def test_a_band_that_was_seen_to_begin_took_that_long_and_not_at_least_that_long
 def test_a_build_can_be_stored_as_json(levels: list[float]) -> None:
     build = built(levels)
     assert json.loads(json.dumps([build.hours, build.at_least])) == [build.hours, build.at_least]
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (Build(39.0, at_least=False), "≈39 h, medium"),
+        (Build(27.5, at_least=True), "at least ≈27 h 30 min"),
+        (Build(80.0, at_least=True), "at least ≈3 d 8 h, slow"),
+        (Build(0.5, at_least=True), None),
+    ],
+)
+def test_a_lower_bound_is_said_as_one_and_with_no_class_that_it_does_not_decide(build: Build, said: str | None) -> None:
+    assert build_in_words(build) == said
 
 
 def test_a_band_that_never_rose_took_no_time_that_is_known_of() -> None:

@@ -9,8 +9,9 @@ from functools import cache
 
 import pytest
 
+from detectors import figures
 from detectors.event import Event, Evidence, Label, OutcomeClass, Unit
-from detectors.market import DAY_MS, Bar, Market, Side
+from detectors.market import DAY_MS, MINUTE_MS, Bar, Market, Side
 from detectors.registry import EventKind, find_kinds
 from tests.detectors.histories import BAR_MS, START_MS, Tape, engine, run, steps, story
 
@@ -223,3 +224,19 @@ def test_a_rate_far_out_in_a_flat_history_but_small_is_no_shock() -> None:
 def test_without_history_nothing_is_unusual() -> None:
     assert shocks([0.0001] * 11 + [0.003]) == []
     assert len(shocks([0.0001] * 12 + [0.003])) == 1
+
+
+def test_a_swept_cluster_is_at_one_place_in_headline_and_band() -> None:
+    for event in told()["cluster_consumed"]:
+        assert event.level is not None
+        assert f"at {figures.level(event.level.centre, event.price_decimals)}" in event.headline
+
+
+def test_what_open_interest_did_is_not_known_before_a_sample_has_come_since_the_entry() -> None:
+    sweep = told()["cluster_consumed"][0]
+    assert sweep.value("open_interest_change") is not None
+    entered_at_ms = sweep.taken_at_ms - (sweep.number("minutes_in_zone") or 0) * MINUTE_MS
+    late = [one if one.taken_at_ms < entered_at_ms else replace(one, open_interest=None) for one in story()]
+    again = next(event for event in run(engine(), late) if event.kind == "cluster_consumed")
+    assert again.key == sweep.key
+    assert any(fact.name == "open_interest_change" and fact.value is None for fact in again.facts)

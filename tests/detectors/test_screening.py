@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from detectors.engine import MarketEngine, Step
 from detectors.market import Funding, LiquidationTotal, MarketSnapshot, OpenInterest, Print, Side
-from detectors.screening import SPIKE, Screen
+from detectors.screening import LARGEST_USD, SPIKE, Screen
 from tests.detectors.histories import BAR_MS, START_MS, engine, run, story
 from tests.strategies import NOT_A_NUMBER, spoilt
 
@@ -211,6 +211,16 @@ def test_a_move_just_short_of_a_spike_is_believed_at_once() -> None:
     price = first().price / (SPIKE * 0.99)
     on = warm_engine()
     assert on.step(look(first(), price=price, low=price, high=price)) is not None
+
+
+def test_dollars_in_the_place_of_base_units_are_never_believed_however_long_they_agree() -> None:
+    on = engine()
+    for snapshot in coming():
+        assert snapshot.open_interest is not None
+        dollars = replace(snapshot.open_interest, base=2 * LARGEST_USD / snapshot.price)
+        on.step(replace(snapshot, open_interest=dollars))
+    assert on.refused["open_interest_implausible"] == len(coming())
+    assert on.estimate.map.open_interest_base is None
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,22 @@ def test_a_merge_keeps_the_identity_of_the_older() -> None:
     assert [one.identity for one in stage.tracker.clusters] == [older.identity]
 
 
+def test_neighbours_that_grow_towards_each_other_never_share_cells() -> None:
+    stage, _ = stage_with_long()
+    paint(stage.map, 94.9, 210)
+    stage.wait(2)
+    assert len(stage.tracker.clusters) == 2
+    shared = []
+    for _ in range(30):
+        for price in (95.1, 95.3, 95.5, 95.7):
+            paint(stage.map, price, 8, 4)
+        stage.wait(1)
+        one, *others = stage.tracker.clusters
+        shared += [one.overlap(other.low, other.high) for other in others]
+    assert shared
+    assert max(shared) <= 0
+
+
 def test_two_sides_are_two_clusters_with_lives_of_their_own() -> None:
     stage, cluster = stage_with_long()
     paint(stage.map, 104, 200)
