@@ -7,8 +7,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --re
 .PHONY: run test lint types check bench clean
 .DEFAULT_GOAL := run
 
+# MARKET=local: the live path against local venues, offline.
 run: $(VENV)/.installed-run
-	@$(BIN)/python -m bot
+	@$(BIN)/python -m bot $(if $(MARKET),$(if $(filter local,$(MARKET)),--local,\
+	  $(error MARKET=$(MARKET) is not known: MARKET=local is, and none plays simulated markets)))
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -15,6 +16,7 @@ from bot.config import Config, ConfigError
 from bot.deliver import Deliverer, Notice, words
 from bot.markets import names
 from bot.markets.feed import ReplayableFeed, Source
+from bot.markets.live import LiveFeed
 from bot.markets.recorded import RecordedFeed
 from bot.markets.simulated import SimulatedFeed
 from bot.message import Message
@@ -31,6 +33,10 @@ from storage.sqlite import SqliteStore
 from storage.store import Store
 
 log = logging.getLogger(__name__)
+AnyFeed = ReplayableFeed | LiveFeed
+NOTICES_SHOWN = 8
+REACH_WITHIN_S = 12.0
+"""What a venue gets to answer in at the start; then the bot starts without it, or says why it cannot."""
 
 
 def check_host(environ: Mapping[str, str]) -> None:
@@ -43,10 +49,23 @@ def check_host(environ: Mapping[str, str]) -> None:
     raise ConfigError("This host", [f"DATABASE_URL: {why}{missing}; {fix}"])
 
 
-def make_feed(config: Config) -> ReplayableFeed:
+def make_feed(config: Config) -> AnyFeed:
     """The feed of the config, not loaded yet. Raises UnknownMarket."""
     source = config.source
     markets = source.markets or None
+    if source.kind is Source.LIVE:
+        return LiveFeed(source.venues, markets, look_every_s=source.look_every_s, within_s=REACH_WITHIN_S)
+    if source.kind is Source.LOCAL:
+        from bot.markets.local.feed import LocalFeed  # servers, which nobody else needs
+
+        return LocalFeed(
+            source.seed,
+            source.venues,
+            markets,
+            speed=source.speed,
+            history_days=source.history_days,
+            look_every_s=source.look_every_s,
+        )
     if source.kind is Source.RECORDED:
         return RecordedFeed(Path(source.path), markets)
     return SimulatedFeed(source.seed, source.days or None, markets)
@@ -61,7 +80,7 @@ class App:
     def __init__(
         self,
         config: Config,
-        feed: ReplayableFeed,
+        feed: AnyFeed,
         *,
         chart_processes: int = 0,
         store: Store | None = None,
@@ -89,13 +108,21 @@ class App:
         self.commands = Commands(
             self.store, feed, self.watcher, kinds, defaults=self.defaults, charts=self.charts, faults=self._faults
         )
-        self.deliverer = Deliverer(self.store, [console.ConsolePlatform(self.printer)], self._compose)
+        # Only a market that lives by the wall clock can be late.
+        market_ms = feed.clock.now_ms if isinstance(feed, LiveFeed) and feed.source is Source.LIVE else None
+        platforms = [console.ConsolePlatform(self.printer)]
+        self.deliverer = Deliverer(self.store, platforms, self._compose, market_ms=market_ms)
         self.tally = Tally()
         self.moments: Iterator[Moment] = iter(())
         """What the feed has still to bring."""
         self.begins_at_ms = 0
         self.stands_at_ms: int | None = None
         """Market time of the store at start-up; None: a new one."""
+        self.resumed: Sequence[Resumed] = ()
+        """What the store knew of each market."""
+        self.notices: deque[str] = deque(maxlen=NOTICES_SHOWN)
+        """The last things that a live feed said of its data, for ``/status``."""
+        self.failed_ticks = 0
         self.notes: list[str] = []
         """Sentences for the operator about the start-up."""
         self._closing = AsyncExitStack()
@@ -109,14 +136,16 @@ class App:
         return self
 
     async def _start(self) -> None:
+        # The market first: a database made by a start that fails would not be a new one at the next.
+        markets = await self.feed.start()
+        self._closing.push_async_callback(self.feed.close)
         opened = await self.store.open()
         self._closing.push_async_callback(self.store.close)
         if self.charts is not None:
             self._closing.push_async_callback(self.charts.close)
-        markets = await self.feed.start()
-        self._closing.push_async_callback(self.feed.close)
-        resumed = await self.watcher.start(markets)
-        self._take_up(self.feed.steps())
+        self.resumed = resumed = await self.watcher.start(markets)
+        if not isinstance(self.feed, LiveFeed):
+            self._take_up(self.feed.steps())
         self.stands_at_ms = max((found.cursor.taken_at_ms for found in resumed if found.cursor), default=None)
         self.notes += [*opened.notes, *_notes(resumed)]
         if opened.created:
@@ -146,15 +175,27 @@ class App:
 
     # --- jobs
 
+    def schedule_house(self) -> None:
+        """What has to be done now and then whatever the feed is."""
+        times = self.config.schedule
+        self.schedule.every(times.checkpoint_minutes * 60, "checkpoint", self.watcher.checkpoint)
+        self.schedule.every(times.housekeeping_minutes * 60, "housekeeping", self.keep_house)
+        self.schedule.every(times.backup_hours * 3600, "backup", self.back_up)
+        self.schedule.every(times.heartbeat_seconds, "heartbeat", self.beat)
+
     async def tick(self) -> bool:
         """Take in the next moment and commit what it led to; False when the feed has ended. Raises StoreUnavailable."""
         moment = next(self.moments, None)
         if moment is None:
             return False
+        await self.take(moment)
+        return True
+
+    async def take(self, moment: Moment) -> None:
+        """Commit what a moment leads to, and let it be delivered. Raises StoreUnavailable."""
         for alert in await self.watcher.take(moment):
             self.tally.add(alert.event)
             self.deliverer.wake()
-        return True
 
     async def keep_house(self) -> None:
         """Remove the oldest charts over the limit."""
@@ -184,11 +225,13 @@ class App:
 
     def _faults(self) -> Sequence[str]:
         faults = [f"Job {name} failed {n} times" for name, n in self.schedule.failed.items()]
+        if self.failed_ticks:
+            faults.append(f"Ticks that failed by a fault of ours: {self.failed_ticks}")
         if self.schedule.clock_jumps:
             faults.append(f"The clock jumped {self.schedule.clock_jumps} times")
         if self.charts is not None and self.charts.failed:
             faults.append(f"Charts that could not be drawn: {self.charts.failed}")
-        return [*self.notes, *faults]
+        return [*self.notes, *faults, *self.notices]
 
 
 def _notes(resumed: Sequence[Resumed]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.markets.names import UnknownMarket, resolve
+from bot.policy import DISTANCE_LADDER_PCT, own_rung
 from detectors.cluster import BuildClass
 from detectors.market import Market
 from detectors.registry import EventKind
@@ -100,6 +101,8 @@ def _percent(word: str) -> float:
     value = float(text) if re.fullmatch(r"\d{1,3}(?:\.\d{1,4})?", text) else 0.0
     if not 0 < value <= 100:
         raise NotUnderstood(f'"{shortened(word)}" is not a distance in per cent.', "within 3%")
+    if own_rung(value) is None:
+        raise NotUnderstood(f"Approaches are told at {min(DISTANCE_LADDER_PCT):g}% at the nearest.", "within 0.5%")
     return value
 
 

@@ -42,8 +42,10 @@ class Moment(click.ParamType[int]):
 VERSION = "0.1.0"
 DEFAULT_CONFIG = Path("config.toml")
 MOMENT = Moment()
+LONGEST_DAYS = 3650.0
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
+LOCAL = click.option("--local", is_flag=True, help="Ask local venues, offline, in place of the real ones.")
 
 
 @contextmanager
@@ -51,6 +53,7 @@ def faults_named() -> Iterator[None]:
     """Errors with a message for the user end the command with it and without a traceback."""
     from bot.config import ConfigError
     from bot.errors import Fatal
+    from bot.markets.feed import NoVenue
     from bot.markets.names import UnknownMarket
     from bot.markets.recording import RecordingError
     from storage.errors import StoreError
@@ -61,13 +64,16 @@ def faults_named() -> Iterator[None]:
         raise Fault(str(error)) from error
     except Fatal as error:
         raise click.ClickException(error.reason) from error
+    except NoVenue as error:
+        raise click.ClickException(str(error)) from error
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="clusterwatch")
 @click.option("--config", "config_file", type=FILE, help="Config file. Default: config.toml, if there is one.")
+@click.option("--local", is_flag=True, help="Local venues that trade a simulated market in place of real ones.")
 @click.pass_context
-def main(context: click.Context, config_file: Path | None) -> None:
+def main(context: click.Context, config_file: Path | None, local: bool) -> None:
     """Clusterwatch: estimated liquidation clusters and funding shocks, as alerts with charts.
 
     Without a command it runs by its config; without a config it plays simulated markets.
@@ -77,7 +83,9 @@ def main(context: click.Context, config_file: Path | None) -> None:
         with faults_named():
             from bot.run import run
 
-            asyncio.run(run(_configured(config_file)))
+            asyncio.run(run(_configured(config_file), local=local))
+    elif local:
+        raise click.UsageError(f"Write --local after {context.invoked_subcommand}, where it takes it.")
 
 
 @main.command()
@@ -107,6 +115,11 @@ def replay(
         from bot.replay import Replay, run
         from bot.show import JsonShow, RichShow
 
+        if from_ms is not None and to_ms is not None and from_ms > to_ms:
+            raise click.UsageError("--from lies after --to: nothing would be shown.")
+        if charts is not None:
+            with _writable(charts):
+                charts.mkdir(parents=True, exist_ok=True)
         config = _config(config_file, preset)
         feed = RecordedFeed(recording, markets or None)
         order = Replay(feed, config, from_ms, to_ms, charts, database)
@@ -138,7 +151,8 @@ def show_map(
         if as_json:
             click.echo(json.dumps(as_record(view), allow_nan=False))
         elif chart is not None:
-            draw_map(view, chart)
+            with _writable(chart):
+                draw_map(view, chart)
             click.echo(str(chart))
         else:
             from bot.platforms.console import Printer
@@ -153,6 +167,8 @@ def show_map(
 @click.option("--market", "markets", multiple=True, metavar="SYMBOL", help="Only this market; may be repeated.")
 def simulate(seed: int, days: float, out: Path, markets: tuple[str, ...]) -> None:
     """Write a simulated market as a recording, with truth.csv.gz beside it."""
+    if not days <= LONGEST_DAYS:  # nan too
+        raise click.BadParameter(f"{days:g} is not a number of days up to {LONGEST_DAYS:g}.", param_hint="--days")
     with faults_named():
         from bot.markets.simulated import write_simulation
 
@@ -161,6 +177,58 @@ def simulate(seed: int, days: float, out: Path, markets: tuple[str, ...]) -> Non
         except ValueError as error:
             raise Fault(str(error)) from error
         click.echo(f"{days:g} simulated days of {', '.join(market.base for market in made)} in {out}")
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """What cannot be written there is the user's to put right."""
+    try:
+        yield
+    except OSError as error:
+        raise Fault(f"{path} cannot be written ({error.strerror}): name a place you may write to.") from error
+
+
+@main.command()
+@LOCAL
+@click.pass_obj
+def check(config_file: Path | None, local: bool) -> None:
+    """Try config, database, venues, markets and chats. Exit code 1 where something must be put right."""
+    with faults_named():
+        from bot import check_live
+
+        rows = asyncio.run(check_live.check(config_file or DEFAULT_CONFIG, named=config_file is not None, local=local))
+        check_live.print_rows(rows)
+    if not all(row.ok for row in rows):
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.argument("word", default="")
+@LOCAL
+@click.pass_obj
+def markets(config_file: Path | None, word: str, local: bool) -> None:
+    """What can be watched on the config's venues, the largest first; only names with WORD in them."""
+    with faults_named():
+        from bot import check_live
+
+        offers = asyncio.run(check_live.offers(_config(config_file), word, local=local))
+        check_live.print_offers(offers, word)
+    if not offers:
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.argument("out", type=FOLDER)
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="For so long. Default: until Ctrl-C.")
+@LOCAL
+@click.pass_obj
+def record(config_file: Path | None, out: Path, hours: float | None, local: bool) -> None:
+    """Write what the config's venues bring into OUT, a new folder: a recording that `replay` plays."""
+    with faults_named():
+        from bot import check_live
+
+        bars = asyncio.run(check_live.record(_config(config_file), out, hours, local=local))
+        click.echo(f"{bars:,} bars in {out}")
 
 
 def _configured(config_file: Path | None) -> "Config | None":

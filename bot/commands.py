@@ -12,6 +12,7 @@ from bot import asking, replies
 from bot.asking import NotUnderstood
 from bot.charting import ChartFolder
 from bot.markets.feed import Feed
+from bot.markets.live import LiveFeed
 from bot.message import Message, Table
 from bot.watch import Watcher
 from detectors.market import Market
@@ -150,6 +151,9 @@ class Commands:
         refused = Counter(self._feed.refusals)
         for engine in engines:
             refused.update(engine.refused)
+        live = self._feed if isinstance(self._feed, LiveFeed) else None
+        now_ms = live.clock.now_ms() if live else None
+        venues = [replies.venue_line(venue, live.gaps, live.clock.now_ms()) for venue in live.status()] if live else []
         return replies.status(
             self._feed.source,
             {engine.market: engine.view() for engine in engines},
@@ -157,6 +161,8 @@ class Commands:
             refused,
             sum(engine.gaps for engine in engines),
             self._faults(),
+            venues=venues,
+            now_ms=now_ms,
         )
 
     async def _help(self, _chat: Chat, _words: Sequence[str]) -> Message:

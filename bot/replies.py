@@ -1,6 +1,7 @@
 """What commands answer: the market's view as platform-neutral messages."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,11 +9,16 @@ from bot.markets.feed import Source
 from bot.message import NOT_ADVICE, SIMULATED, Message, Table, distance
 from detectors import figures
 from detectors.cluster import Cluster
+from detectors.cluster_facts import build_in_words
 from detectors.event import Event, Severity
-from detectors.market import HOUR_MS, Market, Side
+from detectors.market import Market, Side
 from detectors.view import MarketView
 from storage.chats import EVERY_MARKET, Subscription, Watch
 from storage.store import Counts, StoredAlert
+
+if TYPE_CHECKING:  # `map` starts without what only live venues need
+    from bot.markets.live import VenueStatus
+    from bot.markets.live_watch import Gap
 
 LEVELS = 5
 """Levels shown a side."""
@@ -94,7 +100,6 @@ def _cluster_row(cluster: Cluster, price: float, decimals: int) -> tuple[str, ..
     low, high, centre = (
         figures.level(value, decimals) for value in (cluster.level.low, cluster.level.high, cluster.level.centre)
     )
-    built = figures.duration(cluster.build.hours * HOUR_MS)
     return (
         cluster.side.value,
         f"{figures.ESTIMATED_SIGN}{centre}",
@@ -102,7 +107,7 @@ def _cluster_row(cluster: Cluster, price: float, decimals: int) -> tuple[str, ..
         distance(price, cluster.level.centre),
         f"{figures.ESTIMATED_SIGN}{figures.usd(cluster.notional_usd)}",
         figures.percent(cluster.share_of_open_interest),
-        f"{'at least ' if cluster.build.at_least else ''}{built} ({cluster.build.build_class})",
+        build_in_words(cluster.build) or figures.NOT_KNOWN,
     )
 
 
@@ -159,10 +164,18 @@ def status(
     refused: Mapping[str, int],
     gaps: int,
     faults: Sequence[str],
+    *,
+    venues: Sequence[str] = (),
+    now_ms: int | None = None,
 ) -> Message:
-    """What runs, how old its data are, what was refused, and what is owed to chats."""
+    """What runs, how old its data are, what was refused, and what is owed to chats.
+
+    ``venues``: sentences about live venues. ``now_ms``: what ages are counted from; None: the newest data.
+    """
     newest_ms = max((view.taken_at_ms for view in markets.values() if view), default=None)
-    lines = [f"Source: {source.value.upper()}"]
+    if now_ms is not None and newest_ms is not None:
+        newest_ms = max(now_ms, newest_ms)
+    lines = [f"Source: {source.label}", *venues]
     if newest_ms is not None:
         lines.append(f"Market time {figures.moment(newest_ms)}")
     owed = ", ".join(f"{n} {state}" for state, n in sorted(counts.deliveries.items())) or "none yet"
@@ -178,6 +191,24 @@ def status(
     lines += faults
     rows = tuple(_market_row(market, view, newest_ms) for market, view in markets.items())
     return Message("Status", tuple(lines), (), Table(("market", "price", "data age", "open interest from"), rows))
+
+
+def venue_line(venue: "VenueStatus", gaps: "Sequence[Gap]", now_ms: int) -> str:
+    """One live venue in a sentence: markets, the age of each series, liquidations seen and missed."""
+    if venue.stopped:
+        return f"{venue.venue}: STOPPED, {venue.stopped}; {venue.markets} markets without it"
+    ages = [
+        f"{series} {'STALE, ' if series in venue.stale else ''}{figures.duration(max(0, now_ms - seen_ms))} old"
+        for series, seen_ms in venue.seen_ms.items()
+    ]
+    missed = [gap for gap in gaps if gap.venue == venue.venue]
+    told = f"liquidations {venue.prints}" + (f", {venue.prints_received:,} seen" if venue.prints_received else "")
+    if missed:
+        span = sum((now_ms if gap.until_ms is None else gap.until_ms) - gap.since_ms for gap in missed)
+        still = ", the last one lasts" if missed[-1].until_ms is None else ""
+        told += f", {len(missed)} {'gap' if len(missed) == 1 else 'gaps'} of {figures.duration(span)} in all{still}"
+    refused = [f"not trusted: {', '.join(venue.refuses)}"] if venue.refuses else []
+    return f"{venue.venue}: " + " · ".join([f"{venue.markets} markets", *ages, told, *refused])
 
 
 def _market_row(market: Market, view: MarketView | None, newest_ms: int | None) -> tuple[str, ...]:

@@ -2,26 +2,32 @@
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import takewhile
-from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bot import config as configs
 from bot.app import App, check_host, make_feed
 from bot.config import Config
+from bot.ending import cancelled, stop_signals
+from bot.markets.feed import Source
+from bot.markets.live import LiveFeed
+from bot.markets.venues import DEFAULT_VENUES
 from bot.message import Message
 from bot.platforms import console
 from bot.playback import Moment, play, up_to
+from bot.run_live import serve_live
 from bot.show import print_summary
 from detectors.market import DAY_MS
+from storage.chats import EVERY_MARKET
 from storage.store import NewAlert
 
 DEMO = {"days": 14.0, "markets": ("BTC", "DOGE", "PEPE")}
 """Two weeks of a large, a small and a tiny price: what a laptop plays and draws in well under half a minute."""
+LOCAL = {"seed": 9, "markets": ("BTC", "DOGE", "PEPE"), "speed": 1.5, "venues": DEFAULT_VENUES}
+LOCAL_FOR_S = 70.0
+"""How long local venues are watched where nobody sits at the terminal."""
 CHART_PROCESSES = 2
 BATCH = 1024
 """Snapshots in one commit while playing fast; their charts are drawn side by side."""
@@ -29,21 +35,30 @@ SHORTEST_TICK_S = 0.25
 """Faster play takes several bars a tick."""
 
 
-async def run(config: Config | None) -> None:
-    """By the config; without one the embedded default. Raises ConfigError, StoreError, RecordingError, Fatal ..."""
+async def run(config: Config | None, *, local: bool = False) -> None:
+    """By the config; without one the embedded default; ``local``: on local venues, whatever its source.
+
+    Raises ConfigError, StoreError, RecordingError, NoVenue, Fatal ...
+    """
     check_host(os.environ)
     interactive = console.is_interactive()
     commands = console.piped_commands()
-    embedded = config is None
+    embedded = config is None and not local
     config = config or configs.embedded()
+    if local:
+        config = on_local_venues(config)
     demonstrate = embedded and not interactive
     if demonstrate:
         config = config.model_copy(update={"source": config.source.model_copy(update=DEMO)})
-    async with App(config, make_feed(config), chart_processes=CHART_PROCESSES if demonstrate else 0) as app:
-        greet(app, configs.HOW_TO_GO_ON if embedded else None)
-        with _stopping() as stopping:
+    feed = make_feed(config)
+    async with App(config, feed, chart_processes=CHART_PROCESSES if demonstrate else 0) as app:
+        greet(app, configs.HOW_TO_GO_ON if embedded else configs.LOCAL_VENUES if local else None)
+        with stop_signals() as stopping:
             if demonstrate:
                 await demonstration(app, stopping, commands)
+            elif isinstance(feed, LiveFeed):
+                for_s = LOCAL_FOR_S if local and not interactive else None
+                await serve_live(app, feed, stopping, interactive=interactive, commands=commands, for_s=for_s)
             else:
                 await serve(app, stopping, interactive=interactive, commands=commands)
 
@@ -52,10 +67,18 @@ async def demonstration(app: App, stopping: asyncio.Event, commands: Sequence[st
     """Play to the end of the feed as fast as it goes and tell every alert; commands are answered after the warm-up."""
     if commands:
         await _play_fast(app, up_to(app.moments, _warm_at_ms(app)), stopping)
-        await _answer(app, commands)
+        await console.answer_all(app.commands.handle, app.printer, commands)
     await _play_fast(app, app.moments, stopping)
     folder = app.charts.folder if app.charts else None
     print_summary(app.printer.console, app.tally, app.watcher.engines, app.feed.refusals, folder)
+
+
+def on_local_venues(config: Config) -> Config:
+    """The config with local venues as its source, and nothing kept: they tell the same story at every start."""
+    source = config.source.model_copy(update={"kind": Source.LOCAL, **LOCAL})
+    watch = config.console.model_copy(update={"watch": (EVERY_MARKET,)})
+    store = config.store.model_copy(update={"path": ""})
+    return config.model_copy(update={"source": source, "console": watch, "store": store})
 
 
 async def serve(app: App, stopping: asyncio.Event, *, interactive: bool, commands: Sequence[str] = ()) -> None:
@@ -64,7 +87,7 @@ async def serve(app: App, stopping: asyncio.Event, *, interactive: bool, command
     Raises Fatal where no chat can be served.
     """
     await warm_up(app, stopping)
-    await _answer(app, commands)
+    await console.answer_all(app.commands.handle, app.printer, commands)
     ended = asyncio.Event()
     _schedule(app, ended)
     app.schedule.start()
@@ -80,7 +103,7 @@ async def serve(app: App, stopping: asyncio.Event, *, interactive: bool, command
         await app.deliverer.drain()
     await app.deliverer.stop()
     await delivering
-    await _cancelled(ends)
+    await cancelled(ends)
 
 
 async def warm_up(app: App, stopping: asyncio.Event) -> None:
@@ -104,7 +127,7 @@ async def warm_up(app: App, stopping: asyncio.Event) -> None:
 def greet(app: App, note: str | None = None) -> None:
     markets = ", ".join(engine.market.base for engine in app.watcher.engines.values())
     notes = (*app.notes, note) if note else tuple(app.notes)
-    app.printer.show(Message(f"Clusterwatch: {app.feed.source.value.upper()} markets {markets}", notes))
+    app.printer.show(Message(f"Clusterwatch: {app.feed.source.label} markets {markets}", notes))
 
 
 async def _play_fast(
@@ -128,7 +151,7 @@ async def _play_fast(
             await telling.pop()
     finally:
         app.watcher.batch = 1
-        await _cancelled(telling)
+        await cancelled(telling)
 
 
 async def _tell(app: App, alerts: Sequence[NewAlert]) -> None:
@@ -143,13 +166,7 @@ def _warm_at_ms(app: App) -> int:
     return app.begins_at_ms + round(app.config.source.warm_up_days * DAY_MS)
 
 
-async def _answer(app: App, commands: Sequence[str]) -> None:
-    for command in commands:
-        await console.answer(app.commands.handle, app.printer, command)
-
-
 def _schedule(app: App, ended: asyncio.Event) -> None:
-    times = app.config.schedule
     tick_s = max(SHORTEST_TICK_S, 1 / app.config.source.speed)
     bars = max(1, round(tick_s * app.config.source.speed))
 
@@ -160,29 +177,4 @@ def _schedule(app: App, ended: asyncio.Event) -> None:
                 ended.set()
 
     app.schedule.every(tick_s, "tick", tick)
-    app.schedule.every(times.checkpoint_minutes * 60, "checkpoint", app.watcher.checkpoint)
-    app.schedule.every(times.housekeeping_minutes * 60, "housekeeping", app.keep_house)
-    app.schedule.every(times.backup_hours * 3600, "backup", app.back_up)
-    app.schedule.every(times.heartbeat_seconds, "heartbeat", app.beat)
-
-
-@contextmanager
-def _stopping() -> Iterator[asyncio.Event]:
-    """Set by SIGTERM and SIGINT."""
-    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sign, stopping.set)
-    try:
-        yield stopping
-    finally:
-        for sign in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(sign)
-
-
-async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """End what still runs. Raises what one of them raised."""
-    for task in tasks:
-        task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
-            raise result
+    app.schedule_house()

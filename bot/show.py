@@ -149,8 +149,10 @@ def _summary(tally: Tally, engines: Mapping[str, MarketEngine]) -> Table:
         table.add_column(market, justify="right")
     for kind in sorted({kind for kind, _ in tally.alerts}):
         table.add_row(kind.replace("_", " "), *(str(tally.alerts[kind, market]) for market in engines))
-    table.add_section()
     rates = [_rates(tally, market, engine) for market, engine in engines.items()]
+    if all(rate[0] == figures.NOT_KNOWN for rate in rates):
+        return table  # not one whole day
+    table.add_section()
     table.add_row("a day, median", *(rate[0] for rate in rates))
     table.add_row("a day, 95th percentile", *(rate[1] for rate in rates))
     table.add_row("days without any", *(rate[2] for rate in rates))

@@ -6,7 +6,7 @@ a while are the same case: nothing is told before its commit, and a failed commi
 
 import asyncio
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +19,8 @@ from storage.chats import Chat, LastAlert, Watch
 from storage.store import Cursor, NewAlert, NewDelivery, Silence, Store, TickCommit
 
 Conversation = tuple[Chat, str, str, str, int]
+_STEPS_AT_ONCE = 20
+"""Steps of the past before other work gets its turn: some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Watcher:
         self._evidence, self._checkpoint_every_ms = evidence, checkpoint_every_ms
         self._busy = asyncio.Lock()
         """Ticks and checkpoints are jobs of their own, and a checkpoint must not see half a tick."""
+        self._coming: deque[MarketSnapshot] = deque()
+        """Snapshots not stepped yet: a store that fails in the middle of a moment loses none of the others."""
         self._queue: list[TickCommit] = []
         self._told: dict[Conversation, LastAlert] = {}
         """What the queue tells; the store knows only what it has committed."""
@@ -106,16 +110,41 @@ class Watcher:
         tries again.
         """
         async with self._busy:
-            for snapshot in snapshots:
-                await self._step(snapshot)
+            self._coming.extend(snapshots)
+            while self._coming:
+                await self._step(self._coming.popleft())
             return await self._flush() if len(self._queue) >= self.batch else ()
+
+    async def learn(self, snapshots: Sequence[MarketSnapshot]) -> int:
+        """Take in a market's past and tell nothing of it: the clusters found there are adopted silently.
+
+        One commit, so that a start that is broken off leaves all of it or nothing. Returns how many were believed.
+        Raises StoreUnavailable; nothing is lost then, and the next `take` commits it.
+        """
+        ticks: list[TickCommit] = []
+        at_bar: dict[str, int] = {}
+        async with self._busy:
+            for n, snapshot in enumerate(snapshots):
+                step = self.engines[snapshot.market.base].step(snapshot)
+                if step is not None:
+                    ticks.append(TickCommit(step.snapshot))
+                    at_bar |= {snapshot.market.base: snapshot.bar.opened_at_ms} if snapshot.bar is not None else {}
+                if n % _STEPS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            self._queue += ticks
+            self._at_bar |= at_bar
+            self._checkpoint_due |= at_bar.keys()
+            await self._flush()
+        return len(ticks)
 
     async def _step(self, snapshot: MarketSnapshot) -> None:
         base = snapshot.market.base
         if (cursor := self._cursors.get(base)) is not None:
-            if snapshot.taken_at_ms <= cursor.taken_at_ms:
+            if _is_behind(snapshot, cursor):
                 return
             del self._cursors[base]
+            # A bar's close can lie before the last look, which came while the bar was still being waited for.
+            snapshot = replace(snapshot, taken_at_ms=max(snapshot.taken_at_ms, cursor.taken_at_ms))
         step = self.engines[base].step(snapshot)
         if step is None:
             return
@@ -214,6 +243,13 @@ class Watcher:
         if decision.alert:
             self._told[conversation] = LastAlert(decision.reason, event.taken_at_ms, event.rung, event.notional_usd)
         return decision.reason
+
+
+def _is_behind(snapshot: MarketSnapshot, cursor: Cursor) -> bool:
+    """Whether it was committed before the restart."""
+    if snapshot.bar is not None and cursor.bar_opened_at_ms is not None:
+        return snapshot.bar.opened_at_ms <= cursor.bar_opened_at_ms
+    return snapshot.taken_at_ms <= cursor.taken_at_ms
 
 
 def fingerprint(settings: EngineSettings) -> bytes:

@@ -133,6 +133,14 @@ def tables(db: Database) -> None:
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
+@migrations(name="0002_gaps")
+def gaps(db: Database) -> None:
+    db.execute(
+        "CREATE TABLE gaps (venue TEXT NOT NULL, since_ms INTEGER NOT NULL, until_ms INTEGER, "
+        "PRIMARY KEY (venue, since_ms)) WITHOUT ROWID"
+    )
+
+
 def migrate(db: Database, where: str) -> None:
     """Bring the database to this version's schema. Raises NotOurs for a newer one."""
     with closing(Database(memory=True, execute_plugins=False)) as empty:

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from sqlite_utils import Database
 
-from detectors.market import MarketSnapshot
-from storage import sqlite_alerts, sqlite_chats, sqlite_outbox
+from detectors.market import MarketSnapshot, PrintGap
+from storage import sqlite_alerts, sqlite_chats, sqlite_gaps, sqlite_outbox
 from storage.chats import Chat, LastAlert, Subscription, Watch
 from storage.errors import StoreError, StoreUnavailable, WrongSource
 from storage.migrations import migrate
@@ -122,6 +122,12 @@ class SqliteStore:
         rows = [(market, reason, n) for reason, n in counts.items()]
         upsert = "INSERT INTO refusals VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
         await self._write(lambda connection: connection.executemany(upsert, rows))
+
+    async def note_gaps(self, gaps: Sequence[PrintGap]) -> None:
+        await self._write(lambda connection: sqlite_gaps.note(connection, gaps))
+
+    async def gaps(self, since_ms: int = 0) -> Sequence[PrintGap]:
+        return await self._run(lambda: sqlite_gaps.since(self._connection, since_ms))
 
     # -- chats
 

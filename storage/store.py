@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from detectors.event import Event
-from detectors.market import MarketSnapshot
+from detectors.market import MarketSnapshot, PrintGap
 from storage.chats import Chat, LastAlert, Subscription, Watch
 from storage.outbox import STORM, Claim, Delivery, Settlement, Storm
 
@@ -180,6 +180,15 @@ class Store(Protocol):
 
     async def note_refusals(self, market: str, counts: Mapping[str, int]) -> None:
         """Add to the counters of input refused, by reason."""
+
+    async def note_gaps(self, gaps: Sequence[PrintGap]) -> None:
+        """Keep when liquidations may have been missed; the same again adds nothing, and the first end stays.
+
+        An open gap is ended by the next one of its venue where nobody ended it: the process was killed meanwhile.
+        """
+
+    async def gaps(self, since_ms: int = 0) -> Sequence[PrintGap]:
+        """Those that last or ended after ``since_ms``, by their start."""
 
     # -- chats
 

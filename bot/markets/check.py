@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bot.markets import live_choice
-from bot.markets.feed import Feed, Refusals
-from bot.markets.live_client import Rewrite
-from bot.markets.live_connect import ClientFactory, NoVenue, Venues
+from bot.markets.feed import Feed, NoVenue, Refusals
+from bot.markets.live_connect import ClientFactory, Venues
+from bot.markets.live_exchange import Rewrite
 from bot.markets.live_types import Clock, WallClock
 from bot.markets.names import UnknownMarket
 from bot.markets.recorder import Recorder
@@ -140,7 +140,8 @@ async def record(
 ) -> int:
     """Write what the feed brings into a new recording for ``hours`` (None: until it ends); how many bars that was.
 
-    A merged view is written under all its venues' names (``binance+bybit``): its open interest is none of theirs alone.
+    A merged view is written under all its venues' names (``binance+bybit``), for its open interest is none of theirs
+    alone, and under its base's: 1000PEPE is PEPE there.
     Raises `RecordingError`, and what `Feed.start` raises.
     """
     clock = clock or WallClock()
@@ -162,4 +163,6 @@ async def record(
 def _of_all(snapshot: MarketSnapshot) -> MarketSnapshot:
     market = snapshot.market
     counted = ("+".join(market.open_interest_venues),) if market.open_interest_venues else ()
-    return replace(snapshot, market=replace(market, venues=(market.venue,), open_interest_venues=counted))
+    symbol = f"{market.base}/{market.symbol.partition('/')[2]}"
+    merged = replace(market, symbol=symbol, venues=(market.venue,), open_interest_venues=counted)
+    return replace(snapshot, market=merged)

@@ -14,6 +14,17 @@ class Source(StrEnum):
     RECORDED = "recorded"
     SIMULATED = "simulated"
     LIVE = "live"
+    LOCAL = "local"
+    """Local venues that trade a simulated market, through the live path."""
+
+    @property
+    def label(self) -> str:
+        """For people, who must never take a simulated market for a real one."""
+        return "SIMULATED (local venues)" if self is Source.LOCAL else self.value.upper()
+
+
+class NoVenue(Exception):  # noqa: N818 - reads as what it says to the user
+    """No venue can be used. The message says why for each, and the fix."""
 
 
 class Feed(Protocol):

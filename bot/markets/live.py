@@ -1,46 +1,37 @@
 """The live feed: real venues as one stream of merged snapshots. One worker a venue; none waits for another."""
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 from bot.markets import live_choice
 from bot.markets.ccxt_errors import VenueError, VenueFatal
 from bot.markets.feed import Refusals, Source
-from bot.markets.live_client import Rewrite
+from bot.markets.live_budget import is_for_good
 from bot.markets.live_connect import ClientFactory, Reached, Venues, explain
+from bot.markets.live_depth import Books, DepthWithin
+from bot.markets.live_exchange import Rewrite
 from bot.markets.live_health import Freshness, stale_after_s
+from bot.markets.live_health import VenueStatus as VenueStatus  # commands look for it here
 from bot.markets.live_history import FIRST_STAGE_DAYS, Progress, warm_start
+from bot.markets.live_join import join, until_joining
+from bot.markets.live_tiers import TierTables
 from bot.markets.live_types import Clock, LookBatch, Notice, NoticeKind, WallClock
 from bot.markets.live_watch import SILENT_S, Gap, PrintWatch
 from bot.markets.live_worker import Batch, VenueWorker
 from bot.markets.merge import Merger
 from bot.markets.names import UnknownMarket
 from bot.markets.venues import DEFAULT_VENUES
+from detectors.leverage import MarginTier
 from detectors.market import Market, MarketSnapshot
 
 _NOTICES_KEPT = 500
 _CHECK_EVERY_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class VenueStatus:
-    """A venue as ``/status`` shows it."""
-
-    venue: str
-    markets: int
-    stopped: str
-    """Why nothing is asked of it; empty when it is."""
-    stale: tuple[str, ...]
-    """Series without news for two intervals."""
-    seen_ms: Mapping[str, int]
-    """When each series was last received."""
-    prints: str
-    """sampled, full or totals; "not told" where they would not be trusted."""
-    prints_received: int
-    refuses: tuple[str, ...]
-    """What is refused of a venue whose conventions are not known."""
+_AGAIN_S = 30.0
+log = logging.getLogger(__name__)
 
 
 class _Part:
@@ -55,7 +46,8 @@ class _Part:
 class LiveFeed:
     """``markets``: what the user would type; None takes the largest. ``grace_s``: how long after the first venue's
     bar the others are waited for. ``prints_in_looks``: hand prints out at once, not with the next bar.
-    ``silent_s``: how long a stream may be silent."""
+    ``silent_s``: how long a stream may be silent. ``within_s``: how long a venue has to answer at the start.
+    ``heard_until_ms``: when an earlier run last listened, so that the time between is a gap of liquidations."""
 
     source = Source.LIVE
 
@@ -72,14 +64,18 @@ class LiveFeed:
         largest: int = live_choice.LARGEST,
         prints_in_looks: bool = False,
         silent_s: float = SILENT_S,
+        within_s: float = 30.0,
+        heard_until_ms: int | None = None,
     ) -> None:
         self.markets: tuple[Market, ...] = ()
         self._clock = clock or WallClock()
         self._refusals = Refusals()
-        self._venues = Venues(venues, self._clock, self._refusals, rewrite=rewrite, clients=clients)
+        self._venues = Venues(venues, self._clock, self._refusals, rewrite=rewrite, clients=clients, within_s=within_s)
         self._words, self._largest = markets, largest
         self._look_every_s, self._grace_s, self._silent_s = look_every_s, grace_s, silent_s
         self._prints_in_looks = prints_in_looks
+        self._heard_until_ms = heard_until_ms
+        self._books, self._tiers = Books(self._clock), TierTables(self._clock)
         self._notices: deque[Notice] = deque(maxlen=_NOTICES_KEPT)
         self._parts: dict[str, _Part] = {}
         self._mergers: dict[str, Merger] = {}
@@ -98,6 +94,11 @@ class LiveFeed:
         late = sum(merger.late for merger in self._mergers.values())
         return {**self._refusals, **({"late live/bars": late} if late else {})}
 
+    @property
+    def clock(self) -> Clock:
+        """Market time."""
+        return self._clock
+
     def notices(self) -> list[Notice]:
         """What admins should be told; each is handed out once."""
         told = list(self._notices)
@@ -111,8 +112,8 @@ class LiveFeed:
         return sorted((gap for watch in watches for gap in watch.gaps), key=lambda gap: gap.since_ms)
 
     def status(self) -> list[VenueStatus]:
-        """One row a venue in use; those left out at the start are in `notices`."""
-        return [
+        """One row a venue: those in use, then those that have not joined."""
+        used = [
             VenueStatus(
                 venue=venue,
                 markets=len(part.listings),
@@ -125,6 +126,25 @@ class LiveFeed:
             )
             for venue, part in self._parts.items()
         ]
+        out = self._venues.faults.items()
+        return used + [
+            VenueStatus(name, len(self.markets), error.reason, (), {}, "not told", 0, ()) for name, error in out
+        ]
+
+    def tiers(self, base: str) -> tuple[tuple[MarginTier, ...], str]:
+        """Leverage tiers of a market and where they are from: its largest venue that publishes them, or a table.
+
+        Raises KeyError for a market that is not watched.
+        """
+        return self._tiers.of(base, self._mergers[base].by_size)
+
+    async def depth(self, base: str, low: float, high: float) -> DepthWithin:
+        """Resting orders from ``low`` to ``high`` over the market's venues, at most half a minute old.
+
+        Raises KeyError for a market that is not watched, ValueError for a band that is none.
+        """
+        parts = [self._parts[venue] for venue in self._mergers[base].market.venues if venue in self._parts]
+        return await self._books.within([(part.client, part.listings[base]) for part in parts], low, high)
 
     def _note(self, kind: NoticeKind, venue: str, series: str, text: str) -> None:
         self._notices.append(Notice(kind, self._clock.now_ms(), venue, series, text))
@@ -134,8 +154,10 @@ class LiveFeed:
     async def start(self) -> tuple[Market, ...]:
         """Load every venue's markets, choose, and begin. Raises `NoVenue`, `UnknownMarket`."""
         await self._venues.open()
+        self._heard_until_ms = self._heard_until_ms or self._clock.now_ms()
         for name, error in self._venues.faults.items():
-            self._note(NoticeKind.VENUE, name, "markets", f"{name} is left out until a restart; {explain(error)}")
+            until = "until a restart" if is_for_good(error) else "until it answers"
+            self._note(NoticeKind.VENUE, name, "markets", f"{name} is left out {until}; {explain(error)}")
         try:
             chosen = await live_choice.choose_views(
                 self._venues, self._words, self._largest, lambda *told: self._note(NoticeKind.VENUE, *told)
@@ -143,13 +165,30 @@ class LiveFeed:
         except UnknownMarket:
             await self.close()
             raise
+        simulated = self.source is Source.LOCAL
+        chosen = [replace(one, market=replace(one.market, simulated=simulated)) for one in chosen]
         self._mergers = {one.market.base: Merger(one.market, one.interest_base) for one in chosen}
         now_s = self._clock.steady_s()
         self._looked_s = {(base, venue): now_s for base, one in self._mergers.items() for venue in one.market.venues}
         self.markets = tuple(one.market for one in chosen)
         for name, reached in self._venues.reached.items():
             self._begin(name, reached)
+        for name, error in self._venues.faults.items():
+            if not is_for_good(error):
+                self._spawn(name, "joining", partial(self._join, name))
         return self.markets
+
+    async def _join(self, venue: str) -> None:
+        """Take a venue that was out at the start into the views, once it answers."""
+        try:
+            joining = await until_joining(venue, self._venues, self._clock, self._mergers)
+        except VenueError as error:
+            self._note(NoticeKind.VENUE, venue, "markets", f"{venue} is left out until a restart; {explain(error)}")
+            return
+        self._note(NoticeKind.VENUE, venue, "markets", join(joining, self._mergers, self._venues.names))
+        self.markets = tuple(merger.market for merger in self._mergers.values())
+        self._looked_s |= {(base, venue): self._clock.steady_s() for base in joining.listings}
+        self._begin(venue, joining.reached)
 
     def _begin(self, name: str, reached: Reached) -> None:
         reached.listings = {m.base: reached.listings[m.base] for m in self.markets if name in m.venues}
@@ -169,10 +208,36 @@ class LiveFeed:
         if reached.client.rules.streams_prints:
             listings = list(reached.listings.values())
             tell = self._notices.append
-            watch = PrintWatch(reached.client, listings, self._clock, self._refusals, tell, silent_s=self._silent_s)
-            self._tasks.append(asyncio.create_task(watch.run(), name=f"{name} prints"))
+            watch = PrintWatch(
+                reached.client,
+                listings,
+                self._clock,
+                self._refusals,
+                tell,
+                silent_s=self._silent_s,
+                heard_until_ms=self._heard_until_ms,
+            )
+            self._spawn(name, "prints", watch.run)
         self._parts[name] = _Part(reached, fresh, worker, watch)
-        self._tasks.append(asyncio.create_task(worker.run(), name=f"{name} worker"))
+        self._spawn(name, "worker", worker.run)
+        self._spawn(name, "tiers", partial(self._tiers.keep, reached.client, reached.listings))
+
+    def _spawn(self, venue: str, part: str, run: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.append(asyncio.create_task(self._keep(venue, part, run)))
+
+    async def _keep(self, venue: str, part: str, run: Callable[[], Awaitable[None]]) -> None:
+        """A fault of ours in one venue's work is said and the work begun again: the others never notice."""
+        while True:
+            try:
+                await run()
+            except Exception as error:  # whatever it is, it is one venue's
+                log.exception("the %s of %s ended", part, venue)
+                self._refusals.add("fault", f"{venue}/{part}")
+                text = f"{venue}: its {part} ended by a fault of ours ({error!r}); begun again in {_AGAIN_S:.0f} s"
+                self._note(NoticeKind.VENUE, venue, part, text)
+                await self._clock.sleep(_AGAIN_S)
+            else:
+                return
 
     async def close(self) -> None:
         if self._closed:
@@ -217,10 +282,9 @@ class LiveFeed:
     async def poll(self) -> Sequence[MarketSnapshot] | None:
         """The next snapshots: looks as prices come, bars once every fresh venue gave them or the grace is over.
 
-        None once the feed is closed. Raises what ended a worker, which is a fault of ours.
+        None once the feed is closed.
         """
         while not self._closed:
-            self._raise_faults()
             try:
                 batch = await asyncio.wait_for(self._batches.get(), self._patience_s())
             except TimeoutError:
@@ -236,11 +300,6 @@ class LiveFeed:
             return _CHECK_EVERY_S
         left_s = min(self._waited_from_s.values()) + self._grace_s - self._clock.steady_s()
         return min(max(left_s, 0.01), _CHECK_EVERY_S)
-
-    def _raise_faults(self) -> None:
-        for task in self._tasks:
-            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                raise error
 
     def _arrive(self, batch: Batch) -> None:
         """Freshness is that of arrival, however long the batch then waits to be polled."""

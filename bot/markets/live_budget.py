@@ -1,6 +1,8 @@
-"""Keeps a venue's calls inside its limits: pauses after a 429, stops after a 418 or a geo-block, extra windows."""
+"""Keeps a venue's calls inside its limits: slows down before a limit, pauses after a 429 and goes on at half the pace,
+stops after a 418 or a geo-block; and windows that ccxt does not model."""
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,15 +12,59 @@ from bot.markets.venues import Budget
 
 _LONGEST_PAUSE_S = 600.0
 _WEIGHT_HEADER = "x-mbx-used-weight-1m"
+_WEIGHT_LIMIT = 2_400
+"""Binance's, a minute and address."""
 _WEIGHT_ENOUGH = 2_000
-"""Of Binance's 2,400 a minute and address; the rest is for whoever else shares the address."""
+"""The rest is for whoever else shares the address."""
+_LEFT_HEADERS = (
+    ("x-bapi-limit-status", "x-bapi-limit"),
+    ("x-gate-ratelimit-requests-remain", "x-gate-ratelimit-limit"),
+)
+"""What Bybit and Gate say is left, and of how much. OKX tells nothing."""
+_EASY_LOAD = 0.5
+"""Up to this part of a limit calls go as they come."""
+_LOAD_HOLDS_S = 10.0
+"""A load without a newer one counts that long: Bybit's and Gate's windows are no longer."""
+_SLOWEST = 1 / 16
+_RECOVERS_S = 300.0
+"""A pace that was halved is twice as high again after this long without a 429."""
+_TRY_STOPPED_AGAIN_S = 300.0
+_FOR_GOOD = ("geo-block", "ccxt has no venue")
+
+
+def is_for_good(error: VenueError) -> bool:
+    """Whether nothing but the user can end it: asking again is of no use."""
+    return isinstance(error, VenueFatal) and error.wait_s is None and error.reason.startswith(_FOR_GOOD)
+
+
+def load_of(headers: Mapping[str, str]) -> float | None:
+    """Which part of the venue's limit is used, 0..1 and above; None where its reply does not say."""
+    told = {name.lower(): value for name, value in headers.items()}
+    if (used := told.get(_WEIGHT_HEADER, "")).isdecimal():
+        return int(used) / _WEIGHT_LIMIT
+    for left_name, limit_name in _LEFT_HEADERS:
+        left, limit = told.get(left_name, ""), told.get(limit_name, "")
+        if left.isdecimal() and limit.isdecimal() and int(limit):
+            return 1 - int(left) / int(limit)
+    return None
 
 
 class CallGate:
-    """One venue's permission to call. ``monotonic_s`` never steps back, so a clock that is set cannot lift a ban."""
+    """One venue's permission to call. ``monotonic_s`` never steps back, so a clock that is set cannot lift a ban.
 
-    def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    ``calls_a_second`` is the usual pace, which ccxt keeps; here it is only what a slower one is a part of.
+    """
+
+    def __init__(self, monotonic_s: Callable[[], float] = time.monotonic, calls_a_second: float = 10.0) -> None:
         self._now_s = monotonic_s
+        self._usual = calls_a_second
+        self._slowed = 1.0
+        """The pace after the last 429, as a part of the usual one."""
+        self._slowed_at_s = 0.0
+        self._load = 0.0
+        self._load_at_s = 0.0
+        self._turn_s = -math.inf
+        """When the last call went or will go."""
         self._pause_until_s = 0.0
         self._pauses = 0
         self._stopped: VenueFatal | None = None
@@ -36,29 +82,54 @@ class CallGate:
         """How much longer calls wait after a 429."""
         return max(0.0, self._pause_until_s - self._now_s())
 
+    @property
+    def pace(self) -> float:
+        """Part of the usual pace: 1 when all is well, less near a limit and for a while after a 429."""
+        now_s = self._now_s()
+        doublings = min((now_s - self._slowed_at_s) / _RECOVERS_S, -math.log2(self._slowed))
+        recovered = self._slowed * 2**doublings
+        if now_s - self._load_at_s >= _LOAD_HOLDS_S:
+            return recovered
+        # With nothing left, one call when what is known no longer counts.
+        least = 1 / (self._usual * _LOAD_HOLDS_S)
+        return min(recovered, max(least, (1 - self._load) / (1 - _EASY_LOAD)))
+
     async def enter(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Wait out a pause. Raises `VenueFatal` while the venue is stopped."""
+        """Wait for this call's turn. Raises `VenueFatal` while the venue is stopped."""
+        if self.stopped is None and (pace := self.pace) < 1:
+            begins_s = max(self._now_s(), self._pause_until_s)
+            self._turn_s = max(begins_s, self._turn_s + 1 / (self._usual * pace))
+            if (left_s := self._turn_s - self._now_s()) > 0:
+                await sleep(left_s)
+        else:
+            self._turn_s = self._now_s()
         while (left_s := self.pause_s) > 0 and self.stopped is None:
             await sleep(left_s)
         if (stopped := self.stopped) is not None:
             raise stopped
 
     def failed(self, error: VenueError) -> None:
-        """Learn from an error: a fatal one stops the venue, a 429 pauses it, twice as long each time in a row."""
+        """Learn from an error: a fatal one stops the venue; a 429 pauses it, twice as long each time in a row, and
+        halves the pace. What stops it without saying for how long is tried again, unless it is for good."""
         if isinstance(error, VenueFatal):
             self._stopped = error
-            self._stopped_until_s = None if error.wait_s is None else self._now_s() + error.wait_s
+            wait_s = error.wait_s or _TRY_STOPPED_AGAIN_S
+            self._stopped_until_s = None if is_for_good(error) else self._now_s() + wait_s
         elif isinstance(error, VenueRetry) and error.wait_s is not None and not self.pause_s:
+            self._slowed, self._slowed_at_s = max(_SLOWEST, self.pace / 2), self._now_s()
             self._pause(min(error.wait_s * 2**self._pauses, max(_LONGEST_PAUSE_S, error.wait_s)))
             self._pauses += 1
 
     def succeeded(self, headers: Mapping[str, str] | None) -> None:
-        """Learn from a reply: before Binance's weight is used up, wait for the next minute."""
+        """Learn from a reply how much is used; before Binance's weight is used up, wait for the next minute."""
         if not self.pause_s:
             self._pauses = 0
-        for name, value in (headers or {}).items():
-            if name.lower() == _WEIGHT_HEADER and value.isdecimal() and int(value) >= _WEIGHT_ENOUGH:
-                self._pause(60.0 - time.time() % 60.0)
+        load = load_of(headers or {})
+        if load is None:
+            return
+        self._load, self._load_at_s = load, self._now_s()
+        if _WEIGHT_HEADER in {name.lower() for name in headers or {}} and load >= _WEIGHT_ENOUGH / _WEIGHT_LIMIT:
+            self._pause(60.0 - time.time() % 60.0)
 
     def _pause(self, seconds: float) -> None:
         self._pause_until_s = max(self._pause_until_s, self._now_s() + seconds)

@@ -60,6 +60,28 @@ async def choose_views(venues: Venues, words: Sequence[str] | None, largest: int
     return [Chosen(view(base, listings, told[base]), told[base]) for base in bases]
 
 
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """A venue that was not there at the start: what it lists of the markets watched, and its open interest now."""
+
+    reached: Reached
+    listings: Mapping[str, Listing]
+    interest_base: Mapping[str, float]
+
+
+async def joining(reached: Reached, prices: Mapping[str, float | None]) -> Joining:
+    """What ``reached`` adds to the views, whose ``prices`` are given by base asset. Raises `VenueError`."""
+    known = {base: reached.listings[base] for base in prices if base in reached.listings}
+    looks = await reached.client.looks(list(known.values()))
+    same = {base: one for base, one in known.items() if base in looks and _is_same(prices[base], looks[base].price)}
+    return Joining(reached, same, await _interest_now(reached, list(same.values())))
+
+
+def _is_same(price: float | None, of_venue: float | None) -> bool:
+    """Whether it is the same asset, as far as is known."""
+    return of_venue is not None and (price is None or not impostors({"view": price, "venue": of_venue}))
+
+
 async def _interest_now(one: Reached, listings: Sequence[Listing]) -> Mapping[str, float]:
     """By history where a venue has no other way to say it."""
     if one.client.rules.interest_now is not InterestNow.HISTORY:

@@ -1,29 +1,23 @@
-"""One venue through ccxt: what it says, checked, in base units and the project's own types. Imports ccxt late (1 s)."""
+"""One venue through ccxt: what it says, checked, in base units and the project's own types."""
 
 import asyncio
-import importlib
 import itertools
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-import aiohttp
-
-from bot.markets import live_prints
-from bot.markets.ccxt_errors import VenueError, VenueFatal, classify
+from bot.markets import live_depth, live_prints, live_tiers
+from bot.markets.ccxt_errors import VenueError, classify
 from bot.markets.feed import Refusals
 from bot.markets.live_budget import CallGate, Window
-from bot.markets.live_types import BAR_MS, Clock, Listing, MarketSeries, PrintSink, number, whole_ms
+from bot.markets.live_exchange import Exchange
+from bot.markets.live_types import BAR_MS, Book, Clock, Listing, MarketSeries, PrintSink, number, whole_ms
 from bot.markets.symbols import QUOTES
-from bot.markets.venues import InterestNow, VenueRules, split_multiplier
+from bot.markets.venues import InterestNow, TierUnit, VenueRules, split_multiplier
+from detectors.leverage import MarginTier
 from detectors.market import HOUR_MS, MINUTE_MS, Bar, Funding, LiquidationTotal, VenueSample
 
-Exchange = Any
-"""A ccxt.pro exchange: ccxt carries no types worth the name."""
-Rewrite = Callable[[Exchange], None]
 _TIMEFRAME = "5m"
-_TIMEOUT_MS = 10_000
-_KEEP_ALIVE_MS = 20_000
 _DEFAULT_FUNDING_HOURS = 8.0
 _STAMP_SLACK_MS = MINUTE_MS
 """How far from a bar's close a sample of open interest may be stamped and still count as that bar's."""
@@ -31,34 +25,8 @@ _TAKER_BUY_BASE = 9
 _AT_ONCE = 12
 """Calls in flight. More finish no sooner, but their replies come all at once and hold up the loop; and after a 429 or
 418 no more than these are still on their way."""
-
-
-def make_exchange(rules: VenueRules, session: aiohttp.ClientSession, clock: Clock, rewrite: Rewrite | None) -> Exchange:
-    """A ccxt.pro exchange on a shared session. Raises `VenueFatal` where this ccxt has no such venue."""
-    # A class vanishes with a patch release now and then.
-    kind = getattr(importlib.import_module("ccxt.pro"), rules.ccxt_class, None)
-    if kind is None:
-        raise VenueFatal(
-            f"ccxt has no venue called {rules.ccxt_class}", fix="mend its name in source.venues, or take it out"
-        )
-    exchange = kind(
-        {
-            "session": session,
-            "enableRateLimit": True,
-            # The default never lets a burst through, and does not refill while idle.
-            "rateLimiterAlgorithm": "rollingWindow",
-            "rollingWindowSize": rules.window_ms,
-            "timeout": _TIMEOUT_MS,
-            "streaming": {"keepAlive": _KEEP_ALIVE_MS},
-            "options": dict(rules.options),
-        }
-    )
-    exchange.has["fetchCurrencies"] = False
-    exchange.milliseconds = clock.now_ms
-    exchange.seconds = lambda: clock.now_ms() // 1000
-    if rewrite is not None:
-        rewrite(exchange)
-    return exchange
+_OF_ONE_KIND = _AT_ONCE // 2
+"""Of them for one question about every market, so that prices never wait behind five hundred tables."""
 
 
 class CcxtClient:
@@ -67,7 +35,7 @@ class CcxtClient:
     def __init__(self, rules: VenueRules, exchange: Exchange, clock: Clock, refusals: Refusals) -> None:
         self.rules = rules
         self.exchange = exchange
-        self.gate = CallGate()
+        self.gate = CallGate(calls_a_second=rules.calls_a_second)
         self._clock, self._refusals = clock, refusals
         self._extra = Window(rules.interest_budget) if rules.interest_budget else None
         self._in_flight = asyncio.Semaphore(_AT_ONCE)
@@ -79,15 +47,16 @@ class CcxtClient:
         """One call of ccxt inside the venue's budget; an ``extra`` one counts against `interest_budget` too."""
         if extra and self._extra is not None:
             await self._extra.enter()
-        await self.gate.enter()
-        try:
-            reply = await getattr(self.exchange, method)(*args)
-        except Exception as error:
-            fault = classify(error, self.exchange.last_response_headers, self._clock.now_ms())
-            self.gate.failed(fault)
-            raise fault from error
-        self.gate.succeeded(self.exchange.last_response_headers)
-        return reply
+        async with self._in_flight:
+            await self.gate.enter()
+            try:
+                reply = await getattr(self.exchange, method)(*args)
+            except Exception as error:
+                fault = classify(error, self.exchange.last_response_headers, self._clock.now_ms())
+                self.gate.failed(fault)
+                raise fault from error
+            self.gate.succeeded(self.exchange.last_response_headers)
+            return reply
 
     def _refuse(self, reason: str, series: str, count: int = 1) -> None:
         self._refusals.add(reason, f"{self.rules.name}/{series}", count)
@@ -95,8 +64,14 @@ class CcxtClient:
     async def _each(
         self, listings: Sequence[Listing], ask: Callable[[Listing], Awaitable[Any]], series: str
     ) -> dict[str, Any]:
-        """``ask`` for every listing at once; a market that fails is left out and counted. Raises if all failed."""
-        replies = await asyncio.gather(*(ask(listing) for listing in listings), return_exceptions=True)
+        """``ask`` for every listing, some at once; one that fails is left out and counted. Raises if all failed."""
+        free = asyncio.Semaphore(_OF_ONE_KIND)
+
+        async def when_free(listing: Listing) -> Any:
+            async with free:
+                return await ask(listing)
+
+        replies = await asyncio.gather(*(when_free(listing) for listing in listings), return_exceptions=True)
         told: dict[str, Any] = {}
         failed: VenueError | None = None
         for listing, reply in zip(listings, replies, strict=True):
@@ -224,6 +199,32 @@ class CcxtClient:
 
         return await self._each(listings, ask, "long_short_ratio")
 
+    async def tiers(self, listings: Sequence[Listing]) -> Mapping[str, tuple[MarginTier, ...]]:
+        unit = self.rules.tiers_unit
+        if unit is None:
+            return {}
+        # Contracts are worth what they cost now, so floors in dollars are as of today.
+        looks = await self.looks(listings) if unit is TierUnit.CONTRACTS else {}
+
+        async def ask(listing: Listing) -> tuple[MarginTier, ...] | None:
+            price = looks[listing.base].price if listing.base in looks else None
+            rows = await self._ask("fetch_market_leverage_tiers", listing.symbol, dict(self.rules.tiers_params))
+            told = live_tiers.read(rows, listing, unit, price)
+            if told is None:
+                self._refuse("tiers_not_understood", "tiers")
+            return told
+
+        return await self._each(listings, ask, "tiers")
+
+    async def book(self, listing: Listing) -> Book | None:
+        unit, levels = self.rules.book_unit, self.rules.book_levels
+        if unit is None or not levels:
+            return None
+        book = live_depth.read(await self._ask("fetch_order_book", listing.symbol, levels), listing, unit, levels)
+        if book is None:
+            self._refuse("book_not_understood", "book")
+        return book
+
     # --- series
 
     async def bars(self, listing: Listing, since_ms: int, until_ms: int) -> Sequence[Bar]:
@@ -321,6 +322,7 @@ class CcxtClient:
         since_ms = max(since_ms, -(-edge_ms // BAR_MS) * BAR_MS)
         found: dict[int, float] = {}
         totals: list[LiquidationTotal] = []
+        newest: Mapping[str, Any] = {}
         step = self.rules.interest_page * BAR_MS
         for start_ms in range(since_ms, until_ms + 1, step):
             end_ms = min(start_ms + step - BAR_MS, until_ms)
@@ -340,7 +342,14 @@ class CcxtClient:
                 elif start_ms <= moment_ms <= end_ms:
                     found.setdefault(moment_ms, listing.amount_base(amount, unit))
                     totals += live_prints.totals(self.rules, moment_ms, row.get("info"))
-        return MarketSeries(interest_base=found, totals=totals)
+                    if moment_ms == max(found) and isinstance(row.get("info"), dict):
+                        newest = row["info"]
+        return MarketSeries(
+            interest_base=found,
+            totals=totals,
+            long_short_ratio=number(newest.get(self.rules.account_ratio_key)),
+            taker_buy_ratio=number(newest.get(self.rules.taker_ratio_key)),
+        )
 
     async def funding(self, listing: Listing, since_ms: int) -> Sequence[Funding]:
         rows = await self._ask("fetch_funding_rate_history", listing.symbol, since_ms, self.rules.funding_page)

@@ -9,18 +9,15 @@ from typing import TypeVar
 import aiohttp
 
 from bot.markets.ccxt_errors import VenueError
-from bot.markets.feed import Refusals
-from bot.markets.live_client import CcxtClient, Rewrite, make_exchange
+from bot.markets.feed import NoVenue, Refusals
+from bot.markets.live_client import CcxtClient
+from bot.markets.live_exchange import Rewrite, make_exchange
 from bot.markets.live_types import Clock, Listing, VenueClient
 from bot.markets.venues import VenueRules, rules_for
 
 ClientFactory = Callable[[VenueRules], VenueClient]
 _T = TypeVar("_T")
 _CLOSE_WITHIN_S = 5.0
-
-
-class NoVenue(Exception):  # noqa: N818 - reads as what it says to the user
-    """No venue can be used. The message says why for each, and the fix."""
 
 
 @dataclass(slots=True)
@@ -59,24 +56,40 @@ class Venues:
             # The import takes a second, which would hold up everything else on the loop.
             await asyncio.to_thread(__import__, "ccxt.pro")
             self._session = aiohttp.ClientSession(trust_env=self._rewrite is None)
-        told = await asyncio.gather(*(self._load(name) for name in self.names))
-        self.reached = {name: one for name, one in zip(self.names, told, strict=True) if one is not None}
+        await asyncio.gather(*(self._load(name) for name in self.names))
+        # In the user's order, whoever answered first.
+        self.reached = {name: self.reached[name] for name in self.names if name in self.reached}
         if not self.reached:
             await self.close()
-            why = "; ".join(f"{name}: {explain(error)}" for name, error in self.faults.items())
+            alike: dict[str, list[str]] = {}
+            for name, error in self.faults.items():
+                alike.setdefault(explain(error), []).append(name)
+            why = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in alike.items())
             raise NoVenue(f"No venue can be reached ({why}). `python -m bot check` shows more.")
 
-    async def _load(self, name: str) -> Reached | None:
+    async def _load(self, name: str) -> None:
         try:
-            client = self._make(rules_for(name))
-            self._made.append(client)
-            return Reached(client, await asyncio.wait_for(client.load(), self._within_s))
-        except TimeoutError:
-            fix = "check the network, or take it out of source.venues"
-            self.faults[name] = VenueError(f"no answer within {self._within_s:g} s", fix=fix)
+            await self.reach(name)
         except VenueError as error:
             self.faults[name] = error
-        return None
+
+    async def reach(self, name: str) -> Reached:
+        """Load one venue's markets, once. Raises `VenueError`."""
+        if name in self.reached:
+            return self.reached[name]
+        client = self._make(rules_for(name))
+        self._made.append(client)
+        try:
+            self.reached[name] = Reached(client, await asyncio.wait_for(client.load(), self._within_s))
+        except TimeoutError as error:
+            fix = "check the network, or take it out of source.venues"
+            raise VenueError(f"no answer within {self._within_s:g} s", fix=fix) from error
+        finally:
+            if name not in self.reached:
+                self._made = [one for one in self._made if one is not client]
+                await _close([client])
+        self.faults.pop(name, None)
+        return self.reached[name]
 
     def _make(self, rules: VenueRules) -> VenueClient:
         if self._clients is not None:
@@ -102,12 +115,16 @@ class Venues:
 
     async def close(self) -> None:
         made, self._made = self._made, []
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_WITHIN_S):
-                await asyncio.gather(*(client.close() for client in made))
+        await _close(made)
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+async def _close(clients: Sequence[VenueClient]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_WITHIN_S):
+            await asyncio.gather(*(client.close() for client in clients))
 
 
 def explain(error: VenueError) -> str:

@@ -1,5 +1,6 @@
 """Freshness: one *stale* notice after two missed intervals of a series, one *recovered* when it comes again (E13)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.markets.live_types import BAR_MS, Clock, Notice, NoticeKind
@@ -8,6 +9,25 @@ from detectors.market import MINUTE_MS
 MISSED = 2
 _SLACK_S = 15.0
 """A bar's delay, its call and its retries."""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueStatus:
+    """A venue as ``/status`` shows it."""
+
+    venue: str
+    markets: int
+    stopped: str
+    """Why nothing is asked of it; empty when it is."""
+    stale: tuple[str, ...]
+    """Series without news for two intervals."""
+    seen_ms: Mapping[str, int]
+    """When each series was last received."""
+    prints: str
+    """sampled, full or totals; "not told" where they would not be trusted."""
+    prints_received: int
+    refuses: tuple[str, ...]
+    """What is refused of a venue whose conventions are not known."""
 
 
 @dataclass(slots=True)

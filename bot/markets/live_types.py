@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from bot.markets.venues import AmountUnit, VenueRules
+from detectors.leverage import MarginTier
 from detectors.market import MINUTE_MS, Bar, Funding, LiquidationTotal, Print, VenueSample
 
 BAR_MS = 5 * MINUTE_MS
@@ -89,6 +90,30 @@ class MarketSeries:
     funding: Sequence[Funding] = ()
     totals: Sequence[LiquidationTotal] = ()
     sample: VenueSample | None = None
+    long_short_ratio: float | None = None
+    taker_buy_ratio: float | None = None
+    """The newest that came with open interest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """One venue's book, best first, as (price, amount in base units). ``whole``: nothing lies beyond it."""
+
+    bids: Sequence[tuple[float, float]]
+    asks: Sequence[tuple[float, float]]
+    bids_whole: bool
+    asks_whole: bool
+
+    def within_usd(self, low: float, high: float) -> tuple[float, float] | None:
+        """USD of bids and of asks from ``low`` to ``high``; None where the book ends inside that band."""
+        if self._ends_inside(low, high):
+            return None
+        bids = sum(price * base for price, base in self.bids if low <= price <= high)
+        asks = sum(price * base for price, base in self.asks if low <= price <= high)
+        return bids, asks
+
+    def _ends_inside(self, low: float, high: float) -> bool:
+        return (low < self.bids[-1][0] and not self.bids_whole) or (high > self.asks[-1][0] and not self.asks_whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +193,12 @@ class VenueClient(Protocol):
 
     async def ratios(self, listings: Sequence[Listing]) -> Mapping[str, float]:
         """Long/short ratio of accounts."""
+
+    async def tiers(self, listings: Sequence[Listing]) -> Mapping[str, tuple[MarginTier, ...]]:
+        """Leverage tiers, floors in USD; empty where they are not public."""
+
+    async def book(self, listing: Listing) -> Book | None:
+        """The deepest order book; None where there is none that could be read."""
 
     async def watch_prints(self, listings: Sequence[Listing], sink: "PrintSink") -> None:
         """Stream liquidations for ever; returns only by raising."""

@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from bot.markets.ccxt_errors import VenueError, VenueFatal
+from bot.markets.ccxt_errors import VenueError
 from bot.markets.feed import Refusals
+from bot.markets.live_budget import is_for_good
 from bot.markets.live_types import Clock, Listing, Notice, NoticeKind, VenueClient
-from detectors.market import MINUTE_MS, Print
+from detectors.market import MINUTE_MS, Print, PrintGap
 
 OLDEST_MS = 2 * MINUTE_MS
 """Venues replay old liquidations on connect."""
@@ -20,19 +20,14 @@ _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 60.0
 _REMEMBERED = 20_000
 _GAPS_KEPT = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A time in which liquidations of a venue may have been missed; ``until_ms`` None: it lasts."""
-
-    venue: str
-    since_ms: int
-    until_ms: int | None = None
+Gap = PrintGap
 
 
 class PrintWatch:
-    """The `PrintSink` of one venue. `take` hands over what has come since the last time."""
+    """The `PrintSink` of one venue. `take` hands over what has come since the last time.
+
+    ``heard_until_ms``: when an earlier run last listened; the first gap begins there, else now.
+    """
 
     def __init__(
         self,
@@ -43,6 +38,7 @@ class PrintWatch:
         tell: Callable[[Notice], None],
         *,
         silent_s: float = SILENT_S,
+        heard_until_ms: int | None = None,
     ) -> None:
         self.gaps: deque[Gap] = deque(maxlen=_GAPS_KEPT)
         self.received = 0
@@ -54,8 +50,8 @@ class PrintWatch:
         self._order: deque[tuple[str, Print]] = deque()
         self._beat_ms = clock.now_ms()
         self._beat_s = clock.steady_s()
-        self._connected = False
-        self._begin_gap("not connected yet", quiet=True)
+        self._connected = self._was_connected = False
+        self.gaps.append(Gap(self._venue, min(self._beat_ms, heard_until_ms or self._beat_ms)))
 
     @property
     def connected(self) -> bool:
@@ -109,7 +105,7 @@ class PrintWatch:
             self._begin_gap(error.reason)
             if self._clock.steady_s() - started_s > _LONGEST_WAIT_S:
                 wait_s = _FIRST_WAIT_S
-            if isinstance(error, VenueFatal) and error.wait_s is None:
+            if is_for_good(error):
                 return
             await self._clock.sleep(error.wait_s or wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
@@ -129,20 +125,19 @@ class PrintWatch:
             with contextlib.suppress(asyncio.CancelledError, VenueError):
                 await task
 
-    def _begin_gap(self, why: str, *, quiet: bool = False) -> None:
+    def _begin_gap(self, why: str) -> None:
         self._connected = False
         if self.gaps and self.gaps[-1].until_ms is None:
             return
         self.gaps.append(Gap(self._venue, self._beat_ms))
-        if not quiet:
-            text = f"{self._venue}: liquidations are missing ({why})"
-            self._tell(Notice(NoticeKind.GAP, self._clock.now_ms(), self._venue, "prints", text, self._beat_ms))
+        text = f"{self._venue}: liquidations are missing ({why})"
+        self._tell(Notice(NoticeKind.GAP, self._clock.now_ms(), self._venue, "prints", text, self._beat_ms))
 
     def _end_gap(self, now_ms: int) -> None:
-        if self.gaps and self.gaps[-1].until_ms is None:
-            gap = self.gaps[-1]
-            self.gaps[-1] = Gap(gap.venue, gap.since_ms, now_ms)
-            if len(self.gaps) > 1:
-                text = f"{self._venue}: liquidations again, after {(now_ms - gap.since_ms) / 1000:.0f} s without"
-                notice = Notice(NoticeKind.RECOVERED, now_ms, self._venue, "prints", text, gap.since_ms)
-                self._tell(notice)
+        gap = self.gaps.pop()
+        if now_ms > gap.since_ms:
+            self.gaps.append(Gap(gap.venue, gap.since_ms, now_ms))
+        if self._was_connected:
+            text = f"{self._venue}: liquidations again, after {(now_ms - gap.since_ms) / 1000:.0f} s without"
+            self._tell(Notice(NoticeKind.RECOVERED, now_ms, self._venue, "prints", text, gap.since_ms))
+        self._was_connected = True

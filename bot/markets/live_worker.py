@@ -64,7 +64,10 @@ class VenueWorker:
         self._ratios: Mapping[str, float] = {}
 
     async def run(self) -> None:
-        await asyncio.gather(self._look_for_ever(), self._close_for_ever(), self._set_clock_for_ever())
+        """For ever; what ends one of its tasks ends all."""
+        async with asyncio.TaskGroup() as tasks:
+            for task in (self._look_for_ever, self._close_for_ever, self._set_clock_for_ever):
+                tasks.create_task(task())
 
     async def _try(self, series: str, call: Callable[[], Awaitable[_T]]) -> _T | None:
         try:
@@ -118,7 +121,7 @@ class VenueWorker:
                     interest.get(base, MarketSeries()),
                     bars=bars.get(base, ()),
                     funding=funding.get(base, ()),
-                    sample=self._sample(base, rates.get(base)),
+                    sample=self._sample(base, rates.get(base), interest.get(base, MarketSeries())),
                 )
                 for base in {**bars, **interest, **funding}
             }
@@ -130,8 +133,9 @@ class VenueWorker:
         if closed_at_ms % _RATIOS_EVERY_MS == 0:
             self._ratios = await self._try("ratios", lambda: self.client.ratios(list(self.listings.values()))) or {}
 
-    def _sample(self, base: str, sample: VenueSample | None) -> VenueSample | None:
-        return sample and replace(sample, long_short_ratio=self._ratios.get(base))
+    def _sample(self, base: str, sample: VenueSample | None, told: MarketSeries) -> VenueSample | None:
+        ratio = told.long_short_ratio or self._ratios.get(base)
+        return sample and replace(sample, long_short_ratio=ratio, taker_buy_ratio=told.taker_buy_ratio)
 
     async def _bars(self, wanted: Sequence[Listing], closed_at_ms: int) -> dict[str, Sequence[Bar]]:
         async def ask(listing: Listing) -> Sequence[Bar]:

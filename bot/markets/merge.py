@@ -5,6 +5,8 @@
 - Open interest: the sum over the counted venues, only where each of them has a sample of that very bar. A venue that
   misses two bars in a row is dropped from the count, which is said, and the sum of the others is scaled up to what
   the whole was, so that a silent venue never looks like positions being closed. When it is back, it is counted again.
+- A venue that joins while running brings positions of unknown entry. Open interest is held back for longer than the map
+  bridges, so that the map takes the new level as a gap (unknown age, no events for a while), never as new positions.
 - Volume: the sum; of a venue that missed the bar, its usual share is assumed.
 - Funding: the average weighted by open interest of the rates settled at that moment, per eight hours.
 """
@@ -14,10 +16,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from bot.markets.live_types import BAR_MS, MarketSeries
+from detectors.map_settings import MapSettings
 from detectors.market import MINUTE_MS, Bar, Funding, LiquidationTotal, Market, MarketSnapshot, OpenInterest, Print
 from detectors.market import VenueSample as Sample
 
 DROPPED_AFTER_BARS = 2
+HELD_BACK_BARS = MapSettings().longest_gap_bars + 1
+"""Of open interest, after a venue has joined."""
 _USUAL_WEIGHT = 0.05
 """Of a bar in a venue's usual volume."""
 _RATE_DECIMALS = 12
@@ -53,6 +58,10 @@ class Merger:
         self._usual: dict[str, float] = {}
         self._looks: dict[str, Sample] = {}
         self._taken_at_ms = 0
+        self.price: float | None = None
+        """The last one handed out."""
+        self._held_back_bars = 0
+        """How many more samples of open interest are held back."""
 
     # --- in
 
@@ -77,6 +86,14 @@ class Merger:
         if series.sample is not None:
             self.note(series.sample)
 
+    def join(self, market: Market, venue: str, interest_base: float | None) -> None:
+        """Take in a further venue; ``market`` is the view with it, ``interest_base`` what it holds open now."""
+        self.market = market
+        if interest_base is not None:
+            self._counted.append(venue)
+            self._interest[venue] = self._whole[venue] = interest_base
+            self._held_back_bars = HELD_BACK_BARS
+
     def note(self, sample: Sample) -> None:
         """Keep the newest a venue said; what the new sample does not tell stays as it was."""
         before = self._looks.get(sample.venue)
@@ -84,6 +101,11 @@ class Merger:
 
     def add_prints(self, prints: Sequence[Print]) -> None:
         self._prints += prints
+
+    @property
+    def by_size(self) -> list[str]:
+        """Its venues, the largest open interest first."""
+        return sorted(self.market.venues, key=lambda venue: -self._interest.get(venue, 0.0))
 
     @property
     def pending(self) -> list[int]:
@@ -106,7 +128,9 @@ class Merger:
         """What is up to this snapshot's bar was handed out by somebody else."""
         if snapshot.bar is not None:
             self.closed_at_ms = self._settled_ms = snapshot.bar.closed_at_ms
-            self._taken_at_ms = snapshot.taken_at_ms
+            self._taken_at_ms, self.price = snapshot.taken_at_ms, snapshot.price
+            if snapshot.market.open_interest_venues == self.market.open_interest_venues:
+                self._held_back_bars = 0
             self._forget(self.closed_at_ms)
 
     def take_notes(self) -> list[tuple[str, str]]:
@@ -121,7 +145,7 @@ class Merger:
         sample = self._looks.get(self._pick_reference(self._looks) or "")
         if sample is None or sample.price is None or taken_at_ms <= self._taken_at_ms:
             return None
-        self._taken_at_ms = taken_at_ms
+        self._taken_at_ms, self.price = taken_at_ms, sample.price
         return MarketSnapshot(
             market=self.market,
             taken_at_ms=taken_at_ms,
@@ -143,7 +167,7 @@ class Merger:
             self._absent[venue] = 0 if venue in bars else self._absent[venue] + 1
         interest = self._sum_interest(closed_at_ms)
         bar = self._sum_volume(bars, bars[reference])
-        self._taken_at_ms = max(self._taken_at_ms, closed_at_ms)
+        self._taken_at_ms, self.price = max(self._taken_at_ms, closed_at_ms), bar.close
         self._forget(closed_at_ms)
         known = [total for total in self._totals if total.started_at_ms + total.interval_ms <= closed_at_ms]
         self._totals = [total for total in self._totals if total not in known]
@@ -172,7 +196,7 @@ class Merger:
 
     def _pick_reference(self, given: Collection[str]) -> str | None:
         """The reference where it gave something, else the largest venue that did; a stale reference is replaced."""
-        ranked = sorted(self.market.venues, key=lambda venue: -self._interest.get(venue, 0.0))
+        ranked = self.by_size
         fresh = [venue for venue in ranked if venue not in self.stale]
         if fresh and (self.reference is None or self.reference in self.stale):
             if self.reference is not None:
@@ -194,6 +218,9 @@ class Merger:
                 self._counted.remove(venue)
                 self._notes.append((venue, f"{venue}'s open interest is not counted, its usual share is assumed"))
         if not self._counted or any(venue not in given for venue in self._counted):
+            return None
+        if self._held_back_bars:
+            self._held_back_bars -= 1
             return None
         total = sum(given[venue] for venue in self.market.open_interest_venues if venue in self._counted)
         if len(self._counted) == len(self.market.open_interest_venues):
@@ -240,6 +267,7 @@ class Merger:
                     sample,
                     price=bar.close if bar else sample.price,
                     volume_base=bar.volume_base if bar else None,
+                    taker_buy_ratio=_taker_ratio(bar) or sample.taker_buy_ratio,
                     open_interest_base=self._interest.get(venue) if fresh else None,
                 )
             )
@@ -270,6 +298,12 @@ def _scale(usual: Mapping[str, float], given: Collection[str]) -> float:
     return sum(usual.values()) / part if part > 0 else 1.0
 
 
+def _taker_ratio(bar: Bar | None) -> float | None:
+    if bar is None or bar.taker_buy_volume_base is None or bar.taker_buy_volume_base >= bar.volume_base:
+        return None
+    return bar.taker_buy_volume_base / (bar.volume_base - bar.taker_buy_volume_base)
+
+
 def _over(before: Sample, after: Sample) -> Sample:
     kept = {
         name: getattr(before, name)
@@ -280,6 +314,7 @@ def _over(before: Sample, after: Sample) -> Sample:
             "funding_interval_hours",
             "next_funding_at_ms",
             "long_short_ratio",
+            "taker_buy_ratio",
         )
         if getattr(after, name) is None
     }

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Sequence
 
 from bot.markets import symbols
+from bot.markets.venues import split_multiplier
 from detectors.market import Market
 
 _SUFFIXES = (*symbols.QUOTES, "PERP")
@@ -34,7 +35,8 @@ def resolve(word: str, markets: Sequence[Market]) -> Market:
     # BTCUSDTUSDT is BTC/USDT:USDT with its separators gone.
     tails = (tail for suffix in _SUFFIXES for tail in (suffix, suffix * 2))
     candidates += [key[: -len(tail)] for tail in tails if key.endswith(tail)]
-    for candidate in candidates:
+    # Some venues list 1000PEPE where others list PEPE; it is one market.
+    for candidate in [*candidates, *(split_multiplier(candidate)[0] for candidate in candidates)]:
         if candidate in by_base:
             return by_base[candidate]
     shortest = min(candidates, key=len) or key

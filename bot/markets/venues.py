@@ -54,6 +54,13 @@ class InterestNow(StrEnum):
     """The last row of its history."""
 
 
+class TierUnit(StrEnum):
+    """What the sizes of leverage tiers count, in which ccxt sees notional everywhere."""
+
+    NOTIONAL = "notional"
+    CONTRACTS = "contracts"
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """A limit on one group of calls: at most ``calls`` within ``window_ms``."""
@@ -72,6 +79,8 @@ class VenueRules:
     """ccxt options, mostly to load linear perpetuals alone."""
     window_ms: int = 60_000
     """Over which ccxt's cost is counted. Short where the venue's own limit is: a burst must fit in it too."""
+    calls_a_second: float = 10.0
+    """The usual pace, of which a slower one near a limit or after a 429 is a part."""
     close_delay_ms: int = 2_000
     """How long after a bar's close it and its open interest can be asked for."""
     bars_page: int = 100
@@ -93,6 +102,16 @@ class VenueRules:
     print_side: PrintSide | None = None
     coverage: Coverage | None = None
     """What is told of liquidations; None: nothing that could be trusted."""
+    tiers_unit: TierUnit | None = None
+    """None: its leverage tiers are not public, or what they count is not known."""
+    tiers_params: Mapping[str, Any] = field(default_factory=dict)
+    book_unit: AmountUnit | None = None
+    """Of the order book's amounts; None: it is not read."""
+    book_levels: int = 0
+    """The deepest book it gives, in levels a side."""
+    account_ratio_key: str = ""
+    taker_ratio_key: str = ""
+    """Where rows of open-interest history tell ratios too: the row's own keys."""
     ticker_volume_usd_key: str = ""
     """Where ccxt leaves the ticker's quote volume empty: the ticker's own key, in base units."""
 
@@ -133,6 +152,9 @@ _TABLE = (
         funding_page=1000,
         print_side=PrintSide.ORDER,
         coverage=Coverage.SAMPLED,
+        book_unit=AmountUnit.BASE,
+        book_levels=1000,  # weight 20
+        calls_a_second=20,
     ),
     VenueRules(
         name="bybit",
@@ -151,6 +173,9 @@ _TABLE = (
         funding_page=200,
         print_side=PrintSide.POSITION,
         coverage=Coverage.FULL,
+        tiers_unit=TierUnit.NOTIONAL,
+        book_unit=AmountUnit.BASE,
+        book_levels=500,
     ),
     VenueRules(
         name="okx",
@@ -168,6 +193,10 @@ _TABLE = (
         funding_page=100,
         print_side=PrintSide.ORDER,
         coverage=Coverage.FULL,
+        tiers_unit=TierUnit.CONTRACTS,  # ccxt takes them for notional
+        tiers_params={"marginMode": "isolated"},
+        book_unit=AmountUnit.CONTRACTS,
+        book_levels=400,
         ticker_volume_usd_key="volCcy24h",
     ),
     VenueRules(
@@ -187,6 +216,12 @@ _TABLE = (
         interest_page=100,
         interest_window_ms=30 * DAY_MS,
         coverage=Coverage.TOTALS,  # long_liq_usd and short_liq_usd name the position
+        tiers_unit=TierUnit.NOTIONAL,
+        book_unit=AmountUnit.CONTRACTS,
+        book_levels=300,
+        account_ratio_key="lsr_account",
+        taker_ratio_key="lsr_taker",
+        calls_a_second=20,
     ),
 )
 VENUES: Mapping[str, VenueRules] = {rules.name: rules for rules in _TABLE}

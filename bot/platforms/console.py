@@ -125,6 +125,11 @@ async def answer(handle: Handle, printer: Printer, text: str) -> None:
     printer.show(await handle(CHAT, text))
 
 
+async def answer_all(handle: Handle, printer: Printer, lines: Sequence[str]) -> None:
+    for line in lines:
+        await answer(handle, printer, line)
+
+
 async def chat(handle: Handle, printer: Printer, words: Sequence[str]) -> None:
     """Take commands until the user leaves (Ctrl-D, Ctrl-C, /quit). ``words`` are offered for completion."""
     session: PromptSession[str] = PromptSession(

@@ -83,6 +83,7 @@ def test_what_watch_does_not_say_is_as_the_config_says() -> None:
         ("/watch BTC cluster", '"cluster" could be cluster_approached or cluster_consumed'),
         ("/watch BTC within", "is not a distance in per cent"),
         ("/watch BTC within 200%", "is not a distance in per cent"),
+        ("/watch BTC within 0.1%", "Approaches are told at 0.5% at the nearest."),
         ("/watch BTC min lots", '"lots" is not an amount.'),
         ("/watch BTC min 1e400", '"1e400" is not an amount.'),
     ],
@@ -134,6 +135,7 @@ async def test_clusters_are_listed_nearest_first(commands: Commands) -> None:
     assert answer.table is not None
     assert view is not None
     assert len(answer.table.rows) == len(view.clusters) > 0
+    assert "None" not in as_text(answer)
 
 
 async def test_recent_tells_the_last_alerts_newest_first(commands: Commands) -> None:

@@ -71,7 +71,7 @@ def test_all_faults_are_told_at_once_each_with_its_key_and_a_fix() -> None:
         "sourc: no such key; did you mean source?",
         "source.sped: no such key; did you mean speed?",
         "source.seed: must be greater than or equal to 0, not -2; the default is 3",
-        'source.kind: \'simulatd\' is not one of them; write "simulated" or "recorded"',
+        "source.kind: 'simulatd' is not one of them; write 'recorded', 'simulated', 'live' or 'local'",
         "clusters.preset: 'strit' is not one of them; write 'adaptive', 'strict' or 'sensitive'",
         "clusters.window: must be a valid number, not 'wide'; the default is 0.005",
         "clusters.edge: must be a finite number, not nan; the default is 0.5",
@@ -88,7 +88,8 @@ def test_all_faults_are_told_at_once_each_with_its_key_and_a_fix() -> None:
 @pytest.mark.parametrize(
     ("document", "fault"),
     [
-        ({"source": {"kind": "live"}}, "source.kind: live venues arrive with the next release"),
+        ({"source": {"kind": "local", "venues": ["hyperliquid"]}}, "source.venues: there is no local 'hyperliquid'"),
+        ({"source": {"venues": []}}, "source.venues: must not be empty; the default is"),
         ({"source": {"kind": "recorded"}}, "source.path: is needed for a recorded source"),
         ({"clusters": {"edge": -0.5}}, "clusters.edge: must not be negative; the default is 0.5"),
         ({"kinds": {"funding_shock": {"score": -1.0}}}, "kinds.funding_shock.score: must not be negative"),

@@ -231,8 +231,18 @@ async def test_a_newer_versions_database_is_refused(path: Path) -> None:
     await store.close()
 
 
-def test_a_migration_cut_off_anywhere_leaves_nothing_and_is_done_by_the_next_start(path: Path) -> None:
-    steps = [step.name for step in migrations.pending(Database(memory=True))]
+def tables_after(count: int) -> set[str]:
+    """Of the first ``count`` steps."""
+    with closing(Database(memory=True)) as database:
+        later = [step.name for step in migrations.pending(database)][count:]
+        migrations.apply(database, stop_before=later)
+        return set(database.table_names()) - {"_sqlite_migrations"}
+
+
+def test_a_migration_cut_off_anywhere_leaves_whole_steps_and_is_done_by_the_next_start(path: Path) -> None:
+    with closing(Database(memory=True)) as empty:
+        steps = [step.name for step in migrations.pending(empty)]
+    whole = [tables_after(n) for n in range(len(steps) + 1)]
     left, cuts = 0, 0
 
     def cut_once() -> int:
@@ -243,14 +253,15 @@ def test_a_migration_cut_off_anywhere_leaves_nothing_and_is_done_by_the_next_sta
     with closing(sqlite3.connect(path)) as connection:
         database = Database(connection)
         connection.set_progress_handler(cut_once, 20)
-        while not migrations.applied(database):
+        while len(migrations.applied(database)) < len(steps):
             left = cuts * 4 + 1
             try:
                 migrate(database, "bot.db")
             except sqlite3.OperationalError:
                 cuts += 1
                 left = 0
-                assert set(database.table_names()) <= {"_sqlite_migrations"}
+                done = len(migrations.applied(database))
+                assert set(database.table_names()) - {"_sqlite_migrations"} == whole[done]
             left = 0
         assert [step.name for step in migrations.applied(database)] == steps
     assert cuts > 10

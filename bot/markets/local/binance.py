@@ -78,7 +78,8 @@ class BinanceVenue(BinanceStreams):
             return {}
         usage = self.limiter.use(_WEIGHT, _weight(path, request.query))
         self._check(usage)
-        return {"X-MBX-USED-WEIGHT-1M": str(usage.used)}
+        # Of the real limit: who goes by this header knows no other.
+        return {"X-MBX-USED-WEIGHT-1M": str(usage.used * _WEIGHT.limit // usage.rule.limit)}
 
     def _check(self, usage: Usage) -> None:
         if not usage.over:

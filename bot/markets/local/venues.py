@@ -1,8 +1,8 @@
 """Local venues together: start them, point ccxt at them, let their time pass."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
@@ -15,9 +15,6 @@ from bot.markets.local.limits import Limiter
 from bot.markets.local.listing import DEFAULT_TERMS, Terms
 from bot.markets.local.okx import OkxVenue
 from bot.markets.local.server import VenueServer
-from bot.markets.simulated import SimulatedFeed
-from bot.markets.simulated_exchange import START_MS
-from detectors.market import DAY_MS
 
 VENUES: Mapping[str, type[VenueServer]] = {
     "binance": BinanceVenue,
@@ -106,35 +103,6 @@ class LocalVenues:
         while True:
             await self.push()
             await asyncio.sleep(every_s)
-
-
-@asynccontextmanager
-async def serve(
-    seed: int,
-    now_ms: int,
-    *,
-    history_days: float = 7.0,
-    speed: float = 1.0,
-    venues: Sequence[str] = tuple(VENUES),
-    markets: Sequence[str] | None = None,
-) -> AsyncIterator[LocalVenues]:
-    """Venues that trade a simulated market from now on, with that much history before; for ``MARKET=local``.
-
-    ``now_ms`` is the time of the wall clock: history is moved by whole days so that the venues' time starts there.
-    """
-    # It runs on while the history is simulated, as the wall clock does.
-    clock = Clock(now_ms, speed)
-    feed = SimulatedFeed(seed, markets=markets)
-    shift_ms = (now_ms - START_MS - round(history_days * DAY_MS)) // DAY_MS * DAY_MS
-    history = await asyncio.to_thread(_warm, feed, shift_ms, now_ms)
-    async with LocalVenues(history, clock, venues, push_every_s=0.5) as running:
-        yield running
-
-
-def _warm(feed: SimulatedFeed, shift_ms: int, now_ms: int) -> History:
-    history = History(feed, shift_ms)
-    history.reach(now_ms)
-    return history
 
 
 def _rewritten(url: Any, host: str) -> Any:

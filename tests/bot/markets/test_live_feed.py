@@ -9,11 +9,12 @@ import pytest
 
 from bot.markets import check
 from bot.markets.ccxt_errors import VenueError, VenueFatal
+from bot.markets.feed import NoVenue
 from bot.markets.live import LiveFeed
-from bot.markets.live_connect import NoVenue
 from bot.markets.live_types import BAR_MS, Notice, NoticeKind
 from bot.markets.recorded import RecordedFeed
 from detectors.market import Side
+from storage.sqlite import SqliteStore
 from tests.bot.markets.live_rig import Rig, rig
 
 ALL = ["binance", "bybit", "okx", "gate"]
@@ -115,6 +116,11 @@ async def test_a_dead_socket_is_noticed_and_its_gap_kept() -> None:
         assert gap.until_ms is not None
         assert gap.venue == "binance"
         assert gap.until_ms > gap.since_ms
+        store = SqliteStore(None, "live")
+        await store.open()
+        await store.note_gaps(rigged.feed.gaps)
+        assert list(await store.gaps()) == rigged.feed.gaps
+        await store.close()
 
 
 async def test_a_ban_stops_one_venue_and_the_others_go_on() -> None:

@@ -13,8 +13,9 @@ import ccxt.pro
 import pytest
 
 from bot.markets.local.clock import Clock
+from bot.markets.local.feed import LocalFeed
 from bot.markets.local.history import History
-from bot.markets.local.venues import VENUES, LocalVenues, serve
+from bot.markets.local.venues import VENUES, LocalVenues
 from bot.markets.recorded import RecordedFeed
 from detectors.market import DAY_MS
 from tests.bot.markets.local.real_ccxt import CCXT_NAMES, connected
@@ -49,9 +50,10 @@ async def test_a_venue_there_is_none_of_is_named(history: History, clock: Clock)
             venues.rewrite(ccxt.pro.bybit())
 
 
-async def test_served_venues_trade_from_the_wall_clock_s_now_and_push_by_themselves() -> None:
+async def test_served_venues_trade_from_a_moment_on_and_push_by_themselves() -> None:
     now_ms = time.time_ns() // 1_000_000
-    async with serve(3, now_ms, history_days=0.5, speed=60.0, venues=["binance"], markets=["BTC"]) as venues:
+    feed = LocalFeed(3, ["binance"], ["BTC"], history_days=0.5, speed=0.2, now_ms=now_ms)
+    async with feed.serving() as venues:
         history = venues.history
         assert 0.5 * DAY_MS <= now_ms - history.start_ms < 1.5 * DAY_MS
         assert history.start_ms % DAY_MS == 0

@@ -1,0 +1,145 @@
+"""What ``check``, ``markets`` and ``record`` ask of live venues, and how it is printed."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from bot import config as configs
+from bot.app import make_feed
+from bot.config import Config, ConfigError
+from bot.ending import stop_signals
+from bot.markets import check as checks
+from bot.markets.check import Offer, Row
+from bot.markets.feed import Source
+from bot.markets.live import LiveFeed
+from bot.markets.local.feed import LocalFeed
+from bot.markets.local.venues import VENUES
+from bot.markets.venues import rules_for
+from detectors import figures
+from detectors.market import MarketSnapshot
+
+_GO_LIVE = 'to go live, write kind = "live" under [source]'
+_LOCAL_SEED = 3
+_LOCAL_DAYS = 0.5
+_LOCAL_SPEED = 1.0
+_MOST_OFFERS = 60
+_LINE_EVERY_BARS = 1000
+
+
+async def check(path: Path, *, named: bool, local: bool) -> list[Row]:
+    """A row each for the config at ``path``, database, venues, markets and chats. ``named``: the user gave the path."""
+    config, row = _config_row(path, named=named, local=local)
+    source = config.source
+    database = Path(config.store.path) if config.store.path and not local else None
+    async with _local_venues(source.venues, local=_is_local(config, local)) as rewrite:
+        rows = await checks.check(source.venues, source.markets or None, database=database, rewrite=rewrite)
+    return [row, *rows, _chats_row(config)]
+
+
+def _config_row(path: Path, *, named: bool, local: bool) -> tuple[Config, Row]:
+    if not named and not path.exists():
+        said = "no config.toml: python -m bot plays simulated markets"
+        return configs.embedded(), Row("config", True, said, "" if local else _GO_LIVE)
+    try:
+        config = configs.load(path)
+    except ConfigError as error:
+        return configs.embedded(), Row("config", False, "; ".join(error.faults), f"mend {path}; the defaults are tried")
+    kind = config.source.kind
+    fix = "" if kind is Source.LIVE or _is_local(config, local) else _GO_LIVE
+    return config, Row("config", True, f"{path}, source {kind.value}", fix)
+
+
+def _chats_row(config: Config) -> Row:
+    watched = ", ".join("every market" if name == "*" else name for name in config.console.watch)
+    return Row("chats", True, f"the terminal, which watches {watched or 'nothing until /watch'}")
+
+
+async def offers(config: Config, word: str, *, local: bool) -> list[Offer]:
+    """Raises `NoVenue`."""
+    async with _local_venues(config.source.venues, local=_is_local(config, local)) as rewrite:
+        return await checks.list_markets(config.source.venues, word, rewrite=rewrite)
+
+
+def _is_local(config: Config, asked: bool) -> bool:
+    return asked or config.source.kind is Source.LOCAL
+
+
+async def record(config: Config, out: Path, hours: float | None, *, local: bool) -> int:
+    """How many bars were written. Raises `NoVenue`, `UnknownMarket`, `RecordingError`."""
+    local = _is_local(config, local)
+    kind = {"kind": Source.LOCAL, "speed": _LOCAL_SPEED} if local else {"kind": Source.LIVE}
+    feed = make_feed(config.model_copy(update={"source": config.source.model_copy(update=kind)}))
+    assert isinstance(feed, LiveFeed)
+    console = Console(highlight=False, stderr=True)
+    bars = 0
+
+    def on_snapshot(snapshot: MarketSnapshot) -> None:
+        nonlocal bars
+        bars += snapshot.bar is not None
+        for notice in feed.notices():
+            console.print(f"{figures.clock(notice.at_ms)} {notice.kind}: {notice.text}", style="yellow")
+        if snapshot.bar is not None and bars % _LINE_EVERY_BARS == 1:
+            console.print(f"{figures.moment(snapshot.taken_at_ms)}: {bars:,} bars of {len(feed.markets)} markets")
+
+    with stop_signals() as stopping:
+        closing = asyncio.create_task(_close_when(stopping, feed))
+        try:
+            console.print(
+                f"Recording {', '.join(config.source.venues)}, {feed.source.label}, into {out}; Ctrl-C ends it."
+            )
+            return await checks.record(feed, out, hours, clock=feed.clock, on_snapshot=on_snapshot)
+        finally:
+            closing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await closing
+
+
+async def _close_when(stopping: asyncio.Event, feed: LiveFeed) -> None:
+    await stopping.wait()
+    await feed.close()
+
+
+@asynccontextmanager
+async def _local_venues(names: Sequence[str], *, local: bool) -> AsyncIterator[Callable[[Any], None] | None]:
+    """What points ccxt at local venues of these names; None for the real ones."""
+    if not local:
+        yield None
+        return
+    feed = LocalFeed(_LOCAL_SEED, [name for name in names if rules_for(name).name in VENUES], history_days=_LOCAL_DAYS)
+    async with feed.serving() as venues:
+        yield venues.rewrite
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """One table: what, whether it will do, what was found, and the fix."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("", "what", "found", "fix"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row("[green]ok[/]" if row.ok else "[red]NO[/]", row.what, row.said, row.fix)
+    console = Console(highlight=False)
+    console.print(table)
+    wrong = sum(not row.ok for row in rows)
+    console.print(f"{wrong} of {len(rows)} must be put right." if wrong else "All is well.")
+
+
+def print_offers(offers: Sequence[Offer], word: str) -> None:
+    console = Console(highlight=False)
+    if not offers:
+        console.print(f'No market has "{word}" in its name on these venues.', markup=False)
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("market", "symbol", "venues", "turnover in 24 h"):
+        table.add_column(column, justify="right" if column.startswith("turnover") else "left")
+    for offer in offers[:_MOST_OFFERS]:
+        table.add_row(offer.base, offer.symbol, ", ".join(offer.venues), figures.usd(offer.turnover_usd))
+    console.print(table)
+    if len(offers) > _MOST_OFFERS:
+        console.print(f"and {len(offers) - _MOST_OFFERS} more: name a part, as in python -m bot markets pepe")

@@ -1,0 +1,105 @@
+"""What stands in order books between two prices (M3): a cluster behind a thin book falls further."""
+
+import asyncio
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bot.markets.ccxt_errors import VenueError
+from bot.markets.live_types import Book, Clock, Listing, VenueClient, number
+from bot.markets.venues import AmountUnit
+
+FRESH_S = 30.0
+_WITHIN_S = 5.0
+"""How long a book is waited for: an alert does not wait for a venue that is paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class DepthWithin:
+    """Resting orders between two prices, summed over ``venues``: those whose book reaches that far.
+
+    None where no book does; ``reason`` then says why, and otherwise which venues are missing.
+    """
+
+    bid_usd: float | None
+    ask_usd: float | None
+    taken_at_ms: int
+    venues: tuple[str, ...]
+    reason: str = ""
+
+
+def read(rows: Any, listing: Listing, unit: AmountUnit, levels: int) -> Book | None:
+    """ccxt's order book of one market; None for one with an empty side or anything that is no number.
+
+    ``levels`` were asked for: fewer on a side are all there is.
+    """
+    if not isinstance(rows, dict):
+        return None
+    sides = [_side(rows.get(name), listing, unit) for name in ("bids", "asks")]
+    bids, asks = sides
+    if not bids or not asks:
+        return None
+    bids.sort(reverse=True)
+    asks.sort()
+    return Book(bids, asks, len(bids) < levels, len(asks) < levels)
+
+
+def _side(rows: Any, listing: Listing, unit: AmountUnit) -> list[tuple[float, float]]:
+    found = []
+    for row in rows if isinstance(rows, list) else ():
+        price, amount = (number(cell) for cell in (*row, None, None)[:2])
+        if price is None or amount is None:
+            return []
+        found.append((listing.price(price), listing.amount_base(amount, unit)))
+    return found
+
+
+Source = tuple[VenueClient, Listing]
+
+
+class Books:
+    """Books of the last half minute, so that several clusters of a market cost one call a venue."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._kept: dict[tuple[str, str], tuple[float, Book]] = {}
+        self._lines: dict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def within(self, sources: Sequence[Source], low: float, high: float) -> DepthWithin:
+        """Sum over the venues whose book reaches. Raises ValueError for a band that is none."""
+        if not 0 < low <= high < math.inf:
+            raise ValueError(f"no price band: {low} to {high}")
+        taken_at_ms = self._clock.now_ms()
+        told = await asyncio.gather(*(self._of(client, listing, low, high) for client, listing in sources))
+        names = [client.rules.name for client, _ in sources]
+        reached = {name: one for name, one in zip(names, told, strict=True) if not isinstance(one, str)}
+        reason = "; ".join(one for one in told if isinstance(one, str)) or ("" if reached else "no venue to ask")
+        if not reached:
+            return DepthWithin(None, None, taken_at_ms, (), reason)
+        bids, asks = (sum(one[side] for one in reached.values()) for side in (0, 1))
+        return DepthWithin(bids, asks, taken_at_ms, tuple(reached), reason)
+
+    async def _of(self, client: VenueClient, listing: Listing, low: float, high: float) -> tuple[float, float] | str:
+        """USD of bids and asks, or why there is none to tell."""
+        name = client.rules.name
+        try:
+            async with asyncio.timeout(_WITHIN_S):
+                book = await self._book(client, listing)
+        except TimeoutError:
+            return f"{name} did not answer within {_WITHIN_S:.0f} s"
+        except VenueError as error:
+            return f"{name}: {error.reason}"
+        if book is None:
+            return f"{name}: no book that can be read"
+        return book.within_usd(low, high) or f"{name}'s book ends at {book.bids[-1][0]:g} and {book.asks[-1][0]:g}"
+
+    async def _book(self, client: VenueClient, listing: Listing) -> Book | None:
+        key = (client.rules.name, listing.base)
+        async with self._lines[key]:
+            oldest_s = self._clock.steady_s() - FRESH_S
+            self._kept = {of: one for of, one in self._kept.items() if one[0] > oldest_s}
+            if key not in self._kept and (book := await client.book(listing)) is not None:
+                self._kept[key] = (self._clock.steady_s(), book)
+            return self._kept[key][1] if key in self._kept else None

@@ -1,0 +1,83 @@
+"""Leverage tiers as venues publish them, and the table that stands in where none does."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.markets.ccxt_errors import VenueError
+from bot.markets.live_types import Clock, Listing, VenueClient, number
+from bot.markets.venues import AmountUnit, TierUnit
+from detectors.leverage import BINANCE_BTC_TIERS, MarginTier
+
+TABLE_SOURCE = "Binance's BTCUSDT brackets of September 2026, a table in this program"
+AGAIN_S = 86_400.0
+_AGAIN_AFTER_FAULT_S = 3_600.0
+
+
+def read(rows: Any, listing: Listing, unit: TierUnit, price: float | None) -> tuple[MarginTier, ...] | None:
+    """ccxt's leverage tiers of one market, floors in USD; None for a table that cannot be right.
+
+    ``price`` of the base asset is for a venue that counts contracts. Floors follow from the tops of the tiers before,
+    which every venue tells.
+    """
+    if not isinstance(rows, list) or (unit is TierUnit.CONTRACTS and price is None):
+        return None
+    worth_usd = listing.amount_base(1.0, AmountUnit.CONTRACTS) * price if price and unit is TierUnit.CONTRACTS else 1.0
+    told = []
+    for row in rows:
+        top, rate, most = (number(row.get(key)) for key in ("maxNotional", "maintenanceMarginRate", "maxLeverage"))
+        if top is None or rate is None or most is None:
+            return None
+        told.append((top, rate, most))
+    told.sort()
+    tops = [0.0, *(top * worth_usd for top, _, _ in told)]
+    tiers = [MarginTier(floor, rate, most) for floor, (_, rate, most) in zip(tops, told, strict=False)]
+    return tuple(tiers) if _is_sound(tiers) else None
+
+
+def _is_sound(tiers: Sequence[MarginTier]) -> bool:
+    """Larger positions need more margin and get less leverage, and no tier is liquidated at once."""
+    steps = itertools.pairwise(tiers)
+    rising = all(one.floor_usd < two.floor_usd and one.rate <= two.rate for one, two in steps)
+    return bool(tiers) and rising and all(tier.rate < 1 and tier.max_leverage >= 1 for tier in tiers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    tiers: tuple[MarginTier, ...]
+    at_ms: int
+
+
+class TierTables:
+    """What venues published last, asked for at the start and once a day."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._told: dict[tuple[str, str], _Told] = {}
+
+    async def keep(self, client: VenueClient, listings: Mapping[str, Listing]) -> None:
+        """Ask one venue for ever; what it told last stays where it fails."""
+        if client.rules.tiers_unit is None:
+            return
+        while True:
+            wait_s = AGAIN_S
+            try:
+                told = await client.tiers(list(listings.values()))
+            except VenueError:
+                told, wait_s = {}, _AGAIN_AFTER_FAULT_S
+            now_ms = self._clock.now_ms()
+            self._told.update({(client.rules.name, base): _Told(tiers, now_ms) for base, tiers in told.items()})
+            await self._clock.sleep(wait_s)
+
+    def of(self, base: str, venues: Iterable[str]) -> tuple[tuple[MarginTier, ...], str]:
+        """The tiers of the first of ``venues`` that told them, or the table; and where they are from."""
+        for venue in venues:
+            if (known := self._told.get((venue, base))) is not None:
+                return known.tiers, f"{venue}'s public tiers of {base}, {_day(known.at_ms)}"
+        return BINANCE_BTC_TIERS, TABLE_SOURCE
+
+
+def _day(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()

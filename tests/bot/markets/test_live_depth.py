@@ -1,0 +1,248 @@
+"""Leverage tiers and order books through the real ccxt, on local venues; and their parts alone."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.markets import live_depth, live_tiers
+from bot.markets.ccxt_errors import VenueRetry
+from bot.markets.live_depth import Books
+from bot.markets.live_types import Book, Listing
+from bot.markets.venues import VENUES, AmountUnit, TierUnit, rules_for
+from detectors.leverage import BINANCE_BTC_TIERS, MarginTier
+from tests.bot.markets.live_rig import Rig, rig
+from tests.bot.markets.test_live_parts import SetClock
+
+BTC = Listing("okx", "BTC", "BTC/USDT:USDT", contract_size=0.01)
+
+
+# --- tiers
+
+
+async def told_tiers(rigged: Rig, venue: str) -> tuple[tuple[MarginTier, ...], str]:
+    for _ in range(100):
+        tiers, source = rigged.feed.tiers("BTC")
+        if source.startswith(venue):
+            return tiers, source
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"no tiers of {venue}")
+
+
+@pytest.mark.parametrize("venue", ["bybit", "okx", "gate"])
+async def test_tiers_are_the_venue_s_own_in_dollars_where_they_are_public(venue: str) -> None:
+    async with rig([venue], ["BTC", "pepe"], days=0.2) as rigged:
+        tiers, source = await told_tiers(rigged, venue)
+        assert source.startswith(f"{venue}'s public tiers of BTC, 20")
+        for base in ("BTC", "PEPE"):
+            truth = rigged.venues[venue].listed()[base].tiers
+            tiers, _ = rigged.feed.tiers(base)
+            assert [tier.rate for tier in tiers] == pytest.approx(list(truth.rate), abs=6e-5)
+            assert [tier.max_leverage for tier in tiers] == list(truth.max_leverage)
+            # OKX counts contracts; ccxt would have taken them for dollars.
+            assert [tier.floor_usd for tier in tiers] == pytest.approx(list(truth.floor_usd), rel=0.02)
+
+
+async def test_where_no_venue_publishes_tiers_the_dated_table_is_used_and_said() -> None:
+    async with rig(["binance"], ["BTC"], days=0.2) as rigged:
+        assert rigged.feed.tiers("BTC") == (BINANCE_BTC_TIERS, live_tiers.TABLE_SOURCE)
+        assert "September 2026" in live_tiers.TABLE_SOURCE
+        with pytest.raises(KeyError):
+            rigged.feed.tiers("NOSUCH")
+
+
+def row(top: Any, rate: Any = 0.01, leverage: Any = 50) -> dict[str, Any]:
+    return {"maxNotional": top, "maintenanceMarginRate": rate, "maxLeverage": leverage, "minNotional": None}
+
+
+def test_floors_follow_from_the_tops_before_in_whatever_order_they_come() -> None:
+    rows = [row(9_000, 0.02, 25), row(1_000, 0.005, 100), row(5_000, 0.01, 50)]
+    assert live_tiers.read(rows, BTC, TierUnit.NOTIONAL, None) == (
+        MarginTier(0, 0.005, 100),
+        MarginTier(1_000, 0.01, 50),
+        MarginTier(5_000, 0.02, 25),
+    )
+    in_contracts = live_tiers.read(rows, BTC, TierUnit.CONTRACTS, 100_000.0)
+    assert in_contracts is not None
+    assert [tier.floor_usd for tier in in_contracts] == pytest.approx([0, 1e6, 5e6])
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        None,
+        [],
+        [row("NaN")],
+        [row(1_000, None)],
+        [row(1_000, 1.5)],
+        [row(1_000, 0.01, 0.5)],
+        [row(1_000, 0.02), row(2_000, 0.01)],
+        [row(1_000), row(1_000), row(1_000)],
+    ],
+)
+def test_tiers_that_cannot_be_right_are_refused(rows: Any) -> None:
+    assert live_tiers.read(rows, BTC, TierUnit.NOTIONAL, None) is None
+
+
+def test_contracts_without_a_price_are_refused() -> None:
+    assert live_tiers.read([row(1_000)], BTC, TierUnit.CONTRACTS, None) is None
+
+
+class Tiered:
+    def __init__(self) -> None:
+        self.rules, self.asked, self.fails = rules_for("bybit"), 0, False
+
+    async def tiers(self, _: Any) -> Any:
+        self.asked += 1
+        if self.fails:
+            raise VenueRetry("cannot be reached")
+        return {"BTC": (MarginTier(0, self.asked / 1000, 50),)}
+
+
+async def test_tiers_are_asked_for_daily_and_the_last_ones_stay_while_the_venue_is_out() -> None:
+    clock, client = SetClock(), Tiered()
+    naps: list[float] = []
+
+    class Enough(Exception): ...  # noqa: N818 - ends the test
+
+    async def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        client.fails = len(naps) == 2
+        if len(naps) == 4:
+            raise Enough
+
+    clock.sleep = sleep  # type: ignore[method-assign]
+    tables = live_tiers.TierTables(clock)
+    with pytest.raises(Enough):
+        await tables.keep(client, {})  # type: ignore[arg-type]
+    assert naps == [86_400, 86_400, 3_600, 86_400]
+    assert tables.of("BTC", ["binance", "bybit"])[0][0].rate == 0.004
+    assert tables.of("ETH", ["binance", "bybit"])[1] == live_tiers.TABLE_SOURCE
+
+
+# --- depth
+
+
+@pytest.mark.parametrize("venue", ["binance", "bybit", "okx", "gate"])
+async def test_depth_is_what_stands_in_the_venue_s_book_in_dollars(venue: str) -> None:
+    async with rig([venue], ["BTC", "pepe"], days=0.2) as rigged:
+        for base in ("BTC", "PEPE"):
+            listed = rigged.venues[venue].listed()[base]
+            levels = VENUES[venue].book_levels
+            bids, asks = listed.book(rigged.clock.now_ms(), levels)
+            scale = listed.multiplier
+            low, high = bids[40][0] / scale, asks[25][0] / scale
+            told = await rigged.feed.depth(base, low * 0.99999, high * 1.00001)
+            assert told.venues == (venue,)
+            # Amounts are rounded to lots or contracts on the wire.
+            assert told.bid_usd == pytest.approx(sum(p * a for p, a in bids[:41]), rel=0.02)
+            assert told.ask_usd == pytest.approx(sum(p * a for p, a in asks[:26]), rel=0.02)
+            assert told.taken_at_ms == rigged.clock.now_ms()
+
+
+async def test_depth_sums_the_venues_whose_book_reaches_and_names_the_others() -> None:
+    async with rig(["binance", "gate"], ["BTC"], days=0.2) as rigged:
+        price = rigged.venues.history.markets["BTC"].price(rigged.clock.now_ms())
+        near = await rigged.feed.depth("BTC", price * 0.99, price * 0.999)
+        assert near.venues == ("binance", "gate")
+        assert near.reason == ""
+        assert near.ask_usd == 0
+        assert near.bid_usd is not None
+        # 300 steps of a basis point are Gate's, 1000 Binance's.
+        far = await rigged.feed.depth("BTC", price * 0.95, price * 0.999)
+        assert far.venues == ("binance",)
+        assert far.reason.startswith("gate's book ends at ")
+        beyond = await rigged.feed.depth("BTC", price * 0.8, price * 0.9)
+        assert (beyond.bid_usd, beyond.ask_usd, beyond.venues) == (None, None, ())
+        assert beyond.reason.count("book ends at") == 2
+
+
+async def test_several_bands_cost_one_call_a_venue_for_half_a_minute() -> None:
+    async with rig(["okx"], ["BTC"], days=0.2) as rigged:
+        price = rigged.venues.history.markets["BTC"].price(rigged.clock.now_ms())
+        books = "/api/v5/market/books"
+        await asyncio.gather(*(rigged.feed.depth("BTC", price * 0.99, price * (1 + n / 1000)) for n in range(5)))
+        assert rigged.venues["okx"].requests[books] == 1
+        await rigged.advance(31_000)
+        await rigged.feed.depth("BTC", price * 0.99, price)
+        assert rigged.venues["okx"].requests[books] == 2
+
+
+async def test_a_venue_in_trouble_is_a_reason_and_not_an_error() -> None:
+    async with rig(["binance", "okx"], ["BTC"], days=0.2) as rigged:
+        rigged.venues["binance"].faults.answer(503, path="depth")
+        rigged.venues["okx"].faults.poison("NaN", path="books")
+        price = rigged.venues.history.markets["BTC"].price(rigged.clock.now_ms())
+        told = await rigged.feed.depth("BTC", price * 0.999, price)
+        assert told.bid_usd is None
+        assert "binance: the venue fails" in told.reason
+        assert "okx: no book that can be read" in told.reason
+        assert rigged.feed.refusals["book_not_understood okx/book"] == 1
+        with pytest.raises(ValueError, match="no price band"):
+            await rigged.feed.depth("BTC", price, price * 0.9)
+
+
+async def test_a_venue_that_is_paused_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Paused:
+        rules = rules_for("okx")
+
+        async def book(self, _: Any) -> Any:
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr(live_depth, "_WITHIN_S", 0.02)
+    client: Any = Paused()
+    told = await Books(SetClock()).within([(client, BTC)], 1.0, 2.0)
+    assert told.bid_usd is None
+    assert "did not answer" in told.reason
+
+
+prices = st.floats(1, 100)
+
+
+@given(st.lists(prices, min_size=1, max_size=20), prices, prices)
+def test_a_book_tells_a_sum_only_where_it_reaches_that_far(ladder: list[float], one: float, two: float) -> None:
+    low, high = sorted((one, two))
+    bids = [(price, 1.0) for price in sorted(ladder, reverse=True)]
+    asks = [(100 + price, 1.0) for price in sorted(ladder)]
+    cut = Book(bids, asks, bids_whole=False, asks_whole=False).within_usd(low, high)
+    whole = Book(bids, asks, bids_whole=True, asks_whole=True).within_usd(low, high)
+    assert whole is not None
+    assert whole[0] == pytest.approx(sum(price for price in ladder if low <= price <= high))
+    assert cut == (whole if low >= min(ladder) else None)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [None, {}, {"bids": [], "asks": [[1, 1]]}, {"bids": [[1, "NaN"]], "asks": [[2, 1]]}, {"bids": [[]], "asks": [[2]]}],
+)
+def test_a_broken_book_is_no_book(rows: Any) -> None:
+    assert live_depth.read(rows, BTC, AmountUnit.CONTRACTS, 5) is None
+
+
+def test_a_book_with_fewer_levels_than_asked_for_is_all_there_is() -> None:
+    book = live_depth.read({"bids": [[9, 2], [10, 1]], "asks": [[11, 3]]}, BTC, AmountUnit.CONTRACTS, 2)
+    assert book == Book([(10.0, 0.01), (9.0, 0.02)], [(11.0, 0.03)], bids_whole=False, asks_whole=True)
+
+
+# --- ratios
+
+
+async def test_ratios_come_with_the_bar_and_stay_absent_where_nobody_tells_them() -> None:
+    async with rig(["binance", "okx", "gate"], ["BTC"], days=0.2) as rigged:
+        assert await rigged.next_bar()
+        [snapshot] = rigged.bars
+        told = {sample.venue: sample for sample in snapshot.by_venue}
+        assert told["gate"].long_short_ratio is not None
+        assert told["gate"].taker_buy_ratio is not None
+        bar = snapshot.bar
+        assert bar is not None
+        assert bar.taker_buy_volume_base is not None
+        truth = rigged.venues.history.markets["BTC"].candle(bar.opened_at_ms, bar.interval_ms, rigged.clock.now_ms())
+        assert truth is not None
+        bought = truth.taker_buy_volume_base
+        assert bought is not None
+        # Binance has the market's own candles; OKX tells no taker volume.
+        assert told["binance"].taker_buy_ratio == pytest.approx(bought / (truth.volume_base - bought), rel=0.02)
+        assert told["okx"].taker_buy_ratio is None

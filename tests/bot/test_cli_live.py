@@ -1,0 +1,102 @@
+"""``check``, ``markets``, ``record`` and ``--local``: the real ccxt against local venues, and no network at all."""
+
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bot.cli import main
+from bot.markets.recorded import RecordedFeed
+
+LOCAL = """
+[source]
+kind = "live"
+venues = ["okx"]
+markets = ["BTC", "1000PEPE"]
+[store]
+path = "bot.db"
+"""
+NOWHERE = LOCAL.replace("okx", "nosuch")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def called(*arguments: str, config: str | None = LOCAL) -> Result:
+    if config is not None:
+        Path("config.toml").write_text(config)
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_check_says_what_works_and_exits_0() -> None:
+    result = called("check", "--local")
+    assert result.exit_code == 0, result.output
+    for said in ("config.toml, source live", "okx", "4 perpetuals", "BTC, PEPE", "the terminal", "All is well."):
+        assert said in result.output
+
+
+def test_check_without_a_venue_explains_itself_in_one_screen_and_exits_1() -> None:
+    started_s = time.monotonic()
+    result = called("check", config=NOWHERE)
+    assert time.monotonic() - started_s < 10
+    assert result.exit_code == 1
+    assert "ccxt has no venue" in result.output
+    assert "take it out" in result.output
+    assert "2 of 5 must be put right." in result.output
+    assert len(result.output.splitlines()) <= 24
+
+
+def test_check_of_a_wrong_config_names_its_faults_and_tries_the_rest() -> None:
+    result = called("check", "--local", config="[source]\nsped = 1\nvenues = []\n")
+    assert result.exit_code == 1
+    said = " ".join(result.output.split())
+    assert "source.sped" in said
+    assert "source.venues: must" in said
+    assert "binance" in said
+
+
+def test_without_a_config_check_says_how_to_go_live() -> None:
+    result = called("check", "--local", config='[source]\nvenues = ["okx"]\n')
+    assert "to go live" not in result.output, "local venues are not live ones"
+    simulated = called("check", config='[source]\nvenues = ["nosuch"]\n')
+    assert "to go live" in " ".join(simulated.output.split())
+
+
+def test_markets_lists_what_can_be_watched_and_says_where_a_word_is_in_no_name() -> None:
+    everything, none = called("markets", "--local"), called("markets", "[zz]", "--local")
+    assert [name in everything.output for name in ("BTC", "ETH", "DOGE", "PEPE/USDT:USDT")] == [True] * 4
+    assert none.exit_code == 1
+    assert 'No market has "[zz]" in its name' in none.output
+
+
+def test_what_record_writes_is_a_recording_under_the_names_of_the_bases() -> None:
+    result = called("record", "out", "--hours", "0.2", "--local")
+    assert result.exit_code == 0, result.output
+    assert "SIMULATED (local venues)" in result.output
+    feed = RecordedFeed(Path("out"))
+    assert {market.base: market.venues for market in feed.load()} == {"BTC": ("okx",), "PEPE": ("okx",)}
+    bars = sum(snapshot.bar is not None for moment in feed.steps() for snapshot in moment)
+    assert f"{bars} bars in out" in result.output
+    assert bars >= 2
+    assert "already holds something" in called("record", "out", "--local").output
+
+
+@pytest.mark.parametrize("command", [(), ("markets",), ("record", "out")])
+def test_without_any_venue_it_says_why_exits_1_and_leaves_nothing_behind(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.platforms.console.piped_commands", list)
+    result = called(*command, config=NOWHERE)
+    assert result.exit_code == 1
+    assert "No venue can be reached (nosuch: ccxt has no venue called nosuch" in result.output
+    assert "Traceback" not in result.output
+    assert not Path("bot.db").exists()
+
+
+def test_local_before_a_command_is_refused_with_the_right_place_for_it() -> None:
+    result = called("--local", "check")
+    assert result.exit_code == 2
+    assert "Write --local after check" in result.output
