@@ -69,6 +69,8 @@ class MarketEstimate:
     """(time in ms, price) of the last look of each minute, oldest first."""
     pooled_prints: list[Print] = field(default_factory=list)
     """Observed since the last bar; the next one takes them in."""
+    interest_venues: tuple[str, ...] = ()
+    """Venues that the last sample of open interest counted."""
     shares: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     """Density of the map after the last bar, see `clusters.density`."""
 
@@ -95,6 +97,7 @@ class MarketEstimate:
         if bar is None:
             return None
         prints, self.pooled_prints = self.pooled_prints, []
+        self._follow_venues(snapshot)
         self.recent_closes.append(bar.close)
         self._candle(bar)
         change = self.map.update(bar, snapshot.open_interest, self.crowding, prints)
@@ -128,6 +131,15 @@ class MarketEstimate:
             return None
         source = known[-1].source
         return sum(one.notional_usd for one in known if one.side is side and one.source == source), source
+
+    def _follow_venues(self, snapshot: MarketSnapshot) -> None:
+        """A venue that joins or leaves the sum of open interest must not look like positions opened or closed."""
+        if snapshot.open_interest is None:
+            return
+        venues = snapshot.market.open_interest_venues
+        if self.interest_venues and venues != self.interest_venues:
+            self.map.rebase(snapshot.open_interest.base)
+        self.interest_venues = venues
 
     def _price(self, snapshot: MarketSnapshot) -> None:
         seen = (snapshot.taken_at_ms, snapshot.price)
@@ -164,6 +176,7 @@ class MarketEstimate:
                 "closes": list(self.recent_closes),
                 "funding": [[f.taken_at_ms, f.rate, f.interval_hours] for f in self.funding],
                 "prices": list(self.prices),
+                "interest_venues": self.interest_venues,
                 "observed": [[o.at_ms, o.side, o.notional_usd, o.source] for o in self.observed],
             }
         ).encode()
@@ -190,6 +203,7 @@ class MarketEstimate:
         )
         loaded.recent_closes.extend(small["closes"])
         loaded.funding.extend(Funding(*one) for one in small["funding"])
+        loaded.interest_venues = tuple(small["interest_venues"])
         loaded.prices.extend((at, price) for at, price in small["prices"])
         loaded.observed.extend(Observed(at, Side(side), usd, source) for at, side, usd, source in small["observed"])
         if loaded.map.open_interest_base:

@@ -196,6 +196,18 @@ class LiquidationMap:
         self.known = self.group_known.sum(axis=0)
         return MapChange(consumed, closed, deposited, gap)
 
+    def rebase(self, open_interest_base: float) -> None:
+        """Open interest is counted over other venues from here on: the same market, on another scale.
+
+        Exposure keeps its share of open interest, and the difference is no flow.
+        """
+        if self.open_interest_base:
+            ratio = open_interest_base / self.open_interest_base
+            self.scales *= ratio
+            self.group_known *= ratio
+            self.known *= ratio
+            self.open_interest_base = open_interest_base
+
     def longest_gap_ms(self, bar_interval_ms: int) -> int:
         """How far apart two samples of open interest may be and still be bridged."""
         return (self.settings.longest_gap_bars + 1) * bar_interval_ms + max(

@@ -147,3 +147,25 @@ def test_prints_seen_between_bars_reach_the_map_with_the_next_bar() -> None:
     late.apply(replace(last, prints=(print_below,)))
     assert early.map.known.sum() < before
     assert early.map.to_bytes() == late.map.to_bytes()
+
+
+def test_a_venue_that_joins_the_sum_of_open_interest_is_no_flow() -> None:
+    """Exposure keeps its share of open interest; nothing is deposited and nothing closed."""
+    tape = Tape(100.0)
+    history = [tape.bar(100.0, base) for base in (1000.0, 1000.0, 1400.0, 1400.0)]
+    joined = tape.bar(100.0, 2800.0)
+    wider = replace(joined.market, open_interest_venues=(*joined.market.open_interest_venues, "bybit"))
+    model = LeverageModel(turnover_daily=0.0)
+    estimate = MarketEstimate.empty(EstimateSettings(MapSettings(model)))
+    for snapshot in history:
+        estimate.apply(snapshot)
+    share = estimate.map.known.sum() / 1400
+    assert share > 0
+    change = estimate.apply(replace(joined, market=wider))
+    assert change is not None
+    assert change.deposited.sum() == 0
+    assert estimate.map.known.sum() / 2800 == pytest.approx(share)
+    without = MarketEstimate.empty(EstimateSettings(MapSettings(model)))
+    for snapshot in [*history, joined]:
+        without.apply(snapshot)
+    assert without.map.known.sum() > 1.5 * estimate.map.known.sum() * 1400 / 2800
