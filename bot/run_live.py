@@ -106,11 +106,14 @@ async def follow(app: App, feed: LiveFeed) -> None:
 
 
 async def tell_notices(app: App, feed: LiveFeed) -> None:
-    """What the feed says of its data: to whoever runs the bot, and kept for ``/status``."""
+    """What the feed says of its data: to whoever runs the bot, and kept for ``/status``; gaps are stored for good."""
     for notice in feed.notices():
         said = f"{figures.clock(notice.at_ms)} {notice.kind}: {notice.text}"
         app.notices.append(said)
         app.printer.show(Message(f"⚠ {said}"))
+    if gaps := feed.gaps:
+        with _nothing_ends_it(app, "gaps could not be stored"):
+            await app.store.note_gaps(gaps)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from bot.markets.simulated_exchange import START_MS
 from bot.message import as_text
 from bot.platforms.console import CHAT, Printer
 from bot.replies import venue_line
-from bot.run_live import serve_live
+from bot.run_live import serve_live, tell_notices
 from detectors.market import DAY_MS, HOUR_MS, MarketSnapshot
 from storage.chats import Chat, Watch
 from storage.errors import StoreUnavailable
@@ -171,6 +171,23 @@ async def test_told_to_stop_while_it_fetches_the_past_it_leaves_all_of_a_market_
         await asyncio.sleep(0.3)
         stopping.set()
     assert len(opened(await stored(tmp_path / "bot.db"))) in {0, 432, 433}
+
+
+async def test_when_liquidations_were_missed_is_kept_in_the_database_once(tmp_path: Path) -> None:
+    torn = Gap("binance", NOW_MS - 2000, NOW_MS - 1000)
+
+    class TornFeed(LocalFeed):
+        @property
+        def gaps(self) -> list[Gap]:
+            return [torn]
+
+    feed = TornFeed(6, VENUES, ["BTC"], speed=SPEED, history_days=1.0, now_ms=NOW_MS)
+    printer = Printer(Console(file=io.StringIO(), width=160))
+    async with App(settings(tmp_path), feed, printer=printer) as app:
+        await tell_notices(app, feed)
+        await tell_notices(app, feed)
+        assert list(await app.store.gaps()) == [torn]
+        await feed.close()
 
 
 async def test_without_any_venue_the_start_says_why_and_makes_no_database(tmp_path: Path) -> None:
