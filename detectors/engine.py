@@ -21,7 +21,7 @@ from detectors.tracker import ClusterTracker
 from detectors.view import MarketView
 
 QUIET_BARS_AFTER_GAP = 12
-STATE_VERSION = 3
+STATE_VERSION = 4
 """Raised when what checkpoints or decisions hold changes; older ones are then built anew from the series."""
 
 

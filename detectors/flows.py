@@ -25,8 +25,12 @@ def gross_flow(before: float, now: float, churn: float) -> tuple[float, float]:
     return (gross + net) / 2, min(closed / before, 0.999) if before > 0 else 0.0
 
 
-def kept_after(closed_fraction: float, replaced: float, hazards: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Part of each group that a sample leaves, float64[groups].
+def kept_after(
+    closed_fraction: float | NDArray[np.float64],
+    replaced: float | NDArray[np.float64],
+    hazards: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Part of each group that a sample leaves, float64[groups]; of [n] samples with hazards [groups, 1], [groups, n].
 
     A net fall closes alike; what turnover replaces (as a fraction of open interest) goes by each group's hazard.
     """

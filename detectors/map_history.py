@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from detectors.ages import ROWS, UNKNOWN_ROW
 from detectors.deposits import CROWDING_LEVELS
-from detectors.flows import MOST_REPLACED, UsualVolume, relative_volumes, replaced_in_a_bar
+from detectors.flows import MOST_REPLACED, UsualVolume, kept_after, relative_volumes, replaced_in_a_bar
 from detectors.liquidation_map import GROUPS, RECENTRE_CELLS, LiquidationMap
 from detectors.map_settings import MapSettings
 from detectors.market import HOUR_MS, Side
@@ -63,7 +63,7 @@ def map_from_history(settings: MapSettings, history: BarHistory) -> LiquidationM
     made.last_bar_opened_at_ms = int(history.opened_at_ms[-1])
     made.bar_interval_ms, made.open_interest_interval_ms = history.interval_ms, history.open_interest_interval_ms
     relative, usual = relative_volumes(history.volume_base)
-    flows = _flows(settings, history, relative)
+    flows = _flows(settings, history, relative, made.longest_gap_ms(history.interval_ms))
     _leave_pending(made, history, (low, high), (reached_low, reached_high), relative, usual)
     if flows is None:
         return made
@@ -132,7 +132,7 @@ class _Flows:
     open_interest_at_ms: int
 
 
-def _flows(settings: MapSettings, history: BarHistory, relative: Floats) -> _Flows | None:
+def _flows(settings: MapSettings, history: BarHistory, relative: Floats, longest_gap_ms: int) -> _Flows | None:
     count = len(history.close)
     samples = np.flatnonzero(~np.isnan(history.open_interest_base))
     if not samples.size:
@@ -143,23 +143,19 @@ def _flows(settings: MapSettings, history: BarHistory, relative: Floats) -> _Flo
     gross = settings.churn(history.open_interest_interval_ms) * np.abs(net)
     before = base[:-1]
     fraction = np.minimum(np.divide((gross - net) / 2, before, out=np.zeros_like(net), where=before > 0), 0.999)
-    longest = (settings.longest_gap_bars + 1) * history.interval_ms + max(
-        0, history.open_interest_interval_ms - history.interval_ms
-    )
-    gap = np.diff(closed_at) > longest
+    gap = np.diff(closed_at) > longest_gap_ms
 
     stretches = np.concatenate([[0], samples[:-1] + 1])
     volume = np.add.reduceat(history.volume_base[: samples[-1] + 1], stretches)
     in_bars = replaced_in_a_bar(settings.leverage.turnover_daily, history.interval_ms) * relative
     replaced = np.minimum(np.add.reduceat(in_bars[: samples[-1] + 1], stretches)[1:], MOST_REPLACED)
-    turned = np.minimum(settings.leverage.hazards[:, None] * replaced, MOST_REPLACED)
     kept_at = np.ones((GROUPS, count + 1))
-    kept_at[:, samples[1:]] = (1 - fraction) * np.exp(-turned)
+    kept_at[:, samples[1:]] = kept_after(fraction, replaced, settings.leverage.hazards[:, None])
     # a bar's deposit is made with the sample that ends its stretch, after that sample's own closing
-    kept_after = np.cumprod(kept_at[:, ::-1], axis=1)[:, ::-1]
+    kept_since = np.cumprod(kept_at[:, ::-1], axis=1)[:, ::-1]
     ends = np.searchsorted(samples, np.arange(count))
     settled = ends < len(samples)
-    kept = np.where(settled, kept_after[:, samples[np.minimum(ends, len(samples) - 1)] + 1], 0.0)
+    kept = np.where(settled, kept_since[:, samples[np.minimum(ends, len(samples) - 1)] + 1], 0.0)
 
     opened_per_sample = np.concatenate([[0.0], np.where(gap, 0.0, (gross + net) / 2 + replaced * before)])
     bars = np.diff(np.concatenate([[-1], samples]))

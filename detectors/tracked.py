@@ -37,7 +37,6 @@ class TrackedCluster:
     """Centre of mass as a grid number; ``.5`` is the middle of a cell."""
     born_share: float
     peak_base: float
-    peak_at_ms: int
     notional_rung: int
     build_hours: float = 0.0
     build_at_least: bool = True

@@ -84,7 +84,7 @@ class ClusterTracker:
                 cluster.consumed_since_peak += swept
                 if cluster.entered_at_ms is not None:
                     cluster.consumed_since_entry += swept
-            _note_peak(cluster, estimate)
+            _note_peak(cluster)
 
     def _weigh(self, cluster: TrackedCluster, estimate: LiquidationMap) -> None:
         first = max(0, cluster.low - estimate.origin)
@@ -200,7 +200,6 @@ class ClusterTracker:
             centre=(band.low + band.high + 1) / 2,
             born_share=band.base / (estimate.open_interest_base or band.base),
             peak_base=band.base,
-            peak_at_ms=bar_opened_at_ms,
             notional_rung=_notional_rung(band.base * price),
         )
         self._weigh(cluster, estimate)
@@ -284,10 +283,9 @@ def _off_the_grid(cluster: TrackedCluster, estimate: LiquidationMap) -> bool:
     return cluster.low < estimate.origin or cluster.high >= estimate.origin + len(estimate.known)
 
 
-def _note_peak(cluster: TrackedCluster, estimate: LiquidationMap) -> None:
+def _note_peak(cluster: TrackedCluster) -> None:
     if cluster.base >= cluster.peak_base:
         cluster.peak_base = cluster.base
-        cluster.peak_at_ms = estimate.last_bar_opened_at_ms or 0
         cluster.closed_since_peak = cluster.consumed_since_peak = 0.0
         cluster.nearest_since_peak = math.inf
 

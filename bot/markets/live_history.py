@@ -14,7 +14,6 @@ from detectors.market import DAY_MS, Funding, Market, MarketSnapshot
 
 FIRST_STAGE_DAYS = 4.0
 """Enough for first alerts within two minutes of the first start; the rest of the window can follow behind."""
-WHOLE_DAYS = 30.0
 _AT_ONCE = 3
 """Markets in flight: enough to keep the venues busy, few enough that live calls never wait long in their line."""
 _TRIES = 3

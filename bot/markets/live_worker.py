@@ -50,7 +50,6 @@ class VenueWorker:
         self.client, self.listings = client, listings
         self._clock, self._deliver, self._failed = clock, deliver, failed
         self._look_every_ms = look_every_ms
-        self._with_interest = with_interest
         self._ahead_ms = 0
         started_ms = (clock.now_ms() - client.rules.close_delay_ms) // BAR_MS * BAR_MS
         self._last_close_ms = started_ms
