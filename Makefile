@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: run test lint types check bench clean
+.PHONY: run test lint types check bench lock clean
 .DEFAULT_GOAL := run
 
 # MARKET=local: the live path against local venues, offline.
@@ -13,7 +13,7 @@ run: $(VENV)/.installed-run
 	  $(error MARKET=$(MARKET) is not known: MARKET=local is, and none plays simulated markets)))
 
 test: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check
@@ -27,6 +27,13 @@ check:
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m benchmarks
+
+# After a change of dependencies in pyproject.toml.
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 pyproject.toml
+lock: $(VENV)/.installed-dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(LOCK) -o requirements.txt
+	@$(LOCK) --extra dev -c requirements.txt -o requirements-dev.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis out

@@ -40,6 +40,22 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Button:
+    """Pressing it is typing ``command`` in that chat: at most 64 bytes, and permission is asked for again."""
+
+    label: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """One of several choices, each a button; a platform that has menus shows it as one. At most 25."""
+
+    label: str
+    choices: tuple[Button, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """What every platform shows alike: a title line, lines, a table, a small footer and a chart."""
 
@@ -52,6 +68,17 @@ class Message:
     reply_to: str | None = None
     """The alert id of the earlier message that this one answers."""
     alert_id: str | None = None
+    buttons: tuple[tuple[Button, ...], ...] = ()
+    """Rows under the message, at most 5 of at most 5."""
+    menus: tuple[Menu, ...] = ()
+    private: bool = False
+    """Of use to who asked alone; a platform that can shows it to nobody else."""
+    silent: bool = False
+    """Arrives without a sound."""
+    in_place: bool = False
+    """A page of a menu: where a button was pressed, it takes the place of that button's message."""
+    chart_as_file: bool = False
+    """The chart in full size, as a file."""
 
 
 def from_event(event: Event, reason: str, late_by_ms: int | None = None, possible_repeat: bool = False) -> Message:
