@@ -141,6 +141,36 @@ def gaps(db: Database) -> None:
     )
 
 
+_MARKET_FACTS = """
+CREATE TABLE pasts (market TEXT PRIMARY KEY, asked_from_ms BIGINT NOT NULL);
+CREATE TABLE margin_tiers (
+    market TEXT PRIMARY KEY, taken_at_ms BIGINT NOT NULL, source TEXT NOT NULL, document TEXT NOT NULL
+);
+CREATE TABLE venue_samples (
+    market TEXT NOT NULL,
+    venue TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    happened_at_ms BIGINT NOT NULL,
+    seen_at_ms BIGINT NOT NULL,
+    price DOUBLE PRECISION,
+    mark_price DOUBLE PRECISION,
+    volume_base DOUBLE PRECISION,
+    open_interest_base DOUBLE PRECISION,
+    funding_rate DOUBLE PRECISION,
+    funding_interval_hours DOUBLE PRECISION,
+    next_funding_at_ms BIGINT,
+    long_short_ratio DOUBLE PRECISION,
+    taker_buy_ratio DOUBLE PRECISION,
+    PRIMARY KEY (market, venue, seen_at_ms)
+);
+"""
+
+
+@migrations(name="0005_market_facts")
+def market_facts(db: Database) -> None:
+    db.executescript(_MARKET_FACTS)
+
+
 def migrate(db: Database, where: str) -> None:
     """Bring the database to this version's schema. Raises NotOurs for a newer one."""
     with closing(Database(memory=True, execute_plugins=False)) as empty:

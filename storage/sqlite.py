@@ -14,10 +14,11 @@ from typing import TypeVar
 
 from sqlite_utils import Database
 
-from detectors.market import MarketSnapshot, PrintGap
-from storage import sqlite_alerts, sqlite_chats, sqlite_gaps, sqlite_outbox
+from detectors.market import MarketSnapshot, PrintGap, VenueSample
+from storage import sqlite_alerts, sqlite_chats, sqlite_gaps, sqlite_outbox, sqlite_past
 from storage.chats import Chat, LastAlert, Subscription, Watch
 from storage.errors import StoreError, StoreUnavailable, WrongSource
+from storage.market_facts import StoredReach, StoredTiers
 from storage.migrations import migrate
 from storage.outbox import STORM, Claim, Delivery, Settlement, Storm
 from storage.sqlite_files import DatabaseFile
@@ -117,6 +118,33 @@ class SqliteStore:
 
     async def snapshots_since(self, market: str, bar_opened_at_ms: int | None) -> Sequence[MarketSnapshot]:
         return await self._run(lambda: self._stored_series.since(market, bar_opened_at_ms))
+
+    async def put_before(
+        self, market: str, snapshots: Sequence[MarketSnapshot], *, asked_from_ms: int, state: bytes | None = None
+    ) -> int:
+        def put(connection: sqlite3.Connection) -> int:
+            sqlite_past.note_asked(connection, market, asked_from_ms)
+            added = self._stored_series.add_before(market, snapshots)
+            if added or state is not None:
+                self._stored_series.save_position(market, state)
+            return added
+
+        return await self._write(put)
+
+    async def reach(self, market: str) -> StoredReach:
+        return await self._run(lambda: sqlite_past.reach(self._connection, market))
+
+    async def note_tiers(self, market: str, tiers: StoredTiers) -> None:
+        await self._write(lambda connection: sqlite_past.note_tiers(connection, market, tiers))
+
+    async def tiers(self) -> Mapping[str, StoredTiers]:
+        return await self._run(lambda: sqlite_past.tiers(self._connection))
+
+    async def note_samples(self, samples: Mapping[str, Sequence[VenueSample]]) -> None:
+        await self._write(lambda connection: sqlite_past.note_samples(connection, samples))
+
+    async def samples(self, market: str, since_ms: int = 0) -> Sequence[VenueSample]:
+        return await self._run(lambda: sqlite_past.samples(self._connection, market, since_ms))
 
     async def note_refusals(self, market: str, counts: Mapping[str, int]) -> None:
         rows = [(market, reason, n) for reason, n in counts.items()]

@@ -8,7 +8,7 @@ What a bar's row can derive (price = close, low and high = the bar's) is NULL, s
 import json
 import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ _INSERT = (
 )
 _NO_BAR = (None,) * 8
 _NO_OPEN_INTEREST = (None,) * 3
+_BEFORE_ALL = -(2**62)
+"""Less than any ``seq``: what is put before the first has numbers below 1."""
 
 
 @dataclass(slots=True)
@@ -64,6 +66,38 @@ class Series:
         if snapshot.bar is not None:
             at.bar_opened_at_ms = max(at.bar_opened_at_ms or 0, snapshot.bar.opened_at_ms)
         return True
+
+    def add_before(self, base: str, snapshots: Sequence[MarketSnapshot]) -> int:
+        """Put bars before all that is stored, oldest first; how many were new. The checkpoint is of another series then
+        and goes. Raises ValueError for one that is not older than the first that is stored, or is no bar."""
+        at = self._position(base)
+        first_seq, first_bar, first_ms = self._connection.execute(
+            "SELECT MIN(seq), MIN(bar_opened_at_ms), MIN(taken_at_ms) FROM snapshots WHERE market_id = ?",
+            (at.market_id,),
+        ).fetchone()
+        seq = (1 if first_seq is None else first_seq) - len(snapshots)
+        added = 0
+        for snapshot in snapshots:
+            known = snapshot.bar is not None and first_bar is not None and snapshot.bar.opened_at_ms >= first_bar
+            if snapshot.bar is None or (first_ms is not None and not known and snapshot.taken_at_ms > first_ms):
+                raise ValueError(f"{base} at {snapshot.taken_at_ms}: only bars older than what is stored go before it")
+            row = (at.market_id, seq, self._view(snapshot.market), *_encode(snapshot))
+            if known and not self._has_bar(at.market_id, snapshot.bar.opened_at_ms):
+                raise ValueError(f"{base} at {snapshot.taken_at_ms}: a bar is missing inside what is stored")
+            added += self._connection.execute(_INSERT, row).rowcount
+            seq += 1
+        if added:
+            self._connection.execute("DELETE FROM checkpoints WHERE market_id = ?", (at.market_id,))
+            last = snapshots[-1]
+            at.taken_at_ms = max(at.taken_at_ms or 0, last.taken_at_ms)
+            at.bar_opened_at_ms = max(at.bar_opened_at_ms or 0, last.bar.opened_at_ms if last.bar else 0)
+        return added
+
+    def _has_bar(self, market_id: int, bar_opened_at_ms: int) -> bool:
+        found = self._connection.execute(
+            "SELECT 1 FROM snapshots WHERE market_id = ? AND bar_opened_at_ms = ?", (market_id, bar_opened_at_ms)
+        ).fetchone()
+        return found is not None
 
     def save_position(self, base: str, state: bytes | None) -> None:
         """Write the market's position, and its state unless None: once a transaction, whatever the ticks in it."""
@@ -110,11 +144,12 @@ class Series:
         known = self._connection.execute("SELECT id FROM markets WHERE base = ?", (base,)).fetchone()
         if known is None and bar_opened_at_ms is None:
             return []
-        after = 0 if bar_opened_at_ms is None else self._seq(base, known[0] if known else -1, bar_opened_at_ms)
+        market_id = known[0] if known else -1
+        after = _BEFORE_ALL if bar_opened_at_ms is None else self._seq(base, market_id, bar_opened_at_ms)
         rows = self._connection.execute(
             f"SELECT document, {_COLUMNS} FROM snapshots JOIN views ON views.id = view_id "
             "WHERE market_id = ? AND seq > ? ORDER BY seq",
-            (known[0], after),
+            (market_id, after),
         )
         return list(_decode(rows))
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from detectors.event import Event
-from detectors.market import MarketSnapshot, PrintGap
+from detectors.market import MarketSnapshot, PrintGap, VenueSample
 from storage.chats import Chat, LastAlert, Subscription, Watch
+from storage.market_facts import StoredReach, StoredTiers
 from storage.outbox import STORM, Claim, Delivery, Settlement, Storm
 
 
@@ -177,6 +178,31 @@ class Store(Protocol):
 
         Looks between bars that carried a price alone are kept back to the last checkpoint only.
         """
+
+    async def put_before(
+        self, market: str, snapshots: Sequence[MarketSnapshot], *, asked_from_ms: int, state: bytes | None = None
+    ) -> int:
+        """Put bars before all that is stored of a market, oldest first; how many were new.
+
+        The venues were asked from ``asked_from_ms`` on, which is kept even where they had nothing. ``state``, unless
+        None, takes the stored one's place; the checkpoint, of the shorter series, goes where something was new. Raises
+        ValueError for a snapshot that is no bar, or not older than the first one stored.
+        """
+
+    async def reach(self, market: str) -> StoredReach:
+        """How far back a market's past goes."""
+
+    async def note_tiers(self, market: str, tiers: StoredTiers) -> None:
+        """Keep the leverage tiers a market's estimate is made with."""
+
+    async def tiers(self) -> Mapping[str, StoredTiers]:
+        """By market."""
+
+    async def note_samples(self, samples: Mapping[str, Sequence[VenueSample]]) -> None:
+        """Keep what each venue said of markets at a moment; the same again adds nothing."""
+
+    async def samples(self, market: str, since_ms: int = 0) -> Sequence[VenueSample]:
+        """What was kept of each venue since then, oldest first."""
 
     async def note_refusals(self, market: str, counts: Mapping[str, int]) -> None:
         """Add to the counters of input refused, by reason."""
