@@ -206,14 +206,40 @@ class OutcomeClass(StrEnum):
     """How an alert turned out, judged later on what the market did."""
 
     REACHED = "reached"
+    """What its kind is scored by came within the horizon."""
     MISSED = "missed"
+    UNJUDGED = "unjudged"
+    """The market's data have a hole where the answer lies. Counted and shown, never guessed."""
     UNDECIDED = "undecided"
+    """The horizon has not passed, or its data may still come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an alert was scored by, in terms that any other moment can be asked as well: the chance level.
+
+    Did price go down (LONG) or up (SHORT) by ``needed``, a difference of log prices, within the horizon? Where it is
+    not ``wanted``, the alert was right when price did not.
+    """
+
+    side: Side
+    needed: float
+    horizon_ms: int
+    wanted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an event: its class, when that was known, and the facts measured."""
+    """What came of an event: its class, when that was known (market time), the facts measured, and the question."""
 
     outcome: OutcomeClass
     decided_at_ms: int
     facts: tuple[Fact, ...] = ()
+    question: Question | None = None
+
+    def facts_to_json(self) -> str:
+        return json.dumps([asdict(fact) for fact in self.facts], separators=(",", ":"), allow_nan=False)
+
+
+def facts_from_json(text: str) -> tuple[Fact, ...]:
+    return tuple(_fact(document) for document in json.loads(text))

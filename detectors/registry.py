@@ -12,13 +12,14 @@ from typing import Any
 
 from detectors import kinds as kinds_package
 from detectors.event import Event, Outcome
-from detectors.market import Bar
+from detectors.market import HOUR_MS
+from detectors.series import MarketSeries
 from detectors.view import MarketView
 
 Memory = dict[str, Any]
 """A kind's own small memory of one market; JSON-able."""
 Detect = Callable[[MarketView, Any, Memory], tuple[Sequence[Event], Memory]]
-Judge = Callable[[Event, Sequence[Bar]], Outcome]
+Judge = Callable[[Sequence[Event], MarketSeries, Any], Sequence[Outcome]]
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,22 @@ class EventKind:
     summary: str
     """One sentence on when it is said."""
     settings: Any
+    """Has ``judged_after_hours``, the horizon of its outcomes."""
     detect: Detect
     """Pure: (view, settings, memory) -> (events, new memory)."""
     judge: Judge
-    """Pure: what came of an event, from the bars after it."""
+    """Pure: (events of one market, its series, settings) -> what came of each, in order. Only what lies between the
+    event and its horizon (and the hour after) may decide: a series goes on."""
+    scored_as: str
+    """What an outcome that was reached says, after "64 of 112 such": ``clusters were consumed``."""
+    by_chance: str = "a level this far away"
+    """What is asked of other times for the chance level."""
     by_default: bool = True
     """Whether a chat that names no kinds is told of it."""
+
+    def horizon_ms(self, settings: Any) -> int:
+        """How long after an event its outcome is settled; stated in its settings."""
+        return round(float(settings.judged_after_hours) * HOUR_MS)
 
 
 class BrokenKindError(Exception):
@@ -68,8 +79,10 @@ def load_kinds(modules: Iterable[str]) -> Mapping[str, EventKind]:
             raise BrokenKindError(f"{name}: settings must be an instance of a frozen dataclass")
         if not callable(record.detect) or not callable(record.judge):
             raise BrokenKindError(f"{name}: detect and judge must be functions")
-        if not record.title or not record.summary:
-            raise BrokenKindError(f"{name}: title and summary must not be empty")
+        if not record.title or not record.summary or not record.scored_as:
+            raise BrokenKindError(f"{name}: title, summary and scored_as must not be empty")
+        if not getattr(record.settings, "judged_after_hours", 0) > 0:
+            raise BrokenKindError(f"{name}: settings must state the horizon, judged_after_hours, above 0")
         found[record.kind] = record
     if not found:
         raise BrokenKindError("no event kinds found")

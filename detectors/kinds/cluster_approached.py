@@ -7,9 +7,10 @@ from detectors import figures
 from detectors.cluster import Change, Cluster
 from detectors.cluster_facts import build_facts, core_facts, headline, severity_of, size_facts
 from detectors.event import Event, Fact, Label, Outcome, Unit
-from detectors.judging import judge_reach
-from detectors.market import Bar, Side
+from detectors.judging import judge_bands
+from detectors.market import Side
 from detectors.registry import EventKind, Memory
+from detectors.series import MarketSeries
 from detectors.view import MarketView
 
 
@@ -20,6 +21,7 @@ class Settings:
     sharp_least: float = 0.005
     """... and by at least this fraction of price. Anything else is a grind."""
     judged_after_hours: float = 24.0
+    """The outcome: did price trade through 80 % of the band within this long?"""
 
 
 def detect(view: MarketView, settings: Settings, memory: Memory) -> tuple[Sequence[Event], Memory]:
@@ -74,8 +76,8 @@ def _pace(view: MarketView, settings: Settings, cluster: Cluster) -> tuple[Fact,
     )
 
 
-def judge(event: Event, later: Sequence[Bar]) -> Outcome:
-    return judge_reach(event, later, Settings().judged_after_hours)
+def judge(events: Sequence[Event], series: MarketSeries, settings: Settings) -> Sequence[Outcome]:
+    return judge_bands(events, series, settings.judged_after_hours)
 
 
 KIND = EventKind(
@@ -85,4 +87,5 @@ KIND = EventKind(
     settings=Settings(),
     detect=detect,
     judge=judge,
+    scored_as="clusters were consumed",
 )

@@ -8,9 +8,10 @@ from detectors import figures
 from detectors.cluster import Change, Cluster, Sweep
 from detectors.cluster_facts import build_facts, headline, severity_of
 from detectors.event import Event, Fact, Label, Outcome, Unit
-from detectors.judging import judge_move
-from detectors.market import MINUTE_MS, Bar, Side
+from detectors.judging import judge_moves
+from detectors.market import MINUTE_MS, Side
 from detectors.registry import EventKind, Memory
+from detectors.series import MarketSeries
 from detectors.view import MarketView
 
 
@@ -21,7 +22,7 @@ class Settings:
     exposure was 3 to 11 times what was liquidated on winter-2025, BTC (see docs/estimate.md)."""
     judged_after_hours: float = 24.0
     judged_move: float = 0.02
-    """Reached means: price went on through by this fraction."""
+    """The outcome: did price go on by this fraction?"""
 
 
 def detect(view: MarketView, settings: Settings, memory: Memory) -> tuple[Sequence[Event], Memory]:
@@ -98,9 +99,9 @@ def view_span_ms(view: MarketView) -> int:
     return max(0, view.taken_at_ms - view.bar_opened_at_ms)
 
 
-def judge(event: Event, later: Sequence[Bar]) -> Outcome:
-    settings = Settings()
-    return judge_move(event, later, settings.judged_after_hours, settings.judged_move, event.side or Side.LONG)
+def judge(events: Sequence[Event], series: MarketSeries, settings: Settings) -> Sequence[Outcome]:
+    sides = [event.side or Side.LONG for event in events]
+    return judge_moves(events, series, settings.judged_after_hours, settings.judged_move, sides)
 
 
 KIND = EventKind(
@@ -110,4 +111,6 @@ KIND = EventKind(
     settings=Settings(),
     detect=detect,
     judge=judge,
+    scored_as="sweeps were followed by a further move",
+    by_chance="a move this large",
 )

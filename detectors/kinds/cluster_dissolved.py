@@ -7,15 +7,17 @@ from detectors import figures
 from detectors.cluster import Change
 from detectors.cluster_facts import build_facts, headline, size_facts
 from detectors.event import Event, Fact, Label, Outcome, Severity, Unit
-from detectors.judging import judge_reach
-from detectors.market import HOUR_MS, Bar
+from detectors.judging import judge_bands
+from detectors.market import HOUR_MS
 from detectors.registry import EventKind, Memory
+from detectors.series import MarketSeries
 from detectors.view import MarketView
 
 
 @dataclass(frozen=True)
 class Settings:
     judged_after_hours: float = 72.0
+    """The outcome: did price stay out of 80 % of the band for this long?"""
 
 
 def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Sequence[Event], Memory]:
@@ -51,8 +53,8 @@ def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Seque
     return events, memory
 
 
-def judge(event: Event, later: Sequence[Bar]) -> Outcome:
-    return judge_reach(event, later, Settings().judged_after_hours)
+def judge(events: Sequence[Event], series: MarketSeries, settings: Settings) -> Sequence[Outcome]:
+    return judge_bands(events, series, settings.judged_after_hours, wanted=False)
 
 
 KIND = EventKind(
@@ -62,4 +64,5 @@ KIND = EventKind(
     settings=Settings(),
     detect=detect,
     judge=judge,
+    scored_as="bands were left alone by price",
 )

@@ -7,16 +7,16 @@ from detectors import figures
 from detectors.cluster import Change, ClusterChange
 from detectors.cluster_facts import below_or_above, build_facts, core_facts, headline, severity_of, size_facts
 from detectors.event import Event, Outcome
-from detectors.judging import judge_reach
-from detectors.market import Bar
+from detectors.judging import judge_bands
 from detectors.registry import EventKind, Memory
+from detectors.series import MarketSeries
 from detectors.view import MarketView
 
 
 @dataclass(frozen=True)
 class Settings:
     judged_after_hours: float = 72.0
-    """Reached means: price traded at the centre within this long."""
+    """The outcome: did price trade through 80 % of the band within this long?"""
 
 
 def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Sequence[Event], Memory]:
@@ -54,8 +54,8 @@ def _verb(change: ClusterChange) -> str:
     return "cluster" if change.cluster.build.build_class else "cluster in reach:"
 
 
-def judge(event: Event, later: Sequence[Bar]) -> Outcome:
-    return judge_reach(event, later, Settings().judged_after_hours)
+def judge(events: Sequence[Event], series: MarketSeries, settings: Settings) -> Sequence[Outcome]:
+    return judge_bands(events, series, settings.judged_after_hours)
 
 
 KIND = EventKind(
@@ -65,4 +65,5 @@ KIND = EventKind(
     settings=Settings(),
     detect=detect,
     judge=judge,
+    scored_as="clusters were consumed",
 )

@@ -8,10 +8,11 @@ import numpy as np
 from detectors import figures
 from detectors.cluster_facts import below_or_above
 from detectors.event import Event, Fact, Label, Outcome, Severity, Unit
-from detectors.judging import judge_move
-from detectors.market import DAY_MS, MINUTE_MS, Bar, Funding, Side
+from detectors.judging import judge_moves
+from detectors.market import DAY_MS, MINUTE_MS, Funding, Side
 from detectors.numerics import robust_score
 from detectors.registry import EventKind, Memory
+from detectors.series import MarketSeries
 from detectors.view import MarketView
 
 HOURS_A_YEAR = 24 * 365
@@ -30,6 +31,7 @@ class Settings:
     """Settled rates needed before anything is called unusual."""
     judged_after_hours: float = 24.0
     judged_move: float = 0.02
+    """The outcome: did price move by this fraction against the crowded side?"""
 
 
 def detect(view: MarketView, settings: Settings, memory: Memory) -> tuple[Sequence[Event], Memory]:
@@ -85,9 +87,9 @@ def _event(view: MarketView, settings: Settings, funding: Funding, score: float,
     )
 
 
-def judge(event: Event, later: Sequence[Bar]) -> Outcome:
-    settings = Settings()
-    return judge_move(event, later, settings.judged_after_hours, settings.judged_move, event.side or Side.LONG)
+def judge(events: Sequence[Event], series: MarketSeries, settings: Settings) -> Sequence[Outcome]:
+    sides = [event.side or Side.LONG for event in events]
+    return judge_moves(events, series, settings.judged_after_hours, settings.judged_move, sides)
 
 
 KIND = EventKind(
@@ -97,4 +99,6 @@ KIND = EventKind(
     settings=Settings(),
     detect=detect,
     judge=judge,
+    scored_as="shocks saw price move against the crowded side",
+    by_chance="a move this large",
 )

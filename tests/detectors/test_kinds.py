@@ -10,9 +10,10 @@ from functools import cache
 import pytest
 
 from detectors import figures
-from detectors.event import Event, Evidence, Label, OutcomeClass, Unit
-from detectors.market import DAY_MS, MINUTE_MS, Bar, Market, Side
+from detectors.event import Event, Evidence, Label, Outcome, OutcomeClass, Unit
+from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Bar, Market, Side
 from detectors.registry import EventKind, find_kinds
+from detectors.series import MarketSeries
 from tests.detectors.histories import BAR_MS, START_MS, Tape, engine, run, steps, story
 
 KINDS = list(find_kinds().values())
@@ -129,46 +130,83 @@ def test_detecting_twice_says_the_same_and_changes_nothing(kind: EventKind) -> N
     assert spoke
 
 
-def later_bars(event: Event, prices: list[float]) -> list[Bar]:
+def series_after(event: Event, prices: list[float]) -> MarketSeries:
     """A bar for each price, from the event on, each trading at that price alone."""
     opened = (event.taken_at_ms + number * BAR_MS for number in range(len(prices)))
-    return [Bar(at, BAR_MS, price, price, price, price, 1.0) for at, price in zip(opened, prices, strict=True)]
+    bars = [Bar(at, BAR_MS, price, price, price, price, 1.0) for at, price in zip(opened, prices, strict=True)]
+    return MarketSeries.of(bars)
 
 
 FIVE_DAYS = 5 * DAY_MS // BAR_MS
 
 
-@every_kind
-def test_an_event_is_undecided_at_first_and_decided_after_days(kind: EventKind) -> None:
-    for event in told()[kind.kind]:
-        assert kind.judge(event, ()).outcome is OutcomeClass.UNDECIDED
-        soon = kind.judge(event, later_bars(event, [event.price] * 2))
-        late = kind.judge(event, later_bars(event, [event.price] * FIVE_DAYS))
-        assert soon.outcome in {OutcomeClass.UNDECIDED, OutcomeClass.REACHED}
-        assert late.outcome in {OutcomeClass.MISSED, OutcomeClass.REACHED}
+def judged(kind: EventKind, event: Event, series: MarketSeries) -> Outcome:
+    (outcome,) = kind.judge([event], series, kind.settings)
+    return outcome
+
+
+def swings(event: Event, bars: int = FIVE_DAYS) -> MarketSeries:
+    """A market that trades at every price in its first bar."""
+    series = series_after(event, [event.price] * bars)
+    series.low[0], series.high[0] = event.price * 0.5, event.price * 2
+    return series
+
+
+def flees(event: Event, bars: int = FIVE_DAYS) -> MarketSeries:
+    return series_after(event, [event.price * (1.5 if event.side is Side.LONG else 0.7)] * bars)
 
 
 @every_kind
-def test_a_market_that_swings_through_every_price_reaches_and_one_that_flees_misses(kind: EventKind) -> None:
+def test_an_event_is_undecided_until_its_horizon_and_the_hour_after_are_known(kind: EventKind) -> None:
+    bars = (kind.horizon_ms(kind.settings) + HOUR_MS) // BAR_MS
     for event in told()[kind.kind]:
-        swing = later_bars(event, [event.price])
-        wide = [replace(bar, low=event.price * 0.5, high=event.price * 2) for bar in swing]
-        reached = kind.judge(event, wide)
-        assert reached.outcome is OutcomeClass.REACHED
-        assert reached.decided_at_ms == wide[0].closed_at_ms
-        away = 1.5 if event.side is Side.LONG else 0.7
-        missed = kind.judge(event, later_bars(event, [event.price * away] * FIVE_DAYS))
-        assert missed.outcome is OutcomeClass.MISSED
-        assert event.taken_at_ms < missed.decided_at_ms <= event.taken_at_ms + FIVE_DAYS * BAR_MS
+        assert judged(kind, event, MarketSeries.of([])).outcome is OutcomeClass.UNDECIDED
+        # even what came in the first bar, or the quick ones would be counted before the slow
+        assert judged(kind, event, swings(event, bars - 1)).outcome is OutcomeClass.UNDECIDED
+        assert judged(kind, event, swings(event, bars)).outcome in {OutcomeClass.REACHED, OutcomeClass.MISSED}
+
+
+@every_kind
+def test_a_market_that_swings_and_one_that_flees_turn_out_unlike_each_other(kind: EventKind) -> None:
+    for event in told()[kind.kind]:
+        came, went = judged(kind, event, swings(event)), judged(kind, event, flees(event))
+        assert {came.outcome, went.outcome} == {OutcomeClass.REACHED, OutcomeClass.MISSED}
+        assert came.question is not None
+        assert came.question == went.question
+        assert came.question.wanted is (came.outcome is OutcomeClass.REACHED)
+        assert came.decided_at_ms == event.taken_at_ms + kind.horizon_ms(kind.settings) + HOUR_MS
 
 
 @every_kind
 def test_what_happens_after_the_horizon_does_not_count(kind: EventKind) -> None:
+    horizon = kind.horizon_ms(kind.settings) // BAR_MS
     for event in told()[kind.kind]:
-        away = event.price * (1.5 if event.side is Side.LONG else 0.7)
-        bars = later_bars(event, [away] * FIVE_DAYS)
-        bars[-1] = replace(bars[-1], low=event.price * 0.5, high=event.price * 2)
-        assert kind.judge(event, bars).outcome is OutcomeClass.MISSED
+        calm = judged(kind, event, flees(event))
+        late, just_in_time = flees(event), flees(event)
+        late.low[horizon], late.high[horizon] = event.price * 0.5, event.price * 2
+        just_in_time.low[horizon - 1], just_in_time.high[horizon - 1] = event.price * 0.5, event.price * 2
+        assert judged(kind, event, late).outcome is calm.outcome
+        assert judged(kind, event, just_in_time).outcome is not calm.outcome
+
+
+@every_kind
+def test_what_happened_before_the_alert_does_not_count(kind: EventKind) -> None:
+    for event in told()[kind.kind]:
+        after = flees(event)
+        before = [Bar(event.taken_at_ms - BAR_MS, BAR_MS, 1.0, event.price * 2, event.price / 2, event.price, 1.0)]
+        opened = zip(after.opened_at_ms.tolist(), after.close.tolist(), strict=True)
+        longer = MarketSeries.of([*before, *(Bar(at, BAR_MS, p, p, p, p, 1.0) for at, p in opened)])
+        assert judged(kind, event, longer) == judged(kind, event, after)
+
+
+@every_kind
+def test_the_configured_horizon_is_the_one_that_counts(kind: EventKind) -> None:
+    for event in told()[kind.kind]:
+        hourly = replace(kind.settings, judged_after_hours=1.0)
+        (outcome,) = kind.judge([event], flees(event, 30), hourly)
+        assert outcome.decided_at_ms == event.taken_at_ms + 2 * HOUR_MS
+        assert outcome.question is not None
+        assert outcome.question.horizon_ms == kind.horizon_ms(hourly) == HOUR_MS
 
 
 # --- funding_shock

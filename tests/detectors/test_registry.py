@@ -17,8 +17,9 @@ from detectors.registry import EventKind
 @dataclass(frozen=True)
 class Settings:
     size: float = 1.0
+    judged_after_hours: float = 24.0
 
-KIND = EventKind("NAME", "title", "summary", Settings(), lambda v, s, m: ((), m), lambda e, l: None)
+KIND = EventKind("NAME", "title", "summary", Settings(), lambda v, s, m: ((), m), lambda e, l, s: (), "it came")
 """
 
 
@@ -75,6 +76,21 @@ def test_a_good_kind_loads(folder: Path) -> None:
             "planted_untitled",
             GOOD.replace("NAME", "planted_untitled").replace('"title"', '""'),
             "title",
+        ),
+        (
+            "planted_unscored",
+            GOOD.replace("NAME", "planted_unscored").replace('"it came"', '""'),
+            "scored_as",
+        ),
+        (
+            "planted_without_horizon",
+            GOOD.replace("NAME", "planted_without_horizon").replace("    judged_after_hours: float = 24.0\n", ""),
+            "judged_after_hours, above 0",
+        ),
+        (
+            "planted_horizon_of_nothing",
+            GOOD.replace("NAME", "planted_horizon_of_nothing").replace("24.0", "0.0"),
+            "judged_after_hours, above 0",
         ),
     ],
 )
