@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Self
 
+from bot import memory
 from bot.charting import ChartFolder
 from bot.commands import Commands
 from bot.config import Config, ConfigError
@@ -123,6 +124,14 @@ class App:
         self.notices: deque[str] = deque(maxlen=NOTICES_SHOWN)
         """The last things that a live feed said of its data, for ``/status``."""
         self.failed_ticks = 0
+        self.ticks = 0
+        """Moments that were committed since the start."""
+        self.newest_ms: int | None = None
+        """Market time of the last of them."""
+        self.caught_up = False
+        """The past is taken in: from now on moments have to come."""
+        self.beat_s: float | None = None
+        """When the store last took a heartbeat, by the steady clock."""
         self.notes: list[str] = []
         """Sentences for the operator about the start-up."""
         self._closing = AsyncExitStack()
@@ -196,17 +205,21 @@ class App:
         for alert in await self.watcher.take(moment):
             self.tally.add(alert.event)
             self.deliverer.wake()
+        self.ticks += 1
+        self.newest_ms = moment[-1].taken_at_ms if moment else self.newest_ms
 
     async def keep_house(self) -> None:
-        """Remove the oldest charts over the limit."""
+        """Remove the oldest charts over the limit; give memory back."""
         if self.charts is not None:
             await self.charts.prune()
+        await memory.give_back()
 
     async def back_up(self) -> None:
         await self.store.backup()
 
     async def beat(self) -> None:
         await self.store.heartbeat(wall_ms())
+        self.beat_s = time.monotonic()
 
     # --- what parts ask of it
 

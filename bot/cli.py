@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from bot import VERSION
 
 if TYPE_CHECKING:
     from bot.config import Config
@@ -39,7 +42,6 @@ class Moment(click.ParamType[int]):
         return round(moment.timestamp() * 1000)
 
 
-VERSION = "0.1.0"
 DEFAULT_CONFIG = Path("config.toml")
 MOMENT = Moment()
 LONGEST_DAYS = 3650.0
@@ -56,16 +58,18 @@ def faults_named() -> Iterator[None]:
     from bot.markets.feed import NoVenue
     from bot.markets.names import UnknownMarket
     from bot.markets.recording import RecordingError
+    from bot.redact import Redactor
     from storage.errors import StoreError
 
+    said = Redactor.of_environment(os.environ)
     try:
         yield
     except (ConfigError, UnknownMarket, RecordingError, StoreError) as error:
-        raise Fault(str(error)) from error
+        raise Fault(said(str(error))) from error
     except Fatal as error:
-        raise click.ClickException(error.reason) from error
+        raise click.ClickException(said(error.reason)) from error
     except NoVenue as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(said(str(error))) from error
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,9 +85,12 @@ def main(context: click.Context, config_file: Path | None, local: bool) -> None:
     context.obj = config_file
     if context.invoked_subcommand is None:
         with faults_named():
+            from bot import logs
             from bot.run import run
 
-            asyncio.run(run(_configured(config_file), local=local))
+            config = _configured(config_file)
+            logs.set_up_for(config, os.environ)
+            asyncio.run(run(config, local=local))
     elif local:
         raise click.UsageError(f"Write --local after {context.invoked_subcommand}, where it takes it.")
 

@@ -93,6 +93,17 @@ class ScheduleSection(Section):
     heartbeat_seconds: float = Field(default=30.0, gt=0)
 
 
+class LogSection(Section):
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+    format: Literal["text", "json"] = "text"
+
+
+class HealthSection(Section):
+    ping_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """Empty: no pings."""
+    ping_seconds: float = Field(default=60.0, ge=1)
+
+
 def _over_default_estimate(given: Any) -> Any:
     return _merged(asdict(DEFAULT_ESTIMATE), given) if isinstance(given, Mapping) else given
 
@@ -104,6 +115,8 @@ class Config(Section):
     policy: PolicySection = PolicySection()
     console: ConsoleSection = ConsoleSection()
     schedule: ScheduleSection = ScheduleSection()
+    log: LogSection = LogSection()
+    health: HealthSection = HealthSection()
     clusters: ClusterSettings = ClusterSettings()
     estimate: Annotated[EstimateSettings, BeforeValidator(_over_default_estimate)] = DEFAULT_ESTIMATE
     kinds: Mapping[str, Any] = Field(default_factory=dict)

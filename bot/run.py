@@ -17,6 +17,7 @@ from bot.markets.venues import DEFAULT_VENUES
 from bot.message import Message
 from bot.platforms import console
 from bot.playback import Moment, play, up_to
+from bot.probes import probes
 from bot.run_live import serve_live
 from bot.show import print_summary
 from detectors.market import DAY_MS
@@ -51,7 +52,9 @@ async def run(config: Config | None, *, local: bool = False) -> None:
     if demonstrate:
         config = config.model_copy(update={"source": config.source.model_copy(update=DEMO)})
     feed = make_feed(config)
-    async with App(config, feed, chart_processes=CHART_PROCESSES if demonstrate else 0) as app:
+    processes = CHART_PROCESSES if demonstrate else 0
+    async with probes(config, os.environ) as watch_over, App(config, feed, chart_processes=processes) as app:
+        watch_over(app)
         greet(app, configs.HOW_TO_GO_ON if embedded else configs.LOCAL_VENUES if local else None)
         with stop_signals() as stopping:
             if demonstrate:
@@ -87,6 +90,7 @@ async def serve(app: App, stopping: asyncio.Event, *, interactive: bool, command
     Raises Fatal where no chat can be served.
     """
     await warm_up(app, stopping)
+    app.caught_up = True
     await console.answer_all(app.commands.handle, app.printer, commands)
     ended = asyncio.Event()
     _schedule(app, ended)

@@ -50,6 +50,7 @@ async def serve_live(
     timer: asyncio.Task[None] | None = None
     if catching_up.done():
         catching_up.result()
+        app.caught_up = True
         following = asyncio.create_task(follow(app, feed), name="follow")
         app.schedule.every(_NOTICES_EVERY_S, "notices", lambda: tell_notices(app, feed))
         ends.append(following)

@@ -1,0 +1,27 @@
+"""Whether anybody asks how the bot is: health and metrics are imported only where somebody does."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from bot import VERSION
+from bot.config import Config
+
+if TYPE_CHECKING:
+    from bot.app import App
+
+
+@asynccontextmanager
+async def probes(config: Config, environ: Mapping[str, str]) -> AsyncIterator[Callable[["App"], None]]:
+    """Serve on ``PORT`` and call the dead man's switch, if there is either; gives what must be told of the app.
+
+    Raises ConfigError for a port that is none or taken.
+    """
+    if not environ.get("PORT") and not config.health.ping_url:
+        yield lambda _: None
+        return
+    from bot.health import Health, port_of, serving
+
+    health = Health(version=VERSION, beat_every_s=config.schedule.heartbeat_seconds)
+    async with serving(health, config.health, port_of(environ)):
+        yield health.watch
