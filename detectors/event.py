@@ -8,7 +8,7 @@ survives a round trip through JSON.
 import base64
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import IntEnum, StrEnum
 from typing import Any, Self
@@ -237,8 +237,9 @@ class Outcome:
     facts: tuple[Fact, ...] = ()
     question: Question | None = None
 
-    def facts_to_json(self) -> str:
-        return json.dumps([asdict(fact) for fact in self.facts], separators=(",", ":"), allow_nan=False)
+
+def facts_to_json(facts: Iterable[Fact]) -> str:
+    return json.dumps([asdict(fact) for fact in facts], separators=(",", ":"), allow_nan=False)
 
 
 def facts_from_json(text: str) -> tuple[Fact, ...]:

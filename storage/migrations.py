@@ -171,6 +171,33 @@ def market_facts(db: Database) -> None:
     db.executescript(_MARKET_FACTS)
 
 
+@migrations(name="0004_outcomes")
+def outcomes(db: Database) -> None:
+    db.executescript(
+        """
+        CREATE TABLE outcomes (
+            event_id INTEGER PRIMARY KEY REFERENCES events,
+            kind TEXT NOT NULL,
+            market TEXT NOT NULL,
+            grouped TEXT NOT NULL,
+            side TEXT,
+            taken_at_ms INTEGER NOT NULL,
+            outcome TEXT NOT NULL,
+            decided_at_ms INTEGER NOT NULL,
+            question_side TEXT,
+            needed REAL,
+            horizon_ms INTEGER,
+            wanted INTEGER,
+            chance REAL,
+            chance_n INTEGER,
+            facts TEXT NOT NULL
+        );
+        CREATE INDEX outcomes_taken ON outcomes (taken_at_ms);
+        CREATE INDEX events_market_kind ON events (market, kind, taken_at_ms);
+        """
+    )
+
+
 def migrate(db: Database, where: str) -> None:
     """Bring the database to this version's schema. Raises NotOurs for a newer one."""
     with closing(Database(memory=True, execute_plugins=False)) as empty:

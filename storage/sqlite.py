@@ -14,8 +14,12 @@ from typing import TypeVar
 
 from sqlite_utils import Database
 
+from detectors.chance import Chance
+from detectors.event import Event
 from detectors.market import MarketSnapshot, PrintGap, VenueSample
-from storage import sqlite_alerts, sqlite_chats, sqlite_gaps, sqlite_outbox, sqlite_past
+from detectors.scoring import Scored
+from detectors.series import MarketSeries
+from storage import outcomes, sqlite_alerts, sqlite_chats, sqlite_gaps, sqlite_outbox, sqlite_past
 from storage.chats import Chat, LastAlert, Subscription, Watch
 from storage.errors import StoreError, StoreUnavailable, WrongSource
 from storage.market_facts import StoredReach, StoredTiers
@@ -23,7 +27,7 @@ from storage.migrations import migrate
 from storage.outbox import STORM, Claim, Delivery, Settlement, Storm
 from storage.sqlite_files import DatabaseFile
 from storage.sqlite_series import Series
-from storage.store import Committed, Counts, Opened, StoredAlert, StoredMarket, TickCommit
+from storage.store import ALWAYS_MS, Committed, Counts, Opened, StoredAlert, StoredMarket, TickCommit
 
 T = TypeVar("T")
 
@@ -156,6 +160,30 @@ class SqliteStore:
 
     async def gaps(self, since_ms: int = 0) -> Sequence[PrintGap]:
         return await self._run(lambda: sqlite_gaps.since(self._connection, since_ms))
+
+    # -- outcomes
+
+    async def to_judge(self, market: str, taken_until_ms: Mapping[str, int]) -> Sequence[Event]:
+        return await self._run(lambda: outcomes.to_judge(self._connection, market, taken_until_ms))
+
+    async def series(
+        self, market: str, since_ms: int, until_ms: int = ALWAYS_MS, *, observed_since_ms: int | None = None
+    ) -> MarketSeries:
+        return await self._run(lambda: outcomes.series(self._connection, market, since_ms, until_ms, observed_since_ms))
+
+    async def save_outcomes(self, scored: Sequence[Scored]) -> int:
+        return await self._write(lambda connection: outcomes.save(connection, scored))
+
+    async def save_chances(self, chances: Mapping[str, Chance | None]) -> None:
+        await self._write(lambda connection: outcomes.save_chances(connection, chances))
+
+    async def outcomes(
+        self, since_ms: int = 0, *, market: str | None = None, kind: str | None = None, whole: bool = False
+    ) -> Sequence[Scored]:
+        return await self._run(lambda: outcomes.load(self._connection, since_ms, market, kind, whole=whole))
+
+    async def waiting(self, market: str | None = None) -> Mapping[str, int]:
+        return await self._run(lambda: outcomes.waiting(self._connection, market))
 
     # -- chats
 

@@ -8,11 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from detectors.chance import Chance
 from detectors.event import Event
 from detectors.market import MarketSnapshot, PrintGap, VenueSample
+from detectors.scoring import Scored
+from detectors.series import MarketSeries
 from storage.chats import Chat, LastAlert, Subscription, Watch
 from storage.market_facts import StoredReach, StoredTiers
 from storage.outbox import STORM, Claim, Delivery, Settlement, Storm
+
+ALWAYS_MS = 2**53
+"""Later than any time in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +221,33 @@ class Store(Protocol):
 
     async def gaps(self, since_ms: int = 0) -> Sequence[PrintGap]:
         """Those that last or ended after ``since_ms``, by their start."""
+
+    # -- outcomes
+
+    async def to_judge(self, market: str, taken_until_ms: Mapping[str, int]) -> Sequence[Event]:
+        """A market's alerts, delivered or not, of which nothing is known yet; of each kind those taken until then."""
+
+    async def series(
+        self, market: str, since_ms: int, until_ms: int = ALWAYS_MS, *, observed_since_ms: int | None = None
+    ) -> MarketSeries:
+        """The bars stored that opened within the time, with what was seen liquidated since then; None: without it."""
+
+    async def save_outcomes(self, scored: Sequence[Scored]) -> int:
+        """Keep what came of alerts, for good: the first that is told of one stays. How many were new.
+
+        Raises ValueError for one that is not decided, or of an alert that was never stored.
+        """
+
+    async def save_chances(self, chances: Mapping[str, Chance | None]) -> None:
+        """The chance level of outcomes kept, by key of the alert."""
+
+    async def outcomes(
+        self, since_ms: int = 0, *, market: str | None = None, kind: str | None = None, whole: bool = False
+    ) -> Sequence[Scored]:
+        """What came of alerts since then, in order of time. ``whole``: with the facts measured and the alert."""
+
+    async def waiting(self, market: str | None = None) -> Mapping[str, int]:
+        """Alerts of which nothing is known yet, by kind."""
 
     # -- chats
 

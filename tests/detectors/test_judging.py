@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.event import Event, Level, Outcome, OutcomeClass, facts_from_json
+from detectors.event import Event, Level, Outcome, OutcomeClass, facts_from_json, facts_to_json
 from detectors.judging import AFTER_MS, CONSUMED_DEPTH, LATE_MS, judge_bands, judge_moves
 from detectors.market import HOUR_MS, Bar, Print, Side
 from detectors.series import MarketSeries
@@ -134,7 +134,7 @@ def test_an_event_without_a_level_cannot_be_asked_about_one() -> None:
 
 def test_facts_of_an_outcome_survive_a_trip_through_json() -> None:
     outcome = judge(LONG, [100.0, 96.5])
-    assert facts_from_json(outcome.facts_to_json()) == outcome.facts
+    assert facts_from_json(facts_to_json(outcome.facts)) == outcome.facts
 
 
 def plainly(alert: Event, after: Sequence[Bar]) -> tuple[bool, float]:
