@@ -1,6 +1,7 @@
 """The composition root: builds every part from the config, owns start and stop. Any part can be replaced by a fake."""
 
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Self
 
 from bot import memory
 from bot.charting import ChartFolder
+from bot.chats import Chats, make_platforms
 from bot.commands import Commands
 from bot.config import Config, ConfigError
 from bot.deliver import Deliverer, Notice, words
@@ -22,6 +24,7 @@ from bot.markets.recorded import RecordedFeed
 from bot.markets.simulated import SimulatedFeed
 from bot.message import Message
 from bot.platforms import console
+from bot.platforms.seam import ChatPlatform
 from bot.playback import Moment, Tally
 from bot.schedule import Schedule
 from bot.watch import Resumed, Watcher
@@ -75,7 +78,8 @@ def make_feed(config: Config) -> AnyFeed:
 class App:
     """An async context manager: opened, recovered and subscribed inside; stopped in order after.
 
-    ``chart_processes``: see `ChartFolder`. ``store``, ``printer`` and ``schedule`` replace the config's.
+    ``chart_processes``: see `ChartFolder`. ``store``, ``printer``, ``schedule`` and ``platforms`` (beside the terminal)
+    replace those of the config; the tokens of platforms come from ``environ``. Raises Fatal, ConfigError.
     """
 
     def __init__(
@@ -87,6 +91,8 @@ class App:
         store: Store | None = None,
         printer: console.Printer | None = None,
         schedule: Schedule | None = None,
+        platforms: Sequence[ChatPlatform] | None = None,
+        environ: Mapping[str, str] = os.environ,
     ) -> None:
         self.config, self.feed = config, feed
         self.printer = printer or console.Printer(console.make_console(config.console.colour))
@@ -106,13 +112,22 @@ class App:
         self.defaults = Subscription(
             EVERY_MARKET, within_pct=config.policy.within_pct, min_notional_usd=config.policy.min_notional_usd
         )
+        others = make_platforms(config, environ) if platforms is None else platforms
+        self.chats = Chats(others, self.store, lambda text: self.printer.show(Message(text)))
         self.commands = Commands(
-            self.store, feed, self.watcher, kinds, defaults=self.defaults, charts=self.charts, faults=self._faults
+            self.store,
+            feed,
+            self.watcher,
+            kinds,
+            defaults=self.defaults,
+            charts=self.charts,
+            faults=self._faults,
+            conditions=self.chats.conditions,
         )
         # Only a market that lives by the wall clock can be late.
         market_ms = feed.clock.now_ms if isinstance(feed, LiveFeed) and feed.source is Source.LIVE else None
-        platforms = [console.ConsolePlatform(self.printer)]
-        self.deliverer = Deliverer(self.store, platforms, self._compose, market_ms=market_ms)
+        everywhere = [console.ConsolePlatform(self.printer), *others]
+        self.deliverer = Deliverer(self.store, everywhere, self._compose, market_ms=market_ms)
         self.tally = Tally()
         self.moments: Iterator[Moment] = iter(())
         """What the feed has still to bring."""
@@ -175,12 +190,17 @@ class App:
     async def __aexit__(self, *_: object) -> None:
         await self.schedule.stop()
         await self.deliverer.stop()
+        await self.chats.stop()
         try:
             await self.watcher.flush()
             await self.watcher.checkpoint()
         except StoreError as error:
             log.warning("the last state could not be kept; the next start catches up: %s", error)
         await self._closing.aclose()
+
+    async def open_chats(self) -> None:
+        """Let platforms take commands and be sent to; what they receive comes once ``chats.run`` runs. Raises Fatal."""
+        await self.chats.start(self.commands.handle, self.commands.specs, self.commands.suggest)
 
     # --- jobs
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,8 +14,10 @@ from rich.table import Table
 
 from bot import config as configs
 from bot.app import make_feed
+from bot.chats import DISCORD_TOKEN, TELEGRAM_TOKEN, configured
 from bot.config import Config, ConfigError
 from bot.ending import stop_signals
+from bot.errors import Fatal
 from bot.markets import check as checks
 from bot.markets.check import Offer, Row
 from bot.markets.feed import Source
@@ -40,7 +43,7 @@ async def check(path: Path, *, named: bool, local: bool) -> list[Row]:
     database = Path(config.store.path) if config.store.path and not local else None
     async with _local_venues(source.venues, local=_is_local(config, local)) as rewrite:
         rows = await checks.check(source.venues, source.markets or None, database=database, rewrite=rewrite)
-    return [row, *rows, _chats_row(config)]
+    return [row, *rows, _chats_row(config), *await _platform_rows(config)]
 
 
 def _config_row(path: Path, *, named: bool, local: bool) -> tuple[Config, Row]:
@@ -59,6 +62,21 @@ def _config_row(path: Path, *, named: bool, local: bool) -> tuple[Config, Row]:
 def _chats_row(config: Config) -> Row:
     watched = ", ".join("every market" if name == "*" else name for name in config.console.watch)
     return Row("chats", True, f"the terminal, which watches {watched or 'nothing until /watch'}")
+
+
+async def _platform_rows(config: Config) -> list[Row]:
+    """Each platform with its token and rights."""
+    rows = []
+    try:
+        platforms = configured(config, os.environ)
+    except Fatal as error:
+        return [Row("chats", False, error.reason, "mend the token in the environment")]
+    for platform in platforms:
+        rows += [Row(one.what, one.ok, one.says, one.fix) for one in await platform.check()]
+    without = [name for name in (TELEGRAM_TOKEN, DISCORD_TOKEN) if not os.environ.get(name)]
+    if without:
+        rows.append(Row("chats", True, f"not in the environment: {', '.join(without)}", "see README, Set up"))
+    return rows
 
 
 async def offers(config: Config, word: str, *, local: bool) -> list[Offer]:

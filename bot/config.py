@@ -86,6 +86,20 @@ class ConsoleSection(Section):
     colour: Literal["auto", "always", "never"] = "auto"
 
 
+class TelegramSection(Section):
+    """The token comes from the environment, ``TELEGRAM_TOKEN``; without it there is no Telegram."""
+
+    enabled: bool = True
+    per_second: float = Field(default=25.0, gt=0, le=1000)
+
+
+class DiscordSection(Section):
+    """The token comes from the environment, ``DISCORD_TOKEN``; without it there is no Discord."""
+
+    enabled: bool = True
+    per_second: float = Field(default=40.0, gt=0, le=50)
+
+
 class ScheduleSection(Section):
     checkpoint_minutes: float = Field(default=60.0, gt=0)
     housekeeping_minutes: float = Field(default=10.0, gt=0)
@@ -114,6 +128,8 @@ class Config(Section):
     charts: ChartsSection = ChartsSection()
     policy: PolicySection = PolicySection()
     console: ConsoleSection = ConsoleSection()
+    telegram: TelegramSection = TelegramSection()
+    discord: DiscordSection = DiscordSection()
     schedule: ScheduleSection = ScheduleSection()
     log: LogSection = LogSection()
     health: HealthSection = HealthSection()

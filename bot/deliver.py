@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ParamSpec, Protocol
 
-from bot.errors import Fatal, Reject, Retry
+from bot.errors import Fatal, Moved, Reject, Retry
 from bot.message import Message, from_event, grouped
-from bot.pacing import Pace
+from bot.pacing import Limits, Pace
 from detectors.event import Event
 from detectors.market import MINUTE_MS
 from storage.chats import Chat
@@ -43,9 +43,8 @@ class Platform(Protocol):
     def per_second(self) -> float:
         """Messages a second over all chats."""
 
-    @property
-    def chat_per_second(self) -> float:
-        """Messages a second in one chat."""
+    def limits(self, chat_id: str) -> Limits:
+        """How fast this chat may be spoken to."""
 
     async def send(self, chat_id: str, message: Message, *, nonce: str) -> str:
         """Send and return the platform's id of the message. ``nonce`` is the same for every attempt."""
@@ -91,7 +90,8 @@ class Deliverer:
         self._now_ms = now_ms
         self._look_every_s = look_every_s
         self._paces = {platform.name: Pace(platform.per_second, burst=10) for platform in platforms}
-        self._chat_paces: dict[Chat, Pace] = {}
+        self._chat_paces: dict[tuple[str, str], tuple[Pace, ...]] = {}
+        """By platform and `Limits.key`."""
         self._workers: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._looking = asyncio.Lock()
@@ -178,6 +178,9 @@ class Deliverer:
             settlement = Dead(error.reason)
             if error.chat_gone:
                 await self._persist(self._store.park, claim.chat, error.reason)
+        except Moved as error:
+            await self._persist(self._move, claim.chat, Chat(claim.chat.platform, error.chat_id))
+            settlement = self._later(0, error.reason)
         except Fatal as error:
             self._fatal, self._stopping = error, True
             settlement = self._later(0, error.reason)
@@ -188,6 +191,9 @@ class Deliverer:
         except Exception as error:  # noqa: BLE001 - whatever it is, the other chats go on and the delivery is settled
             settlement = self._fault(claim, error, ambiguous=sending)
         await self._persist(self._store.settle, claim.deliveries, settlement)
+
+    async def _move(self, old: Chat, new: Chat) -> None:
+        await self._store.migrate_chat(old, new)
 
     def _platform(self, chat: Chat) -> Platform:
         try:
@@ -218,9 +224,13 @@ class Deliverer:
         return Notice(delivery.event, delivery.reason, late_by_ms, delivery.possible_repeat)
 
     async def _wait_turn(self, chat: Chat, platform: Platform) -> None:
-        chat_pace = self._chat_paces.setdefault(chat, Pace(platform.chat_per_second))
+        limits = platform.limits(chat.chat_id)
+        paces = self._chat_paces.get((platform.name, limits.key))
+        if paces is None:
+            paces = tuple(Pace(rate.per_second, rate.burst) for rate in limits.rates)
+            self._chat_paces[platform.name, limits.key] = paces
         now_s = time.monotonic()
-        await asyncio.sleep(max(chat_pace.take(now_s), self._paces[platform.name].take(now_s)))
+        await asyncio.sleep(max(pace.take(now_s) for pace in (*paces, self._paces[platform.name])))
 
     def _later(self, after_s: float, reason: str, *, ambiguous: bool = False) -> Later:
         return Later(self._now_ms() + round(after_s * 1000), reason, ambiguous)

@@ -66,7 +66,8 @@ class Message:
     chart: bytes | Path | None = None
     """PNG bytes, or the path of a PNG file."""
     reply_to: str | None = None
-    """The alert id of the earlier message that this one answers."""
+    """The platform's id of the earlier message in that chat that this one answers. Where that message is gone, this
+    one goes out without."""
     alert_id: str | None = None
     buttons: tuple[tuple[Button, ...], ...] = ()
     """Rows under the message, at most 5 of at most 5."""

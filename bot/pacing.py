@@ -1,6 +1,24 @@
 """How fast a platform or a chat may be spoken to: a token bucket. Pure: the caller brings the time and waits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """``burst`` messages at once, then ``per_second``: in any ``t`` seconds at most ``burst + per_second * t``."""
+
+    per_second: float
+    burst: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How fast one destination may be spoken to. All ``rates`` hold; destinations with the same ``key`` share them,
+    such as the topics of one group."""
+
+    key: str
+    rates: Sequence[Rate]
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
+from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -95,8 +96,10 @@ async def serve(app: App, stopping: asyncio.Event, *, interactive: bool, command
     ended = asyncio.Event()
     _schedule(app, ended)
     app.schedule.start()
+    await app.open_chats()
     delivering = asyncio.create_task(app.deliverer.run())
-    ends = [delivering, asyncio.create_task(stopping.wait())]
+    ends: list[asyncio.Task[Any]] = [delivering, asyncio.create_task(stopping.wait())]
+    ends.append(asyncio.create_task(app.chats.run(), name="chats"))
     if interactive:
         ends.append(asyncio.create_task(console.chat(app.commands.handle, app.printer, app.commands.words)))
     else:

@@ -41,11 +41,13 @@ async def serve_live(
     """
     app.schedule_house()
     app.schedule.start()
+    await app.open_chats()
     delivering = asyncio.create_task(app.deliverer.run(), name="deliver")
     stopped = asyncio.create_task(stopping.wait(), name="stopping")
     catching_up = asyncio.create_task(catch_up(app, feed), name="catch up")
     following: asyncio.Task[None] | None = None
-    ends: list[asyncio.Task[object]] = [delivering, stopped]
+    talking = asyncio.create_task(app.chats.run(), name="chats")
+    ends: list[asyncio.Task[object]] = [delivering, stopped, talking]
     await asyncio.wait([*ends, catching_up], return_when=asyncio.FIRST_COMPLETED)
     timer: asyncio.Task[None] | None = None
     if catching_up.done():

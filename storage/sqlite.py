@@ -19,7 +19,7 @@ from detectors.event import Event
 from detectors.market import MarketSnapshot, PrintGap, VenueSample
 from detectors.scoring import Scored
 from detectors.series import MarketSeries
-from storage import outcomes, sqlite_alerts, sqlite_chats, sqlite_gaps, sqlite_outbox, sqlite_past
+from storage import chat_upkeep, outcomes, sqlite_alerts, sqlite_chats, sqlite_gaps, sqlite_outbox, sqlite_past
 from storage.chats import Chat, LastAlert, Subscription, Watch
 from storage.errors import StoreError, StoreUnavailable, WrongSource
 from storage.market_facts import StoredReach, StoredTiers
@@ -202,6 +202,12 @@ class SqliteStore:
 
     async def park(self, chat: Chat, reason: str) -> None:
         await self._write(lambda connection: sqlite_chats.park(connection, chat, reason))
+
+    async def unpark(self, chat: Chat) -> bool:
+        return await self._write(lambda connection: chat_upkeep.unpark(connection, chat))
+
+    async def migrate_chat(self, old: Chat, new: Chat) -> bool:
+        return await self._write(lambda connection: chat_upkeep.migrate(connection, old, new))
 
     async def last_told(self, chat: Chat, kind: str, market: str, subject: str, arming: int) -> LastAlert | None:
         conversation = (kind, market, subject, arming)

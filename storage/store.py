@@ -265,6 +265,12 @@ class Store(Protocol):
     async def park(self, chat: Chat, reason: str) -> None:
         """Send this chat nothing more: what it is owed becomes dead with that reason."""
 
+    async def unpark(self, chat: Chat) -> bool:
+        """Serve a parked chat again; False where it was not parked."""
+
+    async def migrate_chat(self, old: Chat, new: Chat) -> bool:
+        """The chat has another id now: what it watches and what it is owed move; False where there was nothing."""
+
     async def last_told(self, chat: Chat, kind: str, market: str, subject: str, arming: int) -> LastAlert | None:
         """The newest alert decided for the chat in this conversation, whether or not it arrived."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.cli import main
-from bot.commands import HELP
+from bot.commands import SPECS
 from detectors.registry import find_kinds
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,7 +29,7 @@ def test_readme_shows_every_command_of_the_command_line(command: str) -> None:
     assert f"python -m bot {command}" in README
 
 
-@pytest.mark.parametrize("word", sorted(HELP))
+@pytest.mark.parametrize("word", sorted(spec.name for spec in SPECS))
 def test_readme_lists_every_chat_command(word: str) -> None:
     assert re.search(rf"\| `/{word}\b", README)
 

@@ -5,7 +5,7 @@ import hashlib
 import os
 import select
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -17,12 +17,12 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from bot.message import SIMULATED, Message
+from bot.pacing import Limits, Rate
+from bot.platforms.seam import ALLOWED, Handle, Place, Request, Verdict
 from storage.chats import Chat
 
 NAME = "console"
 CHAT = Chat(NAME, "local")
-Handle = Callable[[Chat, str], Awaitable[Message]]
-"""A chat's command to its answer."""
 _STYLES = (("🟢", "bold green"), ("🔴", "bold red"), ("🔵", "bold cyan"))
 _COLUMN_STYLES = {"long": "green", "short": "red"}
 _LARGEST_INPUT = 1 << 20
@@ -90,7 +90,6 @@ class ConsolePlatform:
 
     name = NAME
     per_second = 10_000.0
-    chat_per_second = 10_000.0
 
     def __init__(self, printer: Printer) -> None:
         self._printer = printer
@@ -98,6 +97,9 @@ class ConsolePlatform:
     async def send(self, chat_id: str, message: Message, *, nonce: str) -> str:  # noqa: ARG002 - one terminal, one chat
         self._printer.show(message)
         return nonce
+
+    def limits(self, chat_id: str) -> Limits:
+        return Limits(chat_id, (Rate(self.per_second),))
 
     async def edit(self, chat_id: str, message_id: str, message: Message) -> None:  # noqa: ARG002
         self._printer.show(message, "Now complete:")
@@ -121,8 +123,17 @@ def piped_commands(wait_s: float = 0.3) -> list[str]:
     return [line for line in data.decode(errors="replace").splitlines() if line.strip()]
 
 
+def request(text: str) -> Request:
+    """A line typed at the terminal, whose user may do everything there."""
+    return Request(CHAT, text, Place.PRIVATE, _allowed)
+
+
+async def _allowed() -> Verdict:
+    return ALLOWED
+
+
 async def answer(handle: Handle, printer: Printer, text: str) -> None:
-    printer.show(await handle(CHAT, text))
+    printer.show(await handle(request(text)))
 
 
 async def answer_all(handle: Handle, printer: Printer, lines: Sequence[str]) -> None:

@@ -111,6 +111,23 @@ class CheckRow:
     fix: str = ""
 
 
+class Upkeep(Protocol):
+    """What a platform tells of its chats by itself. Each returns after the commit; a repeat does nothing.
+
+    Raises StoreUnavailable.
+    """
+
+    async def gone(self, chat: Chat, reason: str) -> None:
+        """The bot was removed or the chat deleted: it is parked, its topics (``ID/...``) with it. ``reason`` says what
+        happened. A chat that never asked for anything leaves no trace."""
+
+    async def back(self, chat: Chat) -> None:
+        """The bot was added again: a parked chat is served again."""
+
+    async def moved(self, old: Chat, new: Chat) -> None:
+        """The chat has another id now: what it watches and what it is owed move with it."""
+
+
 class ChatPlatform(Platform, Protocol):
     """A platform with people in it. Its life: ``start``, ``run`` until cancelled or Fatal, ``stop``.
 
@@ -118,7 +135,7 @@ class ChatPlatform(Platform, Protocol):
     growing waits and told by ``condition``. Fatal (a token refused, a fatal close code) does, and ends the process.
     """
 
-    async def start(self, handle: Handle, specs: Sequence[CommandSpec], suggest: Suggest) -> None:
+    async def start(self, handle: Handle, specs: Sequence[CommandSpec], suggest: Suggest, upkeep: Upkeep) -> None:
         """Be ready to send. Returns at once; connecting goes on in ``run``."""
 
     async def run(self) -> None:

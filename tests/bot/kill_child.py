@@ -19,6 +19,7 @@ from typing import Any
 
 from bot.deliver import Deliverer, Notice, words
 from bot.message import Message
+from bot.pacing import Limits, Rate
 from storage.outbox import Claim, Sent
 from storage.sqlite import SqliteStore
 from storage.store import Committed, Opened, TickCommit
@@ -79,7 +80,9 @@ class FilePlatform:
 
     name = "console"
     per_second = 1e6
-    chat_per_second = 1e6
+
+    def limits(self, chat_id: str) -> Limits:
+        return Limits(chat_id, (Rate(1e6),))
 
     def __init__(self, path: Path, killed: Killed) -> None:
         self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from bot import asking
 from bot.asking import NotUnderstood
 from bot.charting import ChartFolder
-from bot.commands import HELP, Commands
+from bot.commands import SPECS, Commands
 from bot.markets.simulated import SimulatedFeed
 from bot.message import SIMULATED, Message, as_text
+from bot.platforms.seam import ALLOWED, Place, Request, Verdict
 from detectors.market import Market
 from detectors.registry import find_kinds
 from storage.chats import EVERY_MARKET, Chat, Subscription
@@ -44,6 +45,13 @@ async def commands() -> AsyncIterator[Commands]:
     store = SqliteStore(None, "simulated", max_subscriptions=3)
     yield await made(store)
     await store.close()
+
+
+def asks(chat: Chat, text: str, verdict: Verdict = ALLOWED) -> Request:
+    async def may_change() -> Verdict:
+        return verdict
+
+    return Request(chat, text, Place.PRIVATE, may_change)
 
 
 def asked(text: str, default: Subscription = DEFAULT) -> Subscription:
@@ -96,28 +104,28 @@ def test_what_is_not_understood_names_the_nearest_word(text: str, says: str) -> 
 
 async def test_watch_answers_with_what_the_store_now_holds_and_can_be_repeated(commands: Commands) -> None:
     chat = Chat("console", "watch")
-    first = await commands.handle(chat, "/watch btc formed within 1% min $5M fast")
-    assert await commands.handle(chat, "/watch btc formed within 1% min $5M fast") == first
+    first = await commands.handle(asks(chat, "/watch btc formed within 1% min $5M fast"))
+    assert await commands.handle(asks(chat, "/watch btc formed within 1% min $5M fast")) == first
     assert first.title == "Watching BTC."
     assert first.table is not None
     assert first.table.rows == (("BTC", "cluster formed", "1%", "$5M", "fast"),)
-    assert (await commands.handle(chat, "/watching")).table == first.table
+    assert (await commands.handle(asks(chat, "/watching"))).table == first.table
 
 
 async def test_unwatch_removes_one_or_all_and_says_what_still_holds(commands: Commands) -> None:
     chat = Chat("console", "unwatch")
-    await commands.handle(chat, "/watch all")
-    await commands.handle(chat, "/watch BTC")
-    assert "You still watch all markets" in as_text(await commands.handle(chat, "/unwatch BTC"))
-    assert (await commands.handle(chat, "/unwatch all")).title == "You watch nothing now."
-    assert (await commands.handle(chat, "/unwatch BTC")).title == "You did not watch BTC."
-    assert (await commands.handle(chat, "/watching")).title == "You watch nothing."
+    await commands.handle(asks(chat, "/watch all"))
+    await commands.handle(asks(chat, "/watch BTC"))
+    assert "You still watch all markets" in as_text(await commands.handle(asks(chat, "/unwatch BTC")))
+    assert (await commands.handle(asks(chat, "/unwatch all"))).title == "You watch nothing now."
+    assert (await commands.handle(asks(chat, "/unwatch BTC"))).title == "You did not watch BTC."
+    assert (await commands.handle(asks(chat, "/watching"))).title == "You watch nothing."
 
 
 async def test_the_map_shows_shorts_above_and_longs_below_with_a_chart(tmp_path: Path) -> None:
     store, charts = SqliteStore(None, "simulated"), ChartFolder(tmp_path)
     commands = await made(store, charts)
-    answer = await commands.handle(CHAT, "/map btc")
+    answer = await commands.handle(asks(CHAT, "/map btc"))
     await charts.close()
     await store.close()
     assert answer.table is not None
@@ -130,8 +138,8 @@ async def test_the_map_shows_shorts_above_and_longs_below_with_a_chart(tmp_path:
 
 
 async def test_clusters_are_listed_nearest_first(commands: Commands) -> None:
-    answer = await commands.handle(CHAT, "/clusters BTC")
-    view = commands._watcher.engines["BTC"].view()
+    answer = await commands.handle(asks(CHAT, "/clusters BTC"))
+    view = commands._house.watcher.engines["BTC"].view()
     assert answer.table is not None
     assert view is not None
     assert len(answer.table.rows) == len(view.clusters) > 0
@@ -139,48 +147,47 @@ async def test_clusters_are_listed_nearest_first(commands: Commands) -> None:
 
 
 async def test_recent_tells_the_last_alerts_newest_first(commands: Commands) -> None:
-    answer = await commands.handle(CHAT, "/recent BTC 3")
-    stored = await commands._store.recent(3)
+    answer = await commands.handle(asks(CHAT, "/recent BTC 3"))
+    stored = await commands._house.store.recent(3)
     assert answer.table is not None
     assert [row[1] for row in answer.table.rows] == [one.event.headline for one in stored]
     assert len(stored) == 3
-    assert (await commands.handle(Chat("console", "new"), "/recent")).title == "No alert yet."
+    assert (await commands.handle(asks(Chat("console", "new"), "/recent"))).title == "No alert yet."
 
 
 async def test_funding_says_who_pays(commands: Commands) -> None:
-    answer = await commands.handle(CHAT, "/funding")
+    answer = await commands.handle(asks(CHAT, "/funding"))
     assert answer.table is not None
     assert answer.table.rows[0][0] == "BTC"
     assert answer.table.rows[0][3] in {"longs pay", "shorts pay"}
 
 
 async def test_status_tells_source_age_queue_silences_and_refusals(commands: Commands) -> None:
-    text = as_text(await commands.handle(CHAT, "/status"))
+    text = as_text(await commands.handle(asks(CHAT, "/status")))
     for part in ("SIMULATED", "Deliveries:", "Last alert: 2026-", "Silences:", "Input refused: none", "Gaps", "BTC"):
         assert part in text
 
 
 async def test_help_lists_every_command_and_kind(commands: Commands) -> None:
-    text = as_text(await commands.handle(CHAT, "/help"))
-    assert all(one.usage in text for one in HELP.values())
+    text = as_text(await commands.handle(asks(CHAT, "/help")))
+    assert all(spec.usage in text for spec in SPECS)
     assert all(name in text for name in KINDS)
-    assert set(HELP) | {"start"} == set(commands._answers)
 
 
 async def test_a_chat_cannot_pass_its_quota(commands: Commands) -> None:
     chat = Chat("console", "quota")
     for base in ("A", "B", "C"):
-        await commands._store.watch(chat, Subscription(base))
-    assert "3 markets at most" in (await commands.handle(chat, "/watch BTC")).title
+        await commands._house.store.watch(chat, Subscription(base))
+    assert "3 markets at most" in (await commands.handle(asks(chat, "/watch BTC"))).title
 
 
 async def test_what_the_store_did_not_take_is_said_to_be_not_accepted() -> None:
     store = Closed(None, "simulated")
     await store.open()
     commands = Commands(store, SimulatedFeed(5, 1), watcher(store), KINDS, defaults=DEFAULT)
-    await commands._watcher.start([market()])
-    assert "Not accepted" in (await commands.handle(CHAT, "/watch BTC")).title
-    assert "Nothing is known of BTC yet" in (await commands.handle(CHAT, "/map BTC")).title
+    await commands._house.watcher.start([market()])
+    assert "Not accepted" in (await commands.handle(asks(CHAT, "/watch BTC"))).title
+    assert "Nothing is known of BTC yet" in (await commands.handle(asks(CHAT, "/map BTC"))).title
     await store.close()
 
 
@@ -195,8 +202,8 @@ async def test_whatever_is_typed_there_is_a_short_answer_without_markup_of_the_u
     store = SqliteStore(None, "simulated", max_subscriptions=3)
     await store.open()
     commands = Commands(store, SimulatedFeed(5, 1), watcher(store), KINDS, defaults=DEFAULT)
-    await commands._watcher.start([market()])
-    answer = await commands.handle(CHAT, " ".join(parts))
+    await commands._house.watcher.start([market()])
+    answer = await commands.handle(asks(CHAT, " ".join(parts)))
     assert isinstance(answer, Message)
     assert len(answer.title) < 200
     assert "<" not in answer.title
@@ -207,4 +214,4 @@ async def test_whatever_is_typed_there_is_a_short_answer_without_markup_of_the_u
 
 
 async def test_ten_thousand_characters_are_refused(commands: Commands) -> None:
-    assert "too long" in (await commands.handle(CHAT, "/watch " + "B" * 10_000)).title
+    assert "too long" in (await commands.handle(asks(CHAT, "/watch " + "B" * 10_000))).title

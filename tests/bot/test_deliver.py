@@ -10,6 +10,7 @@ import pytest
 from bot.deliver import FAULTS_ALLOWED, Deliverer, Notice, nonce, words
 from bot.errors import Fatal, Reject, Retry
 from bot.message import Message
+from bot.pacing import Limits, Rate
 from storage.chats import Chat
 from storage.errors import StoreUnavailable
 from storage.outbox import Delivery, Settlement, Task
@@ -31,6 +32,9 @@ class FakePlatform:
     nonces: list[str] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: dict[str, int] = field(default_factory=dict)
+
+    def limits(self, chat_id: str) -> Limits:
+        return Limits(chat_id, (Rate(self.chat_per_second),))
 
     async def send(self, chat_id: str, message: Message, *, nonce: str) -> str:
         self.in_flight += 1

@@ -21,7 +21,7 @@ from bot.markets.live_watch import Gap
 from bot.markets.local.feed import LocalFeed
 from bot.markets.simulated_exchange import START_MS
 from bot.message import as_text
-from bot.platforms.console import CHAT, Printer
+from bot.platforms.console import CHAT, Printer, request
 from bot.replies import venue_line
 from bot.run_live import serve_live, tell_notices
 from detectors.market import DAY_MS, HOUR_MS, MarketSnapshot
@@ -120,7 +120,7 @@ async def test_status_says_of_each_venue_what_it_gives_and_one_that_stops_takes_
     feed, out = feed_of(), io.StringIO()
     async with running(tmp_path, feed, out) as (app, _):
         await until(lambda: app.tally.snapshots > 4)
-        answer = as_text(await app.commands.handle(CHAT, "/status"))
+        answer = as_text(await app.commands.handle(request("/status")))
         assert "Source: SIMULATED (local venues)" in answer
         assert "binance: 2 markets · prices " in answer
         assert "liquidations sampled" in answer
@@ -130,7 +130,7 @@ async def test_status_says_of_each_venue_what_it_gives_and_one_that_stops_takes_
         await until(lambda: "okx is stopped; geo-block (451)" in out.getvalue())
         seen = app.tally.snapshots
         await until(lambda: app.tally.snapshots > seen + 6)
-        answer = as_text(await app.commands.handle(CHAT, "/status"))
+        answer = as_text(await app.commands.handle(request("/status")))
         assert "okx: STOPPED, geo-block (451)" in answer
         assert "venue: okx is stopped" in answer
 

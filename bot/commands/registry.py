@@ -1,0 +1,80 @@
+"""What a command is: its description for every platform, and the coroutine that answers it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot import asking
+from bot.asking import NotUnderstood
+from bot.charting import ChartFolder
+from bot.markets.feed import Feed
+from bot.markets.live import LiveFeed
+from bot.message import Message
+from bot.platforms.seam import CommandSpec, Request
+from bot.watch import Watcher
+from detectors.market import Market
+from detectors.registry import EventKind
+from detectors.view import MarketView
+from storage.chats import Chat, Subscription
+from storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What commands work with. ``faults``: sentences for ``/status``; ``conditions``: one of each chat platform."""
+
+    store: Store
+    feed: Feed
+    watcher: Watcher
+    kinds: Mapping[str, EventKind]
+    defaults: Subscription
+    charts: ChartFolder | None = None
+    faults: Callable[[], Sequence[str]] = tuple
+    conditions: Callable[[], Sequence[str]] = tuple
+
+    @property
+    def markets(self) -> tuple[Market, ...]:
+        return tuple(engine.market for engine in self.watcher.engines.values())
+
+    @property
+    def now_ms(self) -> int:
+        """Market time: the wall clock's for a live market, the newest data's otherwise; 0 before any."""
+        if isinstance(self.feed, LiveFeed):
+            return self.feed.clock.now_ms()
+        views = [view for engine in self.watcher.engines.values() if (view := engine.view()) is not None]
+        return max((view.taken_at_ms for view in views), default=0)
+
+    def view(self, words: Sequence[str], example: str) -> MarketView:
+        """The view of the one market that ``words`` name. Raises NotUnderstood."""
+        if len(words) != 1:
+            raise NotUnderstood("Name one market.", example)
+        base = asking.market(words[0], self.markets).base
+        view = self.watcher.engines[base].view()
+        if view is None:
+            raise NotUnderstood(f"Nothing is known of {base} yet: its first data are still to come.")
+        return view
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request as a command sees it: who asks, and the words after the command's name."""
+
+    house: House
+    request: Request
+    words: tuple[str, ...]
+
+    @property
+    def chat(self) -> Chat:
+        return self.request.chat
+
+
+Answer = Callable[[Asked], Awaitable[Message]]
+"""Raises NotUnderstood, QuotaExceeded, StoreUnavailable, which `Commands.handle` puts in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """``hidden``: works, and is in no menu and no help."""
+
+    spec: CommandSpec
+    answer: Answer
+    hidden: bool = False

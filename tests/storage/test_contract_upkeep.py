@@ -1,0 +1,55 @@
+"""Chats that get another id, and chats that come back."""
+
+from storage.chats import Chat, Subscription
+from storage.outbox import Sent
+from storage.store import Store
+from tests.storage.make import ALICE, alert, event, tick
+
+OLD, NEW = Chat("telegram", "-5"), Chat("telegram", "-1005")
+
+
+async def test_what_a_chat_watches_and_is_owed_moves_with_its_new_id_once(store: Store) -> None:
+    await store.watch(OLD, Subscription("BTC"))
+    await store.commit_tick(tick(0, alert(event(0), OLD, ALICE)))
+    await store.park(OLD, "upgraded")
+    assert await store.migrate_chat(OLD, NEW)
+    assert not await store.migrate_chat(OLD, NEW)
+    assert {watch.chat for watch in await store.subscriptions()} == {NEW}
+    assert {claim.chat for claim in await store.claim(0, 10)} == {NEW, ALICE}
+
+
+async def test_a_message_on_its_way_while_its_chat_moves_is_settled_there(store: Store) -> None:
+    await store.commit_tick(tick(0, alert(event(0), OLD)))
+    (claim,) = await store.claim(0, 1)
+    await store.migrate_chat(OLD, NEW)
+    await store.settle(claim.deliveries, Sent("m1"))
+    assert (await store.counts()).deliveries == {"sent": 1}
+
+
+async def test_where_the_new_chat_has_asked_already_nothing_is_lost_and_no_alert_comes_twice(store: Store) -> None:
+    await store.watch(OLD, Subscription("BTC", within_pct=5.0))
+    await store.watch(OLD, Subscription("ETH"))
+    await store.watch(NEW, Subscription("BTC", within_pct=1.0))
+    await store.commit_tick(tick(0, alert(event(0), OLD, NEW), alert(event(1), OLD)))
+    assert await store.migrate_chat(OLD, NEW)
+    assert not await store.subscriptions(OLD)
+    assert [(one.subscription.market, one.subscription.within_pct) for one in await store.subscriptions(NEW)] == [
+        ("BTC", 1.0),
+        ("ETH", 2.0),
+    ]
+    told = []
+    while claims := await store.claim(0, 10):
+        for claim in claims:
+            told += [(claim.chat, delivery.alert_id) for delivery in claim.deliveries]
+            await store.settle(claim.deliveries, Sent("m"))
+    assert sorted(told) == [(NEW, event(n).key) for n in (0, 1)]
+
+
+async def test_a_parked_chat_is_served_again_when_it_is_back_and_a_stranger_leaves_no_trace(store: Store) -> None:
+    await store.watch(OLD, Subscription("BTC"))
+    await store.park(OLD, "kicked")
+    assert await store.unpark(OLD)
+    assert not await store.unpark(OLD)
+    assert not await store.unpark(NEW)
+    assert [watch.chat for watch in await store.subscriptions()] == [OLD]
+    assert not (await store.counts()).parked
