@@ -61,7 +61,9 @@ def _config_row(path: Path, *, named: bool, local: bool) -> tuple[Config, Row]:
 
 def _chats_row(config: Config) -> Row:
     watched = ", ".join("every market" if name == "*" else name for name in config.console.watch)
-    return Row("chats", True, f"the terminal, which watches {watched or 'nothing until /watch'}")
+    said = f"the terminal, which watches {watched or 'nothing until /watch'}"
+    without = [name for name in (TELEGRAM_TOKEN, DISCORD_TOKEN) if not os.environ.get(name)]
+    return Row("chats", True, said + (f"; not in the environment: {' and '.join(without)}" if without else ""))
 
 
 async def _platform_rows(config: Config) -> list[Row]:
@@ -73,9 +75,6 @@ async def _platform_rows(config: Config) -> list[Row]:
         return [Row("chats", False, error.reason, "mend the token in the environment")]
     for platform in platforms:
         rows += [Row(one.what, one.ok, one.says, one.fix) for one in await platform.check()]
-    without = [name for name in (TELEGRAM_TOKEN, DISCORD_TOKEN) if not os.environ.get(name)]
-    if without:
-        rows.append(Row("chats", True, f"not in the environment: {', '.join(without)}", "see README, Set up"))
     return rows
 
 
