@@ -98,6 +98,8 @@ class DiscordSection(Section):
 
     enabled: bool = True
     per_second: float = Field(default=40.0, gt=0, le=50)
+    manager_role: str = ""
+    """A role, by name or id, that may change subscriptions beside those who manage the server or channel."""
 
 
 class ScheduleSection(Section):

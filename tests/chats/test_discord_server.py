@@ -81,7 +81,7 @@ async def test_the_real_client_identifies_gets_its_guilds_and_resumes(
     assert client.get_channel(channel.id) is not None
     await server.gateway.close_all(4000)
     other = server.world.guild("Missed meanwhile")
-    joined = asyncio.create_task(client.wait_for("guild_available", timeout=5))
+    joined = asyncio.create_task(client.wait_for("guild_join", timeout=5))
     await server.invite(other)
     assert (await joined).id == other.id
     assert server.gateway.resumes == 1

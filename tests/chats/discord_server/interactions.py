@@ -111,7 +111,7 @@ class Interactions:
         needed = command.get("default_member_permissions")
         if channel.guild is None or needed is None:
             return False
-        return not int(needed) & self.world.permissions(user, channel)
+        return self.world.permissions(user, channel) & int(needed) != int(needed)
 
     def component(self, message: Message, custom_id: str, values: list[str] | None) -> Json:
         part = next((each for each in message.components if each.get("custom_id") == custom_id), None)
@@ -228,6 +228,13 @@ class Interactions:
         self._messages.change(one.channel, message, body, files)
         self._shown(one, message)
         return message
+
+    def delete(self, token: str, message_id: str) -> None:
+        one = self.follow(token)
+        if message_id == "@original" and one.loading:
+            one.loading, one.original = False, None
+            return
+        self.message(token, message_id).deleted = True
 
     def message(self, token: str, message_id: str) -> Message:
         one = self.follow(token)

@@ -17,7 +17,15 @@ def unauthorized() -> Refusal:
 
 
 def unknown(what: str) -> Refusal:
-    codes = {"Channel": 10003, "Guild": 10004, "Message": 10008, "User": 10013, "Webhook": 10015, "interaction": 10062}
+    codes = {
+        "Member": 10007,
+        "Channel": 10003,
+        "Guild": 10004,
+        "Message": 10008,
+        "User": 10013,
+        "Webhook": 10015,
+        "interaction": 10062,
+    }
     return Refusal(404, codes[what], f"Unknown {what}")
 
 

@@ -56,6 +56,7 @@ class Rest:
             Route("GET gateway", "GET", _path("/gateway/bot"), self._gateway),
             Route("GET guilds", "GET", _path("/users/@me/guilds"), self._guilds),
             Route("GET guild", "GET", _path("/guilds/{guild}"), self._guild),
+            Route("GET member", "GET", _path("/guilds/{guild}/members/{user}"), self._member, "guild"),
             Route("GET channel", "GET", _path(of_channel), self._channel, "channel"),
             Route("POST direct", "POST", _path("/users/@me/channels"), self._direct),
             Route("POST messages", "POST", _path(f"{of_channel}/messages"), self._post, "channel"),
@@ -88,6 +89,13 @@ class Rest:
                 lambda a: payloads.message(
                     interactions.patch(a.ids["token"], a.ids["message"], a.body, a.files),
                 ),
+                by_token=False,
+            ),
+            Route(
+                "DELETE webhook",
+                "DELETE",
+                _path(hook + "/messages/{message}"),
+                lambda a: interactions.delete(a.ids["token"], a.ids["message"]),
                 by_token=False,
             ),
             Route(
@@ -130,6 +138,15 @@ class Rest:
         if guild is None or self.world.bot.id not in guild.members:
             raise unknown("Guild")
         return payloads.guild(guild, self.world.bot)
+
+    def _member(self, asked: Asked) -> object:
+        guild = self.world.guilds.get(asked.number("guild"))
+        if guild is None or self.world.bot.id not in guild.members:
+            raise unknown("Guild")
+        member = guild.members.get(asked.number("user"))
+        if member is None:
+            raise unknown("Member")
+        return payloads.member(member)
 
     def _channel(self, asked: Asked) -> object:
         channel = self.messages.channel(asked.number("channel"))

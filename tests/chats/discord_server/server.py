@@ -159,7 +159,9 @@ class DiscordServer:
 
     async def invite(self, guild: Guild) -> None:
         """Tell the bot of a guild that it has been added to."""
-        await self.gateway.dispatch("GUILD_CREATE", payloads.guild(guild, self.world.bot))
+        told = payloads.guild(guild, self.world.bot)
+        del told["unavailable"]  # so Discord tells a guild that is new from one that is back
+        await self.gateway.dispatch("GUILD_CREATE", told)
 
     async def kick(self, guild: Guild) -> None:
         """Remove the bot from a guild."""
@@ -282,8 +284,11 @@ class DiscordServer:
         return _json(refusal.body, refusal.status, verdict.headers)
 
     def _answer(self, route: Route, document: object, verdict: Verdict) -> web.Response:
-        self.statuses[200] += 1
-        return _json(document, 200, verdict.headers)
+        status = 204 if document is None else 200
+        self.statuses[status] += 1
+        if document is None:
+            return web.Response(status=204, headers=verdict.headers)
+        return _json(document, status, verdict.headers)
 
 
 async def _read(request: web.Request, ids: Mapping[str, str]) -> Asked:

@@ -100,7 +100,9 @@ class Message:
 
     @property
     def title(self) -> str:
-        return str(self.embed.get("title", ""))
+        """The first line: the content's, or the title of the embed."""
+        content = str(self.taken.get("content") or "").partition("\n")[0]
+        return content.strip("*") or str(self.embed.get("title", ""))
 
     @property
     def text(self) -> str:

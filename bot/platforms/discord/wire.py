@@ -1,0 +1,77 @@
+"""What went over the wire for one attempt: whether Discord may have taken a request whose answer never came.
+
+discord.py retries by itself and then raises whatever came last; only its HTTP trace tells what came before.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import aiohttp
+
+
+@dataclass(slots=True)
+class Attempt:
+    """``status`` is that of the last answer. It lives in the context of the task that sends."""
+
+    status: int | None = None
+    _open: bool = False
+    _lost: bool = False
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """Also after a 2xx: an answer that cannot be read is no refusal."""
+        return self._lost or self._open or (self.status is not None and 200 <= self.status < 300)
+
+    def sent(self) -> None:
+        self._open = True
+
+    def answered(self, status: int) -> None:
+        self._open, self.status = False, status
+        self._lost |= status >= 500
+
+    def broken(self) -> None:
+        self._lost |= self._open
+        self._open = False
+
+
+_current: ContextVar[Attempt | None] = ContextVar("discord_attempt", default=None)
+
+
+@contextmanager
+def attempt() -> Iterator[Attempt]:
+    """Follow the requests made inside."""
+    followed = Attempt()
+    token = _current.set(followed)
+    try:
+        yield followed
+    finally:
+        _current.reset(token)
+
+
+def trace() -> aiohttp.TraceConfig:
+    """For `discord.Client(http_trace=...)`."""
+    config = aiohttp.TraceConfig()
+
+    async def on_sent(
+        _: aiohttp.ClientSession, __: SimpleNamespace, ___: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        if (followed := _current.get()) is not None:
+            followed.sent()
+
+    async def on_end(_: aiohttp.ClientSession, __: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
+        if (followed := _current.get()) is not None:
+            followed.answered(params.response.status)
+
+    async def on_broken(
+        _: aiohttp.ClientSession, __: SimpleNamespace, ___: aiohttp.TraceRequestExceptionParams
+    ) -> None:
+        if (followed := _current.get()) is not None:
+            followed.broken()
+
+    config.on_request_headers_sent.append(on_sent)
+    config.on_request_end.append(on_end)
+    config.on_request_exception.append(on_broken)
+    return config
