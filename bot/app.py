@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from bot import memory
 from bot.charting import ChartFolder
@@ -34,7 +34,7 @@ from storage.chats import EVERY_MARKET, Subscription
 from storage.errors import StoreError
 from storage.outbox import Task
 from storage.sqlite import SqliteStore
-from storage.store import Store
+from storage.store import NewAlert, Store
 
 log = logging.getLogger(__name__)
 AnyFeed = ReplayableFeed | LiveFeed
@@ -73,6 +73,17 @@ def make_feed(config: Config) -> AnyFeed:
     if source.kind is Source.RECORDED:
         return RecordedFeed(Path(source.path), markets)
     return SimulatedFeed(source.seed, source.days or None, markets)
+
+
+class Waiting(Protocol):
+    """What the past of markets is still waited for by."""
+
+    def waiting_for(self, market: str) -> str | None:
+        """Why nothing can be said of a market yet; None where something can."""
+
+    @property
+    def condition(self) -> str | None:
+        """How far it is, for ``/status``; None when all is in."""
 
 
 class App:
@@ -123,6 +134,7 @@ class App:
             charts=self.charts,
             faults=self._faults,
             conditions=self.chats.conditions,
+            waiting_for=self._waiting_for,
         )
         # Only a market that lives by the wall clock can be late.
         market_ms = feed.clock.now_ms if isinstance(feed, LiveFeed) and feed.source is Source.LIVE else None
@@ -138,6 +150,8 @@ class App:
         """What the store knew of each market."""
         self.notices: deque[str] = deque(maxlen=NOTICES_SHOWN)
         """The last things that a live feed said of its data, for ``/status``."""
+        self.catching_up: Waiting | None = None
+        """What fetches the past beside a live feed."""
         self.failed_ticks = 0
         self.ticks = 0
         """Moments that were committed since the start."""
@@ -222,11 +236,15 @@ class App:
 
     async def take(self, moment: Moment) -> None:
         """Commit what a moment leads to, and let it be delivered. Raises StoreUnavailable."""
-        for alert in await self.watcher.take(moment):
-            self.tally.add(alert.event)
-            self.deliverer.wake()
+        self.tell(await self.watcher.take(moment))
         self.ticks += 1
         self.newest_ms = moment[-1].taken_at_ms if moment else self.newest_ms
+
+    def tell(self, alerts: Sequence[NewAlert]) -> None:
+        """Let what was committed be delivered."""
+        for alert in alerts:
+            self.tally.add(alert.event)
+            self.deliverer.wake()
 
     async def keep_house(self) -> None:
         """Remove the oldest charts over the limit; give memory back."""
@@ -264,7 +282,11 @@ class App:
             faults.append(f"The clock jumped {self.schedule.clock_jumps} times")
         if self.charts is not None and self.charts.failed:
             faults.append(f"Charts that could not be drawn: {self.charts.failed}")
-        return [*self.notes, *faults, *self.notices]
+        going_on = self.catching_up.condition if self.catching_up else None
+        return [*([going_on] if going_on else []), *self.notes, *faults, *self.notices]
+
+    def _waiting_for(self, market: str) -> str | None:
+        return self.catching_up.waiting_for(market) if self.catching_up else None
 
 
 def _notes(resumed: Sequence[Resumed]) -> list[str]:

@@ -61,7 +61,7 @@ class SourceSection(Section):
     """Bars a second."""
     venues: tuple[str, ...] = Field(default=DEFAULT_VENUES, min_length=1)
     look_every_s: float = Field(default=10.0, ge=2, le=60)
-    history_days: float = Field(default=4.0, ge=1, le=30)
+    history_days: float = Field(default=30.0, ge=1, le=30)
 
 
 class StoreSection(Section):

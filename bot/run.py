@@ -27,7 +27,7 @@ from storage.store import NewAlert
 
 DEMO = {"days": 14.0, "markets": ("BTC", "DOGE", "PEPE")}
 """Two weeks of a large, a small and a tiny price: what a laptop plays and draws in well under half a minute."""
-LOCAL = {"seed": 9, "markets": ("BTC", "DOGE", "PEPE"), "speed": 1.5, "venues": DEFAULT_VENUES}
+LOCAL = {"seed": 9, "markets": ("BTC", "DOGE", "PEPE"), "speed": 1.5, "venues": DEFAULT_VENUES, "history_days": 4.0}
 LOCAL_FOR_S = 70.0
 """How long local venues are watched where nobody sits at the terminal."""
 CHART_PROCESSES = 2

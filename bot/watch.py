@@ -11,16 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot import policy
+from bot.markets.past import joined_to
+from bot.turns import in_turns
 from detectors.engine import STATE_VERSION, EngineSettings, MarketEngine, Step
 from detectors.event import Event
+from detectors.leverage import BINANCE_BTC_TIERS
 from detectors.market import HOUR_MS, Market, MarketSnapshot
 from detectors.registry import EventKind
 from storage.chats import Chat, LastAlert, Watch
+from storage.market_facts import StoredTiers
 from storage.store import Cursor, NewAlert, NewDelivery, Silence, Store, TickCommit
 
 Conversation = tuple[Chat, str, str, str, int]
-_STEPS_AT_ONCE = 20
-"""Steps of the past before other work gets its turn: some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,10 @@ class Watcher:
         self._settings = settings
         self._kinds = kinds
         self._default_kinds = frozenset(name for name, kind in kinds.items() if kind.by_default)
-        self._seal = fingerprint(settings)
+        self._seals: dict[str, bytes] = {}
+        """By market: what its estimate depends on."""
+        self._tiers: dict[str, StoredTiers] = {}
+        """By market: the leverage tiers its estimate is made with; one that is missing has those of the settings."""
         self.batch = batch
         self._evidence, self._checkpoint_every_ms = evidence, checkpoint_every_ms
         self._busy = asyncio.Lock()
@@ -80,23 +85,34 @@ class Watcher:
 
     async def start(self, markets: Sequence[Market]) -> Sequence[Resumed]:
         """Recover every market from the store: afterwards each stands where its last commit left it."""
+        self._tiers = dict(await self._store.tiers())
         return [await self._resume(market) for market in markets]
+
+    def tiers(self, market: str) -> StoredTiers | None:
+        """The leverage tiers that the market's estimate is made with; None: those of the settings."""
+        return self._tiers.get(market)
+
+    def _make_engine(self, market: Market) -> MarketEngine:
+        settings = with_tiers(self._settings, self._tiers.get(market.base))
+        self._seals[market.base] = fingerprint(settings)
+        return MarketEngine(market, settings, self._kinds)
 
     async def _resume(self, market: Market) -> Resumed:
         stored = await self._store.load_market(market.base)
-        engine = self.engines[market.base] = MarketEngine(market, self._settings, self._kinds)
+        engine = self.engines[market.base] = self._make_engine(market)
+        seal = self._seals[market.base]
         if stored.cursor is None:
             return Resumed(market, None, settings_changed=False)
         self._cursors[market.base] = stored.cursor
         state, checkpoint = stored.state, stored.checkpoint
-        changed = state is not None and not state.startswith(self._seal)
-        if checkpoint is None or not checkpoint.blob.startswith(self._seal):
+        changed = state is not None and not state.startswith(seal)
+        if checkpoint is None or not checkpoint.blob.startswith(seal):
             checkpoint = None
             self._checkpoint_due.add(market.base)
         engine.recover(
-            checkpoint.blob[len(self._seal) :] if checkpoint else None,
+            checkpoint.blob[len(seal) :] if checkpoint else None,
             await self._store.snapshots_since(market.base, checkpoint.bar_opened_at_ms if checkpoint else None),
-            state[len(self._seal) :] if state else None,
+            state[len(seal) :] if state else None,
             adopt=changed,
         )
         return Resumed(market, stored.cursor, changed)
@@ -115,27 +131,48 @@ class Watcher:
                 await self._step(self._coming.popleft())
             return await self._flush() if len(self._queue) >= self.batch else ()
 
-    async def learn(self, snapshots: Sequence[MarketSnapshot]) -> int:
-        """Take in a market's past and tell nothing of it: the clusters found there are adopted silently.
+    async def put_before(
+        self,
+        market: str,
+        past: Sequence[MarketSnapshot],
+        *,
+        asked_from_ms: int,
+        tiers: StoredTiers | None = None,
+    ) -> Sequence[NewAlert]:
+        """Put bars before all that is stored of a market and make its estimate and clusters anew from the whole series.
 
-        One commit, so that a start that is broken off leaves all of it or nothing. Returns how many were believed.
-        Raises StoreUnavailable; nothing is lost then, and the next `take` commits it.
+        ``past`` may reach into what is stored, whose first bar then says on which scale open interest is. Nothing is
+        told of what happened: afterwards the market stands where a replay of the whole would stand. With ``tiers`` it
+        is made with these from now on. All or nothing is stored; ticks go on meanwhile. Returns what was still to be
+        committed. Raises StoreUnavailable; the same call may be made again then.
         """
-        ticks: list[TickCommit] = []
-        at_bar: dict[str, int] = {}
+        if not past and tiers is None:
+            await self._store.put_before(market, (), asked_from_ms=asked_from_ms)
+            return ()
+        if tiers is not None:
+            await self._store.note_tiers(market, tiers)
+            self._tiers[market] = tiers
+        engine = self._make_engine(self.engines[market].market)
+        stored = await self._store.snapshots_since(market, None)
+        believed = await _relive(engine, joined_to(past, stored))
+        begun_ms = believed[-1].taken_at_ms if believed else 0
+        stood = next((one.bar.opened_at_ms for one in reversed(stored) if one.bar is not None), None)
+        # Looks after the last bar come with what is committed meanwhile.
+        known = () if stood is None else stored[: _after_bar(stored, stood)]
+        await _relive(engine, known)
         async with self._busy:
-            for n, snapshot in enumerate(snapshots):
-                step = self.engines[snapshot.market.base].step(snapshot)
-                if step is not None:
-                    ticks.append(TickCommit(step.snapshot))
-                    at_bar |= {snapshot.market.base: snapshot.bar.opened_at_ms} if snapshot.bar is not None else {}
-                if n % _STEPS_AT_ONCE == 0:
-                    await asyncio.sleep(0)
-            self._queue += ticks
-            self._at_bar |= at_bar
-            self._checkpoint_due |= at_bar.keys()
-            await self._flush()
-        return len(ticks)
+            alerts = await self._flush()
+            newest = await self._store.snapshots_since(market, stood)
+            await _relive(engine, [one for one in newest if one.taken_at_ms > begun_ms])
+            engine.market = self.engines[market].market
+            engine.screen.refused.update(self.engines[market].screen.refused)
+            state = self._seals[market] + engine.decisions()
+            await self._store.put_before(market, believed, asked_from_ms=asked_from_ms, state=state)
+            self.engines[market] = engine
+            self._checkpointed.pop(market, None)
+            self._checkpoint_due.add(market)
+            await self._save_due_checkpoints()
+        return alerts
 
     async def _step(self, snapshot: MarketSnapshot) -> None:
         base = snapshot.market.base
@@ -168,7 +205,7 @@ class Watcher:
             return ()
         last = {tick.snapshot.market.base: i for i, tick in enumerate(self._queue)}
         for base, i in last.items():
-            self._queue[i] = replace(self._queue[i], state=self._seal + self.engines[base].decisions())
+            self._queue[i] = replace(self._queue[i], state=self._seals[base] + self.engines[base].decisions())
         await self._store.commit_ticks(self._queue)
         committed, self._queue = self._queue, []
         self._told.clear()
@@ -187,12 +224,14 @@ class Watcher:
                 await self._save_due_checkpoints()
 
     async def _save_due_checkpoints(self) -> None:
-        for base, bar in self._at_bar.items():
+        for base, bar in list(self._at_bar.items()):
             last = self._checkpointed.get(base)
             if last == bar:
                 self._checkpoint_due.discard(base)
             elif base in self._checkpoint_due or self._is_old(last, bar):
-                await self._store.save_checkpoint(base, bar, self._seal + self.engines[base].estimate.to_bytes())
+                # Compressing takes tens of milliseconds, which the loop would feel; nothing steps meanwhile.
+                blob = await asyncio.to_thread(self.engines[base].estimate.to_bytes)
+                await self._store.save_checkpoint(base, bar, self._seals[base] + blob)
                 self._checkpointed[base] = bar
                 self._checkpoint_due.discard(base)
 
@@ -243,6 +282,27 @@ class Watcher:
         if decision.alert:
             self._told[conversation] = LastAlert(decision.reason, event.taken_at_ms, event.rung, event.notional_usd)
         return decision.reason
+
+
+async def _relive(engine: MarketEngine, snapshots: Sequence[MarketSnapshot]) -> list[MarketSnapshot]:
+    """Step what has happened, a few milliseconds at a time; what was believed of it."""
+    steps = (engine.step(snapshot) for snapshot in snapshots)
+    return [step.snapshot async for step in in_turns(steps) if step is not None]
+
+
+def _after_bar(snapshots: Sequence[MarketSnapshot], opened_at_ms: int) -> int:
+    """How many snapshots there are up to that bar's, itself included."""
+    at = (n for n, one in enumerate(snapshots) if one.bar is not None and one.bar.opened_at_ms == opened_at_ms)
+    return next(at) + 1
+
+
+def with_tiers(settings: EngineSettings, tiers: StoredTiers | None) -> EngineSettings:
+    """The settings with a market's own leverage tiers, unless the user gave some."""
+    if tiers is None or settings.estimate.map.leverage.tiers != BINANCE_BTC_TIERS:
+        return settings
+    leverage = replace(settings.estimate.map.leverage, tiers=tiers.tiers)
+    estimate = replace(settings.estimate, map=replace(settings.estimate.map, leverage=leverage))
+    return replace(settings, estimate=estimate)
 
 
 def _is_behind(snapshot: MarketSnapshot, cursor: Cursor) -> bool:

@@ -75,6 +75,13 @@ class Series:
             "SELECT MIN(seq), MIN(bar_opened_at_ms), MIN(taken_at_ms) FROM snapshots WHERE market_id = ?",
             (at.market_id,),
         ).fetchone()
+        if first_bar is None and snapshots:
+            # Looks alone, of a start that was broken off: their prices are in the bars.
+            self._connection.execute(
+                "DELETE FROM snapshots WHERE market_id = ? AND taken_at_ms <= ?",
+                (at.market_id, snapshots[-1].taken_at_ms),
+            )
+            first_ms = None
         seq = (1 if first_seq is None else first_seq) - len(snapshots)
         added = 0
         for snapshot in snapshots:

@@ -51,8 +51,9 @@ class Commands:
         charts: ChartFolder | None = None,
         faults: Callable[[], Sequence[str]] = tuple,
         conditions: Callable[[], Sequence[str]] = tuple,
+        waiting_for: Callable[[str], str | None] = lambda _: None,
     ) -> None:
-        self._house = House(store, feed, watcher, kinds, defaults, charts, faults, conditions)
+        self._house = House(store, feed, watcher, kinds, defaults, charts, faults, conditions, waiting_for)
 
     @property
     def specs(self) -> tuple[CommandSpec, ...]:

@@ -30,6 +30,8 @@ class House:
     charts: ChartFolder | None = None
     faults: Callable[[], Sequence[str]] = tuple
     conditions: Callable[[], Sequence[str]] = tuple
+    waiting_for: Callable[[str], str | None] = lambda _: None
+    """Why nothing can be said of a market yet; None where something can."""
 
     @property
     def markets(self) -> tuple[Market, ...]:
@@ -48,6 +50,8 @@ class House:
         if len(words) != 1:
             raise NotUnderstood("Name one market.", example)
         base = asking.market(words[0], self.markets).base
+        if (why := self.waiting_for(base)) is not None:
+            raise NotUnderstood(why)
         view = self.watcher.engines[base].view()
         if view is None:
             raise NotUnderstood(f"Nothing is known of {base} yet: its first data are still to come.")

@@ -16,10 +16,10 @@ from bot.markets.live_depth import Books, DepthWithin
 from bot.markets.live_exchange import Rewrite
 from bot.markets.live_health import Freshness, stale_after_s
 from bot.markets.live_health import VenueStatus as VenueStatus  # commands look for it here
-from bot.markets.live_history import FIRST_STAGE_DAYS, Progress, warm_start
+from bot.markets.live_history import Past, Progress, Stretch, warm_start
 from bot.markets.live_join import join, until_joining
 from bot.markets.live_tiers import TierTables
-from bot.markets.live_types import Clock, LookBatch, Notice, NoticeKind, WallClock
+from bot.markets.live_types import BAR_MS, Clock, LookBatch, Notice, NoticeKind, WallClock
 from bot.markets.live_watch import SILENT_S, Gap, PrintWatch
 from bot.markets.live_worker import Batch, VenueWorker
 from bot.markets.merge import Merger
@@ -68,6 +68,8 @@ class LiveFeed:
         heard_until_ms: int | None = None,
     ) -> None:
         self.markets: tuple[Market, ...] = ()
+        self.live_from_ms = 0
+        """Bars that close after it come live; what is up to it is past."""
         self._clock = clock or WallClock()
         self._refusals = Refusals()
         self._venues = Venues(venues, self._clock, self._refusals, rewrite=rewrite, clients=clients, within_s=within_s)
@@ -138,6 +140,10 @@ class LiveFeed:
         """
         return self._tiers.of(base, self._mergers[base].by_size)
 
+    async def tiers_asked(self, within_s: float) -> None:
+        """Wait until every venue has been asked for its tiers, but not for longer."""
+        await self._tiers.asked(within_s)
+
     async def depth(self, base: str, low: float, high: float) -> DepthWithin:
         """Resting orders from ``low`` to ``high`` over the market's venues, at most half a minute old.
 
@@ -171,8 +177,10 @@ class LiveFeed:
         now_s = self._clock.steady_s()
         self._looked_s = {(base, venue): now_s for base, one in self._mergers.items() for venue in one.market.venues}
         self.markets = tuple(one.market for one in chosen)
+        delay_ms = max(one.client.rules.close_delay_ms for one in self._venues.reached.values())
+        self.live_from_ms = (self._clock.now_ms() - delay_ms) // BAR_MS * BAR_MS
         for name, reached in self._venues.reached.items():
-            self._begin(name, reached)
+            self._begin(name, reached, self.live_from_ms)
         for name, error in self._venues.faults.items():
             if not is_for_good(error):
                 self._spawn(name, "joining", partial(self._join, name))
@@ -190,7 +198,8 @@ class LiveFeed:
         self._looked_s |= {(base, venue): self._clock.steady_s() for base in joining.listings}
         self._begin(venue, joining.reached)
 
-    def _begin(self, name: str, reached: Reached) -> None:
+    def _begin(self, name: str, reached: Reached, after_ms: int | None = None) -> None:
+        """``after_ms``: the first bar wanted is the next that closes after it; None: after now."""
         reached.listings = {m.base: reached.listings[m.base] for m in self.markets if name in m.venues}
         if not reached.listings:
             return
@@ -203,6 +212,7 @@ class LiveFeed:
             lambda error, series: self._failed(name, error, series),
             look_every_ms=round(self._look_every_s * 1000),
             with_interest=frozenset(m.base for m in self.markets if name in m.open_interest_venues),
+            after_ms=after_ms,
         )
         watch = None
         if reached.client.rules.streams_prints:
@@ -251,31 +261,14 @@ class LiveFeed:
 
     # --- the past
 
-    async def history(
-        self,
-        days: float = FIRST_STAGE_DAYS,
-        known_until_ms: Mapping[str, int] | None = None,
-        on_progress: Callable[[Progress], None] = lambda _: None,
-        *,
-        adopt: bool = True,
-    ) -> AsyncIterator[tuple[Market, list[MarketSnapshot]]]:
-        """Each market with its snapshots of the last ``days``, oldest first; after `start`.
-
-        ``known_until_ms``: close of the last bar stored, by base asset; only what follows it is fetched.
-        ``adopt``: the live feed goes on after the last bar given here; not for a second, longer look at the past.
-        """
-        async for market, snapshots in warm_start(
-            self.markets,
-            self._venues.reached,
-            self._clock,
-            days=days,
-            known_until_ms=known_until_ms or {},
-            on_progress=on_progress,
-            failed=self._failed,
-        ):
-            if adopt and snapshots:
-                self._mergers[market.base].go_on_after(snapshots[-1])
-            yield market, snapshots
+    async def past(
+        self, stretches: Sequence[Stretch], on_progress: Callable[[Progress], None] = lambda _: None
+    ) -> AsyncIterator[Past]:
+        """What the venues tell of each stretch, in that order; after `start`, and beside `poll`."""
+        async for told in warm_start(stretches, self._venues.reached, on_progress=on_progress, failed=self._failed):
+            if told.snapshots:
+                self._mergers[told.stretch.market.base].go_on_after(told.snapshots[-1])
+            yield told
 
     # --- the present
 

@@ -1,4 +1,8 @@
-"""Warm start: what the venues still know of the past, merged market by market, inside their budgets."""
+"""Warm start: what the venues still know of the past, merged market by market, inside their budgets.
+
+It goes on beside the live feed. The newest days come first, market by market, so that alerts are possible soon; the
+rest of what is wanted follows behind, and lies before what is there by then.
+"""
 
 import asyncio
 from collections import deque
@@ -8,16 +12,40 @@ from typing import TypeVar
 
 from bot.markets.ccxt_errors import VenueError, VenueRetry
 from bot.markets.live_connect import Reached
-from bot.markets.live_types import BAR_MS, Clock, Listing, MarketSeries, VenueClient
+from bot.markets.live_types import BAR_MS, Listing, MarketSeries, VenueClient
 from bot.markets.merge import merged_history
+from bot.turns import in_turns
 from detectors.market import DAY_MS, Funding, Market, MarketSnapshot
 
 FIRST_STAGE_DAYS = 4.0
-"""Enough for first alerts within two minutes of the first start; the rest of the window can follow behind."""
+"""Enough for clusters, whose baseline needs three; by the venues' limits it takes less than two minutes."""
 _AT_ONCE = 3
 """Markets in flight: enough to keep the venues busy, few enough that live calls never wait long in their line."""
 _TRIES = 3
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What is wanted of a market's past: the bars that opened at or after ``since_ms`` and closed by ``until_ms``."""
+
+    market: Market
+    since_ms: int
+    until_ms: int
+
+    @classmethod
+    def of_days(cls, market: Market, days: float, until_ms: int) -> "Stretch":
+        until_ms = until_ms // BAR_MS * BAR_MS
+        return cls(market, until_ms - round(days * DAY_MS) // BAR_MS * BAR_MS, until_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the venues told of a stretch, oldest first. ``whole``: none of them failed to answer."""
+
+    stretch: Stretch
+    snapshots: Sequence[MarketSnapshot]
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,53 +60,58 @@ class Progress:
 
 
 async def warm_start(
-    markets: Sequence[Market],
+    stretches: Sequence[Stretch],
     sources: Mapping[str, Reached],
-    clock: Clock,
     *,
-    days: float,
-    known_until_ms: Mapping[str, int],
     on_progress: Callable[[Progress], None],
     failed: Callable[[str, VenueError, str], None],
-) -> AsyncIterator[tuple[Market, list[MarketSnapshot]]]:
-    """Each market with its snapshots, oldest first, in the order of ``markets``.
+) -> AsyncIterator[Past]:
+    """What was told of each stretch, in the order of ``stretches``.
 
-    ``known_until_ms``: close of the last bar that is stored, by base asset; only what follows is fetched.
     ``failed`` is told (venue, error, series); a series that fails is missing, and the rest goes on.
     """
 
-    async def fetch(market: Market) -> list[MarketSnapshot]:
-        until_ms = clock.now_ms() // BAR_MS * BAR_MS
-        since_ms = max(until_ms - round(days * DAY_MS) // BAR_MS * BAR_MS, known_until_ms.get(market.base, 0))
-        wanted = {venue: sources[venue] for venue in market.venues if venue in sources}
+    async def fetch(wanted: Stretch) -> Past:
+        market, faults = wanted.market, 0
+
+        def note(venue: str, error: VenueError, series: str) -> None:
+            nonlocal faults
+            faults += 1
+            failed(venue, error, series)
+
+        # A market that has since been taken off a venue's list has no listing there.
+        asked = {
+            venue: sources[venue]
+            for venue in market.venues
+            if venue in sources and market.base in sources[venue].listings
+        }
         told = await asyncio.gather(
             *(
-                _of_venue(one.client, one.listings[market.base], market, since_ms, until_ms, failed)
-                for one in wanted.values()
+                _of_venue(one.client, one.listings[market.base], market, wanted.since_ms, wanted.until_ms, note)
+                for one in asked.values()
             )
         )
-        series = {venue: one for venue, one in zip(wanted, told, strict=True) if one.bars}
-        return await asyncio.to_thread(merged_history, market, series)
+        series = {venue: one for venue, one in zip(asked, told, strict=True) if one.bars}
+        snapshots = [one async for one in in_turns(merged_history(market, series))]
+        return Past(wanted, snapshots, not faults)
 
     # No market is fetched long before it is taken: a month of one is some megabytes.
-    waiting = deque(markets)
-    under_way: deque[tuple[Market, asyncio.Task[list[MarketSnapshot]]]] = deque()
+    waiting = deque(stretches)
+    under_way: deque[asyncio.Task[Past]] = deque()
     done = 0
     try:
         while waiting or under_way:
             while waiting and len(under_way) < _AT_ONCE:
-                market = waiting.popleft()
-                under_way.append((market, asyncio.create_task(fetch(market))))
-            market, task = under_way[0]
-            snapshots = await task
+                under_way.append(asyncio.create_task(fetch(waiting.popleft())))
+            past = await under_way[0]
             under_way.popleft()
             done += 1
-            on_progress(Progress(done, len(markets), market.base, len(snapshots)))
-            yield market, snapshots
+            on_progress(Progress(done, len(stretches), past.stretch.market.base, len(past.snapshots)))
+            yield past
     finally:
-        for _, task in under_way:
+        for task in under_way:
             task.cancel()
-        await asyncio.gather(*(task for _, task in under_way), return_exceptions=True)
+        await asyncio.gather(*under_way, return_exceptions=True)
 
 
 async def _of_venue(

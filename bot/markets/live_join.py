@@ -7,9 +7,8 @@ from bot.markets.ccxt_errors import VenueError
 from bot.markets.live_budget import is_for_good
 from bot.markets.live_choice import Joining, joining
 from bot.markets.live_connect import Venues
-from bot.markets.live_types import BAR_MS, Clock
-from bot.markets.merge import HELD_BACK_BARS, Merger
-from detectors.market import MINUTE_MS
+from bot.markets.live_types import Clock
+from bot.markets.merge import Merger
 
 FIRST_WAIT_S = 15.0
 LONGEST_WAIT_S = 300.0
@@ -45,5 +44,4 @@ def join(joined: Joining, mergers: Mapping[str, Merger], order: Sequence[str]) -
     text = f"{venue} joins {len(joined.listings)} {'market' if len(joined.listings) == 1 else 'markets'}"
     if not joined.interest_base:
         return text
-    held_min = (HELD_BACK_BARS + 1) * BAR_MS // MINUTE_MS
-    return f"{text}; open interest of {', '.join(joined.interest_base)} starts anew with it in {held_min} min"
+    return f"{text}; open interest of {', '.join(joined.interest_base)} is counted with it from here on"

@@ -1,5 +1,7 @@
 """Leverage tiers as venues publish them, and the table that stands in where none does."""
 
+import asyncio
+import contextlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,11 +58,13 @@ class TierTables:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._told: dict[tuple[str, str], _Told] = {}
+        self._first_answers: list[asyncio.Event] = []
 
     async def keep(self, client: VenueClient, listings: Mapping[str, Listing]) -> None:
         """Ask one venue for ever; what it told last stays where it fails."""
         if client.rules.tiers_unit is None:
             return
+        self._first_answers.append(answered := asyncio.Event())
         while True:
             wait_s = AGAIN_S
             try:
@@ -69,7 +73,14 @@ class TierTables:
                 told, wait_s = {}, _AGAIN_AFTER_FAULT_S
             now_ms = self._clock.now_ms()
             self._told.update({(client.rules.name, base): _Told(tiers, now_ms) for base, tiers in told.items()})
+            answered.set()
             await self._clock.sleep(wait_s)
+
+    async def asked(self, within_s: float) -> None:
+        """Wait until every venue has been asked once, but not for longer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await asyncio.gather(*(answered.wait() for answered in self._first_answers))
 
     def of(self, base: str, venues: Iterable[str]) -> tuple[tuple[MarginTier, ...], str]:
         """The tiers of the first of ``venues`` that told them, or the table; and where they are from."""

@@ -34,7 +34,8 @@ _LONGEST_FUNDING_MS = 8 * HOUR_MS
 
 
 class VenueWorker:
-    """``deliver`` takes every batch; ``failed`` every error, with the series it was about."""
+    """``deliver`` takes every batch; ``failed`` every error, with the series it was about. The first bar asked for is
+    the next that closes after ``after_ms`` (None: after now)."""
 
     def __init__(
         self,
@@ -46,12 +47,13 @@ class VenueWorker:
         *,
         look_every_ms: int,
         with_interest: frozenset[str] = frozenset(),
+        after_ms: int | None = None,
     ) -> None:
         self.client, self.listings = client, listings
         self._clock, self._deliver, self._failed = clock, deliver, failed
         self._look_every_ms = look_every_ms
         self._ahead_ms = 0
-        started_ms = (clock.now_ms() - client.rules.close_delay_ms) // BAR_MS * BAR_MS
+        started_ms = (clock.now_ms() - client.rules.close_delay_ms) // BAR_MS * BAR_MS if after_ms is None else after_ms
         self._last_close_ms = started_ms
         self._closed_ms = dict.fromkeys(listings, started_ms)
         """The last bar close had, by base asset."""
@@ -84,11 +86,12 @@ class VenueWorker:
     async def _look_for_ever(self) -> None:
         last_ms = 0
         while True:
-            # Halfway between two multiples, away from the calls at a bar's close.
-            last_ms = await until_next(self._clock, self._look_every_ms, self._look_every_ms // 2, last_ms=last_ms)
+            # The first at once: a start is not to wait for the clock.
             looks = await self._try("prices", lambda: self.client.looks(list(self.listings.values())))
             if looks:
                 self._deliver(LookBatch(self.client.rules.name, looks))
+            # Halfway between two multiples, away from the calls at a bar's close.
+            last_ms = await until_next(self._clock, self._look_every_ms, self._look_every_ms // 2, last_ms=last_ms)
 
     async def _close_for_ever(self) -> None:
         delay_ms, last_ms = self.client.rules.close_delay_ms, self._last_close_ms

@@ -5,8 +5,8 @@
 - Open interest: the sum over the counted venues, only where each of them has a sample of that very bar. A venue that
   misses two bars in a row is dropped from the count, which is said, and the sum of the others is scaled up to what
   the whole was, so that a silent venue never looks like positions being closed. When it is back, it is counted again.
-- A venue that joins while running brings positions of unknown entry. Open interest is held back for longer than the map
-  bridges, so that the map takes the new level as a gap (unknown age, no events for a while), never as new positions.
+- A venue that joins while running brings positions of unknown entry: the view then names it among the venues counted,
+  from which the map knows that the level has changed and the positions have not (`LiquidationMap.rebase`).
 - Volume: the sum; of a venue that missed the bar, its usual share is assumed.
 - Funding: the average weighted by open interest of the rates settled at that moment, per eight hours.
 """
@@ -16,13 +16,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from bot.markets.live_types import BAR_MS, MarketSeries
-from detectors.map_settings import MapSettings
 from detectors.market import MINUTE_MS, Bar, Funding, LiquidationTotal, Market, MarketSnapshot, OpenInterest, Print
 from detectors.market import VenueSample as Sample
 
 DROPPED_AFTER_BARS = 2
-HELD_BACK_BARS = MapSettings().longest_gap_bars + 1
-"""Of open interest, after a venue has joined."""
 _USUAL_WEIGHT = 0.05
 """Of a bar in a venue's usual volume."""
 _RATE_DECIMALS = 12
@@ -60,8 +57,6 @@ class Merger:
         self._taken_at_ms = 0
         self.price: float | None = None
         """The last one handed out."""
-        self._held_back_bars = 0
-        """How many more samples of open interest are held back."""
 
     # --- in
 
@@ -82,7 +77,8 @@ class Merger:
                 self.late += 1
             else:
                 self._funding[moment_ms].setdefault(venue, rate)
-        self._totals += series.totals
+        if series.totals:
+            self._totals = sorted([*self._totals, *series.totals], key=_ended_ms)
         if series.sample is not None:
             self.note(series.sample)
 
@@ -92,7 +88,6 @@ class Merger:
         if interest_base is not None:
             self._counted.append(venue)
             self._interest[venue] = self._whole[venue] = interest_base
-            self._held_back_bars = HELD_BACK_BARS
 
     def note(self, sample: Sample) -> None:
         """Keep the newest a venue said; what the new sample does not tell stays as it was."""
@@ -110,7 +105,7 @@ class Merger:
     @property
     def pending(self) -> list[int]:
         """Bar closes that could be handed out, in order of time."""
-        return sorted(at_ms for at_ms, bars in self._bars.items() if bars)
+        return sorted(at_ms for at_ms, bars in self._bars.items() if bars and at_ms > self.closed_at_ms)
 
     def lacks(self, closed_at_ms: int, venue: str) -> bool:
         """Whether the venue is still to be waited for: it is fresh, and has not said all that is counted of it."""
@@ -126,11 +121,9 @@ class Merger:
 
     def go_on_after(self, snapshot: MarketSnapshot) -> None:
         """What is up to this snapshot's bar was handed out by somebody else."""
-        if snapshot.bar is not None:
+        if snapshot.bar is not None and snapshot.bar.closed_at_ms > self.closed_at_ms:
             self.closed_at_ms = self._settled_ms = snapshot.bar.closed_at_ms
             self._taken_at_ms, self.price = snapshot.taken_at_ms, snapshot.price
-            if snapshot.market.open_interest_venues == self.market.open_interest_venues:
-                self._held_back_bars = 0
             self._forget(self.closed_at_ms)
 
     def take_notes(self) -> list[tuple[str, str]]:
@@ -169,8 +162,10 @@ class Merger:
         bar = self._sum_volume(bars, bars[reference])
         self._taken_at_ms, self.price = max(self._taken_at_ms, closed_at_ms), bar.close
         self._forget(closed_at_ms)
-        known = [total for total in self._totals if total.started_at_ms + total.interval_ms <= closed_at_ms]
-        self._totals = [total for total in self._totals if total not in known]
+        known = 0
+        while known < len(self._totals) and _ended_ms(self._totals[known]) <= closed_at_ms:
+            known += 1
+        totals, self._totals[:known] = self._totals[:known], []
         return MarketSnapshot(
             market=self.market,
             taken_at_ms=self._taken_at_ms,
@@ -181,14 +176,17 @@ class Merger:
             open_interest=interest,
             funding=tuple(self._settle(closed_at_ms)),
             prints=self._take_prints(),
-            liquidations=tuple(known),
+            liquidations=tuple(totals),
             by_venue=self._by_venue(bars),
         )
 
     def _forget(self, until_ms: int) -> None:
         for waiting in (self._bars, self._samples):
-            for at_ms in [at_ms for at_ms in waiting if at_ms <= until_ms]:
-                del waiting[at_ms]
+            waiting.pop(until_ms, None)
+            # What was added first is the oldest, or nearly: a month is not searched through at every bar.
+            if waiting and next(iter(waiting)) <= until_ms:
+                for at_ms in [at_ms for at_ms in waiting if at_ms <= until_ms]:
+                    del waiting[at_ms]
 
     def _take_prints(self) -> tuple[Print, ...]:
         taken, self._prints = tuple(sorted(self._prints, key=lambda one: one.taken_at_ms)), []
@@ -218,9 +216,6 @@ class Merger:
                 self._counted.remove(venue)
                 self._notes.append((venue, f"{venue}'s open interest is not counted, its usual share is assumed"))
         if not self._counted or any(venue not in given for venue in self._counted):
-            return None
-        if self._held_back_bars:
-            self._held_back_bars -= 1
             return None
         total = sum(given[venue] for venue in self.market.open_interest_venues if venue in self._counted)
         if len(self._counted) == len(self.market.open_interest_venues):
@@ -274,7 +269,7 @@ class Merger:
         return tuple(told)
 
 
-def merged_history(market: Market, series: Mapping[str, MarketSeries]) -> list[MarketSnapshot]:
+def merged_history(market: Market, series: Mapping[str, MarketSeries]) -> Iterator[MarketSnapshot]:
     """The snapshots of a stretch of the past, oldest first, with the stretch's own first full count as the level.
 
     Before the moment from which every venue has open interest, those that have it stand for the whole.
@@ -289,13 +284,17 @@ def merged_history(market: Market, series: Mapping[str, MarketSeries]) -> list[M
         if venue in series:
             merger.add(venue, series[venue])
     snapshots = (merger.emit(closed_at_ms) for closed_at_ms in merger.pending)
-    return [snapshot for snapshot in snapshots if snapshot is not None]
+    return (snapshot for snapshot in snapshots if snapshot is not None)
 
 
 def _scale(usual: Mapping[str, float], given: Collection[str]) -> float:
     """What the part must be multiplied by to stand for the whole; 1 where that is not known."""
     part = sum(amount for venue, amount in usual.items() if venue in given)
     return sum(usual.values()) / part if part > 0 else 1.0
+
+
+def _ended_ms(total: LiquidationTotal) -> int:
+    return total.started_at_ms + total.interval_ms
 
 
 def _taker_ratio(bar: Bar | None) -> float | None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from bot import catching_up
 from bot.app import App, make_feed
 from bot.config import Config
 from bot.markets.feed import NoVenue
@@ -24,9 +25,11 @@ from bot.message import as_text
 from bot.platforms.console import CHAT, Printer, request
 from bot.replies import venue_line
 from bot.run_live import serve_live, tell_notices
+from detectors.leverage import MarginTier
 from detectors.market import DAY_MS, HOUR_MS, MarketSnapshot
 from storage.chats import Chat, Watch
 from storage.errors import StoreUnavailable
+from storage.market_facts import StoredTiers
 from storage.sqlite import SqliteStore
 from tests.bot.played import config, keys, market, moments, play_all, subscribe, watcher
 
@@ -108,7 +111,7 @@ async def test_the_first_start_learns_the_past_silently_and_a_restart_fetches_on
     again = io.StringIO()
     async with running(tmp_path, feed_of(hours), again) as (app, _):
         assert app.stands_at_ms is not None
-        await until(lambda: app.tally.snapshots > 4)
+        await until(lambda: "Caught up" in again.getvalue() and app.tally.snapshots > 4)
         assert 2 * 5 * 12 <= fetched(again) <= 2 * 8 * 12
     after = await stored(tmp_path / "bot.db")
     assert after[:400] == before[:400], "what was stored was written again"
@@ -170,7 +173,71 @@ async def test_told_to_stop_while_it_fetches_the_past_it_leaves_all_of_a_market_
             feed.venues[name].faults.delay(0.2)
         await asyncio.sleep(0.3)
         stopping.set()
-    assert len(opened(await stored(tmp_path / "bot.db"))) in {0, 432, 433}
+    past = [at_ms for at_ms in opened(await stored(tmp_path / "bot.db")) if at_ms < NOW_MS]
+    assert len(past) in {0, 432}
+
+
+async def test_a_first_start_follows_at_once_and_answers_while_it_fetches_the_past(tmp_path: Path) -> None:
+    feed, out = feed_of(speed=1.0), io.StringIO()
+    async with running(tmp_path, feed, out) as (app, _):
+        assert feed.venues is not None
+        for name in VENUES:
+            for path in ("klines", "candles"):
+                feed.venues[name].faults.delay(1.0, path=path)
+        await until(lambda: app.tally.snapshots > 0, 2.0)
+        assert len(await app.store.snapshots_since("BTC", None)) > 0, "the first price was not taken in"
+        answer = as_text(await app.commands.handle(CHAT, "/map BTC"))
+        assert "Still fetching the past of BTC" in answer
+        assert "Fetching the past" in as_text(await app.commands.handle(CHAT, "/status"))
+        for name in VENUES:
+            feed.venues[name].faults.clear()
+        await until(lambda: "Caught up: 864 bars" in out.getvalue())
+        assert "BTC liquidation map" in as_text(await app.commands.handle(CHAT, "/map BTC"))
+        await until(lambda: app.catching_up is not None and app.catching_up.condition is None)
+        assert "Fetching" not in as_text(await app.commands.handle(CHAT, "/status"))
+
+
+async def test_the_newest_days_come_first_and_the_rest_is_fetched_behind_them_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catching_up, "FIRST_STAGE_DAYS", 0.5)
+    out = io.StringIO()
+    async with running(tmp_path, feed_of(speed=1.0), out) as (app, _):
+        await until(lambda: "The whole past is in: " in out.getvalue())
+        assert "Caught up: 288 bars" in out.getvalue()
+        # One bar of each market is asked for again, to see on which scale its open interest is.
+        assert "The whole past is in: 578 bars" in out.getvalue()
+    kept = await stored(tmp_path / "bot.db")
+    assert opened(kept)[0] == NOW_MS - 1.5 * DAY_MS
+    assert {later - earlier for earlier, later in itertools.pairwise(opened(kept))} == {BAR_MS}
+    levels = [one.open_interest.base for one in kept if one.open_interest is not None]
+    assert max(abs(later / earlier - 1) for earlier, later in itertools.pairwise(levels)) < 0.05
+    again = io.StringIO()
+    async with running(tmp_path, feed_of(1.0, speed=1.0), again) as (app, _):
+        await until(lambda: app.catching_up is not None and app.catching_up.condition is None)
+        await until(lambda: "Caught up" in again.getvalue())
+        assert "The whole past" not in again.getvalue(), "what had been asked for was asked for again"
+
+
+async def test_what_comes_live_of_a_stored_market_waits_for_the_bars_before_it(tmp_path: Path) -> None:
+    async with running(tmp_path, feed_of(speed=1.0), out := io.StringIO()) as (app, _):
+        await until(lambda: "Caught up" in out.getvalue())
+    before = await stored(tmp_path / "bot.db")
+    async with running(tmp_path, feed_of(3.0, speed=1.0), again := io.StringIO()) as (app, _):
+        feed = app.feed
+        assert isinstance(feed, LocalFeed)
+        assert feed.venues is not None
+        for name in VENUES:
+            for path in ("klines", "candles"):
+                feed.venues[name].faults.delay(0.7, path=path)
+        await until(lambda: app.tally.snapshots > 1)
+        assert len(await app.store.snapshots_since("BTC", None)) == len(before), "a price overtook the bars before it"
+        assert "Still fetching" in as_text(await app.commands.handle(CHAT, "/map BTC"))
+        await until(lambda: "Caught up" in again.getvalue())
+    after = await stored(tmp_path / "bot.db")
+    assert {later - earlier for earlier, later in itertools.pairwise(opened(after))} == {BAR_MS}
+    times = [one.taken_at_ms for one in after]
+    assert times == sorted(times)
 
 
 async def test_when_liquidations_were_missed_is_kept_in_the_database_once(tmp_path: Path) -> None:
@@ -201,14 +268,14 @@ async def test_without_any_venue_the_start_says_why_and_makes_no_database(tmp_pa
 # --- the watcher under a live feed
 
 
-async def test_the_past_is_learnt_in_one_commit_and_tells_nothing() -> None:
+async def test_the_past_is_taken_in_in_one_commit_and_tells_nothing() -> None:
     store = SqliteStore(None, "simulated")
     await store.open()
     await subscribe(store)
     watching, other = watcher(store), watcher(store)
     await watching.start([market()])
     past = [one for moment in moments()[:600] for one in moment]
-    assert await watching.learn(past) == 600
+    assert await watching.put_before("BTC", past, asked_from_ms=0) == ()
     counts = await store.counts()
     assert (counts.events, counts.deliveries, counts.silences) == ({}, {}, {})
     live = keys(await play_all(watching, moments()[600:800]))
@@ -223,6 +290,83 @@ async def test_the_past_is_learnt_in_one_commit_and_tells_nothing() -> None:
     await play_all(played, moments()[:600])
     assert keys(await play_all(played, moments()[600:800])) == live
     await whole.close()
+
+
+async def test_the_rest_of_the_past_put_before_what_is_there_is_the_same_as_all_of_it_from_the_start() -> None:
+    """Newest days first, then live bars, then the older days while further bars come: the same as in one go."""
+    played = [one for moment in moments() for one in moment]
+    whole, parts = SqliteStore(None, "simulated"), SqliteStore(None, "simulated")
+    for store in (whole, parts):
+        await store.open()
+        await subscribe(store)
+    once, later = watcher(whole), watcher(parts)
+    await once.start([market()])
+    await later.start([market()])
+    await once.put_before("BTC", played[:800], asked_from_ms=0)
+    await later.put_before("BTC", played[400:700], asked_from_ms=400)
+    for one in played[700:799]:
+        await later.take([one])
+    counted = (await parts.counts()).events
+    # With the first bar that is stored once more, and on another scale, as where a venue is missing so far back.
+    older = [
+        replace(one, open_interest=one.open_interest and replace(one.open_interest, base=one.open_interest.base / 4))
+        for one in played[:401]
+    ]
+    putting = asyncio.create_task(later.put_before("BTC", older, asked_from_ms=0))
+    await asyncio.sleep(0.01)
+    assert not putting.done()
+    await later.take([played[799]])
+    await putting
+    assert (await parts.counts()).events == counted, "the past was told"
+    assert await parts.snapshots_since("BTC", None) == await whole.snapshots_since("BTC", None)
+    assert later.engines["BTC"].estimate.to_bytes() == once.engines["BTC"].estimate.to_bytes()
+    assert later.engines["BTC"].decisions() == once.engines["BTC"].decisions()
+    again = watcher(parts)
+    await again.start([market()])
+    assert again.engines["BTC"].decisions() == once.engines["BTC"].decisions()
+    assert keys(await play_all(later, moments()[800:])) == keys(await play_all(once, moments()[800:]))
+    for store in (whole, parts):
+        await store.close()
+
+
+async def test_looks_of_a_start_that_was_broken_off_do_not_outlive_the_past_that_comes_in() -> None:
+    store = SqliteStore(None, "simulated")
+    await store.open()
+    watching = watcher(store)
+    await watching.start([market()])
+    bars = [one for moment in moments()[:50] for one in moment]
+    stray = bars[20].taken_at_ms + 1000
+    price = bars[-1].price
+    await watching.take([MarketSnapshot(market(), stray, price, price, price)])
+    newest = bars[-1].taken_at_ms + 1000
+    await watching.take([MarketSnapshot(market(), newest, price, price, price)])
+    await watching.put_before("BTC", bars, asked_from_ms=0)
+    assert [one.taken_at_ms for one in await store.snapshots_since("BTC", None)] == [
+        *(one.taken_at_ms for one in bars),
+        newest,
+    ]
+    await store.close()
+
+
+async def test_a_market_s_own_leverage_tiers_are_kept_and_its_estimate_made_with_them() -> None:
+    store = SqliteStore(None, "simulated")
+    await store.open()
+    watching = watcher(store)
+    await watching.start([market()])
+    past = [one for moment in moments()[:300] for one in moment]
+    await watching.put_before("BTC", past, asked_from_ms=0)
+    plain = watching.engines["BTC"].estimate.to_bytes()
+    wide = StoredTiers((MarginTier(0.0, 0.02, 25.0),), "a venue's", 1)
+    await watching.put_before("BTC", (), asked_from_ms=0, tiers=wide)
+    assert watching.engines["BTC"].settings.estimate.map.leverage.tiers == wide.tiers
+    made = watching.engines["BTC"].estimate.to_bytes()
+    assert made != plain
+    again = watcher(store)
+    (found,) = await again.start([market()])
+    assert not found.settings_changed
+    assert again.tiers("BTC") == wide
+    assert again.engines["BTC"].estimate.to_bytes() == made
+    await store.close()
 
 
 async def test_a_store_that_fails_in_the_middle_of_a_moment_loses_none_of_its_snapshots() -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bot.markets.live import LiveFeed
+from bot.markets.live_history import Stretch
 from bot.markets.live_types import BAR_MS
 from bot.markets.local.clock import Clock as VenueTime
 from bot.markets.local.history import History
@@ -61,6 +62,12 @@ class Rig:
     @property
     def bars(self) -> list[MarketSnapshot]:
         return [snapshot for snapshot in self.snapshots if snapshot.bar is not None]
+
+    async def past(self, days: float) -> list[MarketSnapshot]:
+        """What the venues tell of the last ``days``, market by market."""
+        until_ms = self.clock.now_ms()
+        stretches = [Stretch.of_days(market, days, until_ms) for market in self.feed.markets]
+        return [snapshot async for told in self.feed.past(stretches) for snapshot in told.snapshots]
 
     async def advance(self, by_ms: int) -> None:
         await self.venues.advance(by_ms)

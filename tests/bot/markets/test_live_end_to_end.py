@@ -26,14 +26,9 @@ def told(snapshots: Iterable[MarketSnapshot], rigged: Rig) -> set[tuple[str, str
     return {(event.kind, f"{event.market} {event.subject}", event.bar_opened_at_ms) for event in events}
 
 
-async def past(rigged: Rig, days: float, *, adopt: bool) -> list[MarketSnapshot]:
-    history = rigged.feed.history(days, adopt=adopt)
-    return [snapshot async for _, snapshots in history for snapshot in snapshots]
-
-
 async def test_alerts_with_faults_on_equal_those_of_a_replay_without() -> None:
     async with rig(["binance", "okx"], ["ETH", "DOGE"], days=WARM_DAYS, seed=5) as rigged:
-        before = await past(rigged, WARM_DAYS, adopt=True)
+        before = await rigged.past(WARM_DAYS)
         for n in range(BARS):
             binance, okx = rigged.venues["binance"].faults, rigged.venues["okx"].faults
             match n % 12:
@@ -55,7 +50,7 @@ async def test_alerts_with_faults_on_equal_those_of_a_replay_without() -> None:
                 case _:
                     pass
             assert await rigged.next_bar(), f"bar {n} never came"
-        replay = await past(rigged, WARM_DAYS + 1, adopt=False)
+        replay = await rigged.past(WARM_DAYS + 1)
         live = [*before, *rigged.bars]
         first_ms = before[0].taken_at_ms
         replay = [one for one in replay if one.taken_at_ms >= first_ms]

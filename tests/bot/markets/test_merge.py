@@ -276,12 +276,12 @@ def test_history_and_live_merge_to_the_same_snapshots() -> None:
             rates = [rate for rate in one.funding if close(n - 1) < rate.taken_at_ms <= close(n)]
             live.add(venue, MarketSeries([one.bars[n - 1]], {close(n): one.interest_base[close(n)]}, rates))
         told.append(emit(live, n))
-    assert merged_history(MARKET, series) == told
+    assert list(merged_history(MARKET, series)) == told
 
 
 def test_going_on_after_history_hands_nothing_out_twice() -> None:
     told = [Funding(close(2), 1e-4, 8.0)]
-    history = merged_history(MARKET, {"binance": MarketSeries([bar(1), bar(2)], funding=told)})
+    history = list(merged_history(MARKET, {"binance": MarketSeries([bar(1), bar(2)], funding=told)}))
     merger = Merger(MARKET, WHOLE)
     merger.add("binance", MarketSeries([bar(2)]))
     merger.go_on_after(history[-1])

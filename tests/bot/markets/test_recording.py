@@ -55,11 +55,11 @@ def test_of_a_truncated_file_everything_before_the_torn_row_is_used(tmp_path: Pa
     ("content", "reason"),
     [
         (b"", "file_empty"),
-        (gzip.compress(b""), "file_empty"),
-        (gzip.compress(CANDLES.encode()), "file_without_rows"),
+        (gzip.compress(b"", mtime=0), "file_empty"),
+        (gzip.compress(CANDLES.encode(), mtime=0), "file_without_rows"),
         (b"not a gzip file at all", "file_unreadable"),
-        (gzip.compress(b"ts_ms,open,high,low,volume\n1,1,1,1,1\n"), "column_missing_close"),
-        (gzip.compress(b"\xff\xfe\x00 garbage \x9d"), "column_missing_ts_ms"),
+        (gzip.compress(b"ts_ms,open,high,low,volume\n1,1,1,1,1\n", mtime=0), "column_missing_close"),
+        (gzip.compress(b"\xff\xfe\x00 garbage \x9d", mtime=0), "column_missing_ts_ms"),
     ],
 )
 def test_a_series_that_cannot_be_used_is_counted_and_the_other_market_plays(

@@ -1,0 +1,210 @@
+"""Catching up with the past beside the live feed, in two stages.
+
+First what alerts need, market by market: of a market that is stored, the bars since then, told as late alerts; of a new
+one, the newest days, silently. Then the rest of ``history_days``, put before what is stored. Until the bars of a stored
+market are in, what comes live of it waits, for bars must be taken in order; a new market is followed at once.
+"""
+
+import asyncio
+import time
+from collections.abc import Collection, Sequence
+
+from bot.app import App
+from bot.enduring import nothing_ends_it
+from bot.markets.live import LiveFeed
+from bot.markets.live_history import FIRST_STAGE_DAYS, Past, Progress, Stretch
+from bot.markets.live_types import BAR_MS
+from bot.message import Message
+from detectors.leverage import MarginTier, maintenance_rate
+from detectors.market import Market, MarketSnapshot
+from storage.market_facts import StoredTiers
+
+_AT_ONCE = 64
+"""Snapshots of the time since the last run in one commit."""
+_TIERS_WITHIN_S = 15.0
+_TIERS_APART = 0.05
+"""Maintenance margins that differ by less, as a fraction, are not worth an estimate made anew."""
+_SAID_EVERY_S = 15.0
+_AGAIN_AFTER_S = (30.0, 120.0, 600.0)
+"""When what no venue answered is asked for again; the last for ever."""
+
+
+class CatchingUp:
+    """``first_stage_done`` is set once every market has what alerts need."""
+
+    def __init__(self, app: App, feed: LiveFeed) -> None:
+        self._app, self._feed = app, feed
+        self._days = app.config.source.history_days
+        self._known_until_ms = {
+            found.market.base: found.cursor.bar_opened_at_ms + BAR_MS
+            for found in app.resumed
+            if found.cursor is not None and found.cursor.bar_opened_at_ms is not None
+        }
+        self._lacking = {market.base for market in feed.markets if market.base not in self._known_until_ms}
+        """New markets without a past."""
+        self._held: dict[str, list[MarketSnapshot]] = {
+            base: [] for base, until_ms in self._known_until_ms.items() if until_ms < feed.live_from_ms
+        }
+        """What came live of stored markets whose bars since the last run are still being fetched."""
+        self._progress: Progress | None = None
+        self._stage = ""
+        self._bars, self._started_s, self._said_s = 0, time.monotonic(), time.monotonic()
+        self.first_stage_done = asyncio.Event()
+
+    # --- while it goes on
+
+    def let_through(self, moment: Sequence[MarketSnapshot]) -> tuple[MarketSnapshot, ...]:
+        """What of a moment can be taken in now; the rest is kept for later."""
+        for snapshot in moment:
+            if (held := self._held.get(snapshot.market.base)) is not None:
+                held.append(snapshot)
+        return tuple(one for one in moment if one.market.base not in self._held)
+
+    def waiting_for(self, market: str) -> str | None:
+        """Why nothing can be said of a market yet; None where something can."""
+        if market not in self._lacking and market not in self._held:
+            return None
+        return f"Still fetching the past of {market}{self._so_far()}: ask again in a minute."
+
+    @property
+    def condition(self) -> str | None:
+        """For ``/status``; None when all is in."""
+        return f"{self._stage}{self._so_far()}" if self._stage else None
+
+    def _so_far(self) -> str:
+        return f" ({self._progress.done} of {self._progress.of} markets are in)" if self._progress else ""
+
+    def _on_progress(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bars += progress.bars
+        if time.monotonic() - self._said_s > _SAID_EVERY_S:
+            self._said_s = time.monotonic()
+            self._app.printer.show(Message(f"{self.condition}, {progress.market} last."))
+
+    def _begin(self, stage: str) -> None:
+        self._stage, self._progress, self._bars, self._started_s = stage, None, 0, time.monotonic()
+
+    # --- the stages
+
+    async def run(self) -> None:
+        """Both stages; ends when all is in."""
+        markets = self._feed.markets
+        shown = self._app.printer.show
+        first_days = min(self._days, FIRST_STAGE_DAYS)
+        shown(Message(f"Fetching what is missing of the last {first_days:g} days of {len(markets)} markets ..."))
+        self._begin("Fetching the past")
+        again = await self._first(self._missing(markets, first_days))
+        with nothing_ends_it(self._app, "no checkpoint yet"):
+            await self._app.watcher.checkpoint()
+        self.first_stage_done.set()
+        shown(Message(f"Caught up: {self._bars:,} bars in {time.monotonic() - self._started_s:.1f} s"))
+        self._begin(f"Fetching the rest of {self._days:g} days")
+        older = await self._older(markets)
+        again += await self._put_all(older)
+        await self._use_newest_tiers(markets)
+        if older:
+            shown(Message(f"The whole past is in: {self._bars:,} bars in {time.monotonic() - self._started_s:.0f} s"))
+        self._stage = ""
+        tries = 0
+        while again:
+            await self._feed.clock.sleep(_AGAIN_AFTER_S[min(tries, len(_AGAIN_AFTER_S) - 1)])
+            tries += 1
+            again = await self._put_all([Stretch(one.market, one.since_ms, one.until_ms) for one in again])
+
+    def _missing(self, markets: Sequence[Market], first_days: float) -> list[Stretch]:
+        """What the first stage has to fetch."""
+        until_ms = self._feed.live_from_ms
+        stretches = []
+        for market in markets:
+            known_ms = self._known_until_ms.get(market.base)
+            days = first_days if known_ms is None else self._days
+            wanted = Stretch.of_days(market, days, until_ms)
+            since_ms = max(wanted.since_ms, known_ms or 0)
+            if since_ms < until_ms:
+                stretches.append(Stretch(market, since_ms, until_ms))
+        return stretches
+
+    async def _first(self, stretches: Sequence[Stretch]) -> list[Stretch]:
+        """Returns those of new markets that no venue told of."""
+        again = []
+        async for past in self._feed.past(stretches, self._on_progress):
+            market = past.stretch.market.base
+            if market in self._known_until_ms:
+                await self._catch_up(market, past.snapshots)
+            elif not await self._put(past):
+                again.append(past.stretch)
+        return again
+
+    async def _catch_up(self, market: str, snapshots: Sequence[MarketSnapshot]) -> None:
+        """A stored market goes on where it stood; then comes what waited."""
+        with nothing_ends_it(self._app, f"the bars of {market} since the last run could not be taken in"):
+            for start in range(0, len(snapshots), _AT_ONCE):
+                await self._app.take(tuple(snapshots[start : start + _AT_ONCE]))
+        while held := self._held.get(market):
+            self._held[market] = []
+            with nothing_ends_it(self._app, f"what came of {market} meanwhile could not be taken in"):
+                await self._app.take(tuple(held))
+        self._held.pop(market, None)
+
+    async def _older(self, markets: Sequence[Market]) -> list[Stretch]:
+        """What lies before the first stored bar, as far as it was never asked for. With that bar: see `joined_to`."""
+        stretches = []
+        for market in markets:
+            reach = await self._app.store.reach(market.base)
+            wanted = Stretch.of_days(market, self._days, self._feed.live_from_ms)
+            if reach.first_bar_opened_at_ms is None:
+                continue
+            until_ms = reach.first_bar_opened_at_ms + BAR_MS
+            asked = reach.asked_from_ms is not None and reach.asked_from_ms <= wanted.since_ms
+            if not asked and wanted.since_ms + BAR_MS < until_ms:
+                stretches.append(Stretch(market, wanted.since_ms, until_ms))
+        return stretches
+
+    async def _put_all(self, stretches: Sequence[Stretch]) -> list[Stretch]:
+        """Returns those that no venue told of."""
+        return [
+            past.stretch async for past in self._feed.past(stretches, self._on_progress) if not await self._put(past)
+        ]
+
+    async def _put(self, past: Past) -> bool:
+        """Put a stretch before what is stored; False where it should be asked for again."""
+        stretch, market = past.stretch, past.stretch.market.base
+        if not past.snapshots and not past.whole:
+            return False
+        is_in = False
+        with nothing_ends_it(self._app, f"the past of {market} could not be taken in"):
+            tiers = None if self._app.watcher.tiers(market) else await self._newest_tiers(market)
+            asked_from_ms = stretch.since_ms if past.whole else stretch.until_ms
+            put_before = self._app.watcher.put_before
+            self._app.tell(await put_before(market, past.snapshots, asked_from_ms=asked_from_ms, tiers=tiers))
+            self._lacking.discard(market)
+            is_in = True
+        return is_in  # noqa: RET504 - the block above swallows what goes wrong in it
+
+    # --- leverage tiers
+
+    async def _newest_tiers(self, market: str) -> StoredTiers:
+        await self._feed.tiers_asked(_TIERS_WITHIN_S)
+        tiers, source = self._feed.tiers(market)
+        return StoredTiers(tiers, source, self._feed.clock.now_ms())
+
+    async def _use_newest_tiers(self, markets: Collection[Market]) -> None:
+        """Make the estimate anew where the margin that venues ask for has changed since it was made."""
+        for market in markets:
+            newest, used = await self._newest_tiers(market.base), self._app.watcher.tiers(market.base)
+            if used is not None and not _are_apart(newest.tiers, used.tiers, self._position_usd):
+                continue
+            with nothing_ends_it(self._app, f"the leverage tiers of {market.base} could not be taken in"):
+                asked = (await self._app.store.reach(market.base)).asked_from_ms
+                asked = asked or self._feed.live_from_ms
+                put_before = self._app.watcher.put_before
+                self._app.tell(await put_before(market.base, (), asked_from_ms=asked, tiers=newest))
+
+    @property
+    def _position_usd(self) -> float:
+        return self._app.config.estimate.map.leverage.position_usd
+
+
+def _are_apart(one: Sequence[MarginTier], other: Sequence[MarginTier], position_usd: float) -> bool:
+    first, second = (maintenance_rate(tuple(tiers), position_usd) for tiers in (one, other))
+    return abs(first / second - 1) > _TIERS_APART
