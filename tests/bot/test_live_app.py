@@ -186,15 +186,15 @@ async def test_a_first_start_follows_at_once_and_answers_while_it_fetches_the_pa
                 feed.venues[name].faults.delay(1.0, path=path)
         await until(lambda: app.tally.snapshots > 0, 2.0)
         assert len(await app.store.snapshots_since("BTC", None)) > 0, "the first price was not taken in"
-        answer = as_text(await app.commands.handle(CHAT, "/map BTC"))
+        answer = as_text(await app.commands.handle(request("/map BTC")))
         assert "Still fetching the past of BTC" in answer
-        assert "Fetching the past" in as_text(await app.commands.handle(CHAT, "/status"))
+        assert "Fetching the past" in as_text(await app.commands.handle(request("/status")))
         for name in VENUES:
             feed.venues[name].faults.clear()
         await until(lambda: "Caught up: 864 bars" in out.getvalue())
-        assert "BTC liquidation map" in as_text(await app.commands.handle(CHAT, "/map BTC"))
+        assert "BTC liquidation map" in as_text(await app.commands.handle(request("/map BTC")))
         await until(lambda: app.catching_up is not None and app.catching_up.condition is None)
-        assert "Fetching" not in as_text(await app.commands.handle(CHAT, "/status"))
+        assert "Fetching" not in as_text(await app.commands.handle(request("/status")))
 
 
 async def test_the_newest_days_come_first_and_the_rest_is_fetched_behind_them_once(
@@ -232,7 +232,7 @@ async def test_what_comes_live_of_a_stored_market_waits_for_the_bars_before_it(t
                 feed.venues[name].faults.delay(0.7, path=path)
         await until(lambda: app.tally.snapshots > 1)
         assert len(await app.store.snapshots_since("BTC", None)) == len(before), "a price overtook the bars before it"
-        assert "Still fetching" in as_text(await app.commands.handle(CHAT, "/map BTC"))
+        assert "Still fetching" in as_text(await app.commands.handle(request("/map BTC")))
         await until(lambda: "Caught up" in again.getvalue())
     after = await stored(tmp_path / "bot.db")
     assert {later - earlier for earlier, later in itertools.pairwise(opened(after))} == {BAR_MS}
