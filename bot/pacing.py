@@ -44,3 +44,8 @@ class Pace:
         self._at_s = now_s
         self._tokens = min(float(self.burst), self._tokens + passed * self.per_second) - 1
         return max(0.0, -self._tokens / self.per_second)
+
+    def wait(self, now_s: float) -> float:
+        """How long the next `take` would have to wait; nothing is taken."""
+        passed = 0.0 if self._at_s is None else max(0.0, now_s - self._at_s)
+        return max(0.0, (1 - min(float(self.burst), self._tokens + passed * self.per_second)) / self.per_second)

@@ -348,7 +348,10 @@ class BotApi:
         text = params.get("text", "")
         if len(text) > _ANSWER_LIMIT:
             raise bad_request("MESSAGE_TOO_LONG")
-        self.world.pressed[press_id] = text
+        url = params.get("url", "")
+        if url and not url.startswith(f"https://t.me/{self.world.bot.username}?start="):
+            raise bad_request("URL_INVALID")
+        self.world.pressed[press_id] = url or text
         return True
 
     # --- what is given back

@@ -1,0 +1,70 @@
+"""Whose turn it is to be written to, for alerts and answers together.
+
+The deliverer paces alerts by `limits` before it sends; the same limits are kept here once more with the answers to
+commands, which go out beside it. Answers have a small part of the overall pace for themselves, so a market that is told
+to a thousand chats does not keep anybody waiting.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from bot.errors import Retry
+from bot.pacing import Limits, Pace, Rate
+from bot.platforms.telegram.address import Address
+
+PER_SECOND = 25.0
+ANSWERS_PER_SECOND = 3.0
+"""With the pace of alerts under the 30 a second that Telegram allows."""
+CHAT = Rate(1.0)
+GROUP = Rate(15 / 60, burst=5)
+"""20 in any minute, as documented."""
+_WITH_ANSWERS = Rate(1.0, burst=2)
+"""Short bursts in one chat are allowed (documented); an answer needs one."""
+LONGEST_WAIT_S = 8.0
+_KEPT = 20_000
+
+
+def limits(address: Address) -> Limits:
+    """Topics share those of their group."""
+    return Limits(str(address.chat_id), (CHAT,) if address.is_private else (CHAT, GROUP))
+
+
+class Turns:
+    def __init__(self, per_second: float = PER_SECOND, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._alerts, self._answers = Pace(per_second), Pace(ANSWERS_PER_SECOND)
+        self._chats: OrderedDict[int, tuple[Pace, ...]] = OrderedDict()
+        self._open_at_s: dict[int, float] = {}
+        """When a chat may be written to again that Telegram has told to wait."""
+
+    async def wait(self, address: Address, *, answer: bool = False) -> None:
+        """Until it is this chat's turn. Raises Retry, with nothing taken, where that is too long from now."""
+        now_s = self._now_s()
+        closed_for_s = self._open_at_s.get(address.chat_id, now_s) - now_s
+        if closed_for_s > LONGEST_WAIT_S:
+            raise Retry(f"Telegram asks to wait {closed_for_s:.0f} s", closed_for_s)
+        paces = self._paces(address)
+        due_s = max(pace.wait(now_s) for pace in paces)
+        if due_s > LONGEST_WAIT_S:
+            raise Retry("this chat was written to often enough for now", due_s)
+        overall = self._answers if answer else self._alerts
+        await asyncio.sleep(max(closed_for_s, *(pace.take(now_s) for pace in (*paces, overall))))
+
+    def close(self, address: Address, for_s: float) -> None:
+        """Telegram has told this chat to wait."""
+        now_s = self._now_s()
+        self._open_at_s = {chat: at_s for chat, at_s in self._open_at_s.items() if at_s > now_s}
+        self._open_at_s[address.chat_id] = now_s + for_s
+
+    def _paces(self, address: Address) -> tuple[Pace, ...]:
+        paces = self._chats.get(address.chat_id)
+        if paces is None:
+            rates = (_WITH_ANSWERS,) if address.is_private else (_WITH_ANSWERS, GROUP)
+            paces = self._chats[address.chat_id] = tuple(Pace(rate.per_second, rate.burst) for rate in rates)
+            if len(self._chats) > _KEPT:
+                self._chats.popitem(last=False)
+        else:
+            self._chats.move_to_end(address.chat_id)
+        return paces
