@@ -39,6 +39,7 @@ from storage.store import NewAlert, Store
 log = logging.getLogger(__name__)
 AnyFeed = ReplayableFeed | LiveFeed
 NOTICES_SHOWN = 8
+DIGESTS_EVERY_S = 5.0
 REACH_WITHIN_S = 12.0
 """What a venue gets to answer in at the start; then the bot starts without it, or says why it cannot."""
 
@@ -225,6 +226,7 @@ class App:
         self.schedule.every(times.housekeeping_minutes * 60, "housekeeping", self.keep_house)
         self.schedule.every(times.backup_hours * 3600, "backup", self.back_up)
         self.schedule.every(times.heartbeat_seconds, "heartbeat", self.beat)
+        self.schedule.every(DIGESTS_EVERY_S, "digests", self.send_digests)
 
     async def tick(self) -> bool:
         """Take in the next moment and commit what it led to; False when the feed has ended. Raises StoreUnavailable."""
@@ -251,6 +253,11 @@ class App:
         if self.charts is not None:
             await self.charts.prune()
         await memory.give_back()
+
+    async def send_digests(self) -> None:
+        """Owe what was held back for quiet hours or a cap that are over. Raises StoreUnavailable."""
+        if await self.store.release_held(self.commands.now_ms):
+            self.deliverer.wake()
 
     async def back_up(self) -> None:
         await self.store.backup()

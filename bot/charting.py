@@ -11,8 +11,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from bot.chart import ChartDrawer, draw
+from bot.once import Once
 from detectors.event import Event
 
+_REMEMBERED = 64
+"""Fewer than any folder keeps, so that what is remembered is there."""
 log = logging.getLogger(__name__)
 
 
@@ -26,14 +29,24 @@ class ChartFolder:
     def __init__(self, folder: Path, *, kept: int | None = None, processes: int = 0) -> None:
         self.folder = folder
         self.failed = 0
+        self._made: Once[str, Path | None] = Once(_REMEMBERED)
         self._kept = kept
         self._drawer = ProcessDrawer(processes) if processes else ChartDrawer()
 
     async def save(self, event: Event) -> Path | None:
-        """The event's chart; None where it has no evidence or cannot be drawn: an alert goes out without it then."""
-        path = self.folder / chart_name(event)
+        """The event's chart; None where it has no evidence or cannot be drawn: an alert goes out without it then.
+
+        However many chats ask for it, it is drawn once.
+        """
         if event.evidence is None:
             return None
+        path = await self._made.get(event.key, lambda: self._draw(event))
+        if path is None:
+            self._made.forget(event.key)  # the next one may have better luck
+        return path
+
+    async def _draw(self, event: Event) -> Path | None:
+        path = self.folder / chart_name(event)
         try:
             if not await asyncio.to_thread(path.exists):
                 png = await self._drawer.draw(event)
@@ -51,6 +64,7 @@ class ChartFolder:
 
     async def prune(self) -> int:
         """Remove the oldest files over the limit; how many went."""
+        self._made.clear()
         return 0 if self._kept is None else await asyncio.to_thread(_prune, self.folder, self._kept)
 
     async def close(self) -> None:

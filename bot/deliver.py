@@ -1,23 +1,28 @@
-"""Delivery: claim -> compose -> send -> settle, one send in flight a chat.
+"""Delivery: claim -> compose -> send -> settle, one send in flight a chat, each platform with places of its own.
 
 A delivery is *sent* only after the platform said so. A failure that leaves it open whether the message arrived makes
 the next attempt say "possible repeat". Waiting happens in the chat that was told to wait, and nowhere else.
 """
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ParamSpec, Protocol
 
+from bot.composing import Compose, in_context
+from bot.composing import Notice as Notice
+from bot.composing import nonce as nonce
+from bot.composing import words as words
 from bot.errors import Fatal, Moved, Reject, Retry
-from bot.message import Message, from_event, grouped
+from bot.message import Message
+from bot.once import Once
 from bot.pacing import Limits, Pace
-from detectors.event import Event
-from detectors.market import MINUTE_MS
+from bot.settling import Settler
+from detectors.event import Evidence
 from storage.chats import Chat
+from storage.conversations import Context
 from storage.errors import StoreUnavailable
 from storage.outbox import Claim, Dead, Delivery, Expired, Later, Sent, Settlement, Task
 from storage.store import Store
@@ -26,6 +31,10 @@ P = ParamSpec("P")
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 32
+"""Sends under way on one platform."""
+_CLAIM_AT_LEAST = 8
+"""Places that must be free before more is claimed, unless nothing is under way: a claim is a commit."""
+_EVIDENCE_KEPT = 16
 SEND_TIMEOUT_S = 30.0
 STOP_WITHIN_S = 8.0
 """A host gives 30 s, we promise 10; the rest is for closing the store."""
@@ -50,20 +59,6 @@ class Platform(Protocol):
         """Send and return the platform's id of the message. ``nonce`` is the same for every attempt."""
 
     async def edit(self, chat_id: str, message_id: str, message: Message) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """One delivery as the composer sees it. ``event`` has its evidence where it goes out alone."""
-
-    event: Event
-    reason: str
-    late_by_ms: int | None
-    possible_repeat: bool
-
-
-Compose = Callable[[Task, Sequence[Notice]], Awaitable[Message]]
-"""SEND or EDIT of one notice: its message with its chart. SEND of several: one grouped message. EXPIRE: one summary."""
 
 
 class Deliverer:
@@ -92,7 +87,11 @@ class Deliverer:
         self._paces = {platform.name: Pace(platform.per_second, burst=10) for platform in platforms}
         self._chat_paces: dict[tuple[str, str], tuple[Pace, ...]] = {}
         """By platform and `Limits.key`."""
-        self._workers: set[asyncio.Task[None]] = set()
+        self._paused_until_s: dict[str, float] = {}
+        """By platform that told the bot as a whole to wait."""
+        self._evidence: Once[str, Evidence | None] = Once(_EVIDENCE_KEPT)
+        self._settler = Settler(store, look_every_s)
+        self._workers: dict[str, set[asyncio.Task[None]]] = {platform.name: set() for platform in platforms}
         self._wake = asyncio.Event()
         self._looking = asyncio.Lock()
         self._stopping = False
@@ -118,8 +117,8 @@ class Deliverer:
         """Send all that is due now, storms' alerts included; what must wait for a retry stays. Raises Fatal."""
         while not self._stopping:
             found = await self._look(flush=True)
-            if self._workers:
-                await asyncio.wait(self._workers, return_when=asyncio.FIRST_COMPLETED)
+            if workers := self._under_way():
+                await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
             elif not found:
                 break
         if self._fatal is not None:
@@ -127,52 +126,66 @@ class Deliverer:
 
     async def stop(self, within_s: float = STOP_WITHIN_S) -> None:
         """Claim nothing more, let what is being sent finish; what does not is returned as a possible repeat."""
-        self._stopping = True
+        self._stopping = self._settler.stopping = True
         self._wake.set()
         async with self._looking:  # what is being claimed right now gets its worker first
             pass
-        if self._workers:
-            _, unfinished = await asyncio.wait(self._workers, timeout=within_s)
+        if workers := self._under_way():
+            _, unfinished = await asyncio.wait(workers, timeout=within_s)
             for worker in unfinished:
                 worker.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
 
+    def _under_way(self) -> set[asyncio.Task[None]]:
+        return {worker for workers in self._workers.values() for worker in workers}
+
     async def _look(self, *, flush: bool) -> int:
         """Claim what is due and give each chat's message to a worker of its own; how many there were."""
         async with self._looking:
-            return 0 if self._stopping else await self._claim(flush=flush)
+            found = 0
+            for platform in self._platforms.values():
+                found += 0 if self._stopping else await self._claim(platform, flush=flush)
+            return found
 
-    async def _claim(self, *, flush: bool) -> int:
-        market_ms = self._market_ms() if self._market_ms else None
-        room = IN_FLIGHT - len(self._workers)
-        if room <= 0:
+    async def _claim(self, platform: Platform, *, flush: bool) -> int:
+        workers = self._workers[platform.name]
+        room = IN_FLIGHT - len(workers)
+        paused = time.monotonic() < self._paused_until_s.get(platform.name, 0.0)
+        if paused or (workers and room < _CLAIM_AT_LEAST):
             return 0
+        market_ms = self._market_ms() if self._market_ms else None
         try:
-            claims = await self._store.claim(self._now_ms(), room, market_ms=market_ms, flush=flush)
+            claims = await self._store.claim(
+                self._now_ms(), room, market_ms=market_ms, flush=flush, platform=platform.name
+            )
+            contexts = await self._store.contexts(claims) if claims else ()
         except StoreUnavailable as error:
             log.warning("cannot look for deliveries: %s", error)
             return 0
-        for claim in claims:
-            worker = asyncio.create_task(self._serve(claim), name=f"deliver {claim.chat}")
-            self._workers.add(worker)
+        for claim, context in zip(claims, contexts, strict=True):
+            worker = asyncio.create_task(self._serve(claim, platform, context), name=f"deliver {claim.chat}")
+            workers.add(worker)
             worker.add_done_callback(self._done)
         return len(claims)
 
     def _done(self, worker: asyncio.Task[None]) -> None:
-        self._workers.discard(worker)
+        for workers in self._workers.values():
+            workers.discard(worker)
         self._wake.set()
         if not worker.cancelled() and (error := worker.exception()) is not None:
             log.error("a delivery could not be settled", exc_info=error)
 
-    async def _serve(self, claim: Claim) -> None:
+    async def _serve(self, claim: Claim, platform: Platform, context: Context) -> None:
         sending = False
         try:
-            platform = self._platform(claim.chat)
-            message = await self._compose(claim.task, await self._notices(claim))
+            notices = await self._notices(claim)
+            message = in_context(await self._compose(claim.task, notices), context, notices)
             await self._wait_turn(claim.chat, platform)
             sending = not self._stopping
             settlement = await self._send(claim, platform, message) if sending else self._later(0, "stopping")
         except Retry as error:
+            if error.everywhere:
+                self._paused_until_s[platform.name] = time.monotonic() + error.after_s
             settlement = self._later(error.after_s, error.reason, ambiguous=error.ambiguous)
         except Reject as error:
             settlement = Dead(error.reason)
@@ -182,7 +195,8 @@ class Deliverer:
             await self._persist(self._move, claim.chat, Chat(claim.chat.platform, error.chat_id))
             settlement = self._later(0, error.reason)
         except Fatal as error:
-            self._fatal, self._stopping = error, True
+            self._fatal = error
+            self._stopping = self._settler.stopping = True
             settlement = self._later(0, error.reason)
         except TimeoutError:
             settlement = self._later(_backoff(claim), "no answer", ambiguous=sending)
@@ -190,16 +204,10 @@ class Deliverer:
             settlement = self._later(0, "stopped", ambiguous=sending)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other chats go on and the delivery is settled
             settlement = self._fault(claim, error, ambiguous=sending)
-        await self._persist(self._store.settle, claim.deliveries, settlement)
+        await self._settler.settle(claim.deliveries, settlement)
 
     async def _move(self, old: Chat, new: Chat) -> None:
         await self._store.migrate_chat(old, new)
-
-    def _platform(self, chat: Chat) -> Platform:
-        try:
-            return self._platforms[chat.platform]
-        except KeyError:
-            raise Retry(f"{chat.platform} is not configured here", LONGEST_BACKOFF_S) from None
 
     async def _send(self, claim: Claim, platform: Platform, message: Message) -> Settlement:
         async with asyncio.timeout(SEND_TIMEOUT_S):
@@ -213,11 +221,15 @@ class Deliverer:
 
     async def _notices(self, claim: Claim) -> list[Notice]:
         notices = [self._notice(delivery) for delivery in claim.deliveries]
-        if len(notices) == 1 and claim.task is not Task.EXPIRE:
-            stored = await self._store.alert(notices[0].event.key)
-            evidence = stored.event.evidence if stored else None
+        if len(notices) == 1 and claim.task in {Task.SEND, Task.EDIT}:
+            key = notices[0].event.key
+            evidence = await self._evidence.get(key, lambda: self._evidence_of(key))
             return [replace(notices[0], event=replace(notices[0].event, evidence=evidence))]
         return notices
+
+    async def _evidence_of(self, alert_id: str) -> Evidence | None:
+        stored = await self._store.alert(alert_id)
+        return stored.event.evidence if stored else None
 
     def _notice(self, delivery: Delivery) -> Notice:
         late_by_ms = self._market_ms() - delivery.event.taken_at_ms if self._market_ms else None
@@ -231,6 +243,10 @@ class Deliverer:
             self._chat_paces[platform.name, limits.key] = paces
         now_s = time.monotonic()
         await asyncio.sleep(max(pace.take(now_s) for pace in (*paces, self._paces[platform.name])))
+        rest_s = self._paused_until_s.get(platform.name, 0.0) - time.monotonic()
+        while rest_s > 0 and not self._stopping:
+            await asyncio.sleep(min(rest_s, self._look_every_s))
+            rest_s = self._paused_until_s.get(platform.name, 0.0) - time.monotonic()
 
     def _later(self, after_s: float, reason: str, *, ambiguous: bool = False) -> Later:
         return Later(self._now_ms() + round(after_s * 1000), reason, ambiguous)
@@ -255,25 +271,6 @@ class Deliverer:
                     raise
                 log.warning("cannot settle a delivery yet: %s", error)
                 await asyncio.sleep(self._look_every_s)
-
-
-def words(task: Task, notices: Sequence[Notice]) -> Message:
-    """The message of a claim, without charts."""
-    messages = [from_event(n.event, n.reason, n.late_by_ms, n.possible_repeat) for n in notices]
-    if len(notices) == 1 and task is not Task.EXPIRE:
-        return messages[0]
-    times = [notice.event.taken_at_ms for notice in notices]
-    group = grouped(messages, max(MINUTE_MS, max(times) - min(times)))
-    if any(notice.possible_repeat for notice in notices):
-        group = replace(group, footer=("Possible repeat: an earlier attempt may have arrived", *group.footer))
-    if task is Task.EXPIRE:
-        group = replace(group, title=f"Too late to send in full: {len(notices)} alert{'s' * (len(notices) > 1)}")
-    return group
-
-
-def nonce(deliveries: Sequence[Delivery]) -> str:
-    """A hash of the deliveries (alert and chat), 24 characters, for platforms that refuse a repeat by themselves."""
-    return hashlib.sha256("\n".join(delivery.key for delivery in deliveries).encode()).hexdigest()[:24]
 
 
 def _backoff(claim: Claim) -> float:

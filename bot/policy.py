@@ -1,4 +1,4 @@
-"""Who is told what, and why. Pure: one event, one chat's subscription and what that chat was told before.
+"""Who is told what, when, and why. Pure: one event, one chat's subscription, its settings and what it was told before.
 
 Nothing here knows an event kind. Two ladders of rungs are understood: distance in per cent (5, 3, 2, 1, 0.5), which
 says how near price has come, and any other, which counts notional in doublings.
@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bot.quiet import day_ends_ms, quiet_until_ms
 from detectors.event import Event
 from detectors.market import HOUR_MS, MINUTE_MS
+from storage.chat_settings import USUAL, ChatSettings
 from storage.chats import EVERY_MARKET, LastAlert, Subscription
 
 DISTANCE_LADDER_PCT = frozenset({5.0, 3.0, 2.0, 1.0, 0.5})
@@ -34,6 +36,7 @@ class Reason(StrEnum):
     ADOPTED = "adopted"
     """It was there before the bot was, or before its settings changed."""
     MUTED = "muted"
+    MARKET_MUTED = "market_muted"
     TOO_MILD = "too_mild"
     BUILD_CLASS = "build_class"
     TOO_FAR = "too_far"
@@ -42,17 +45,36 @@ class Reason(StrEnum):
     TOO_SMALL = "too_small"
     ALREADY_TOLD = "already_told"
 
+    QUIET = "quiet"
+    """Would be told, but these are the chat's quiet hours: kept for the digest after them."""
+    CAPPED = "capped"
+    """Would be told, but the chat's cap for the day is spent, or this subject's part of it: kept for the digest."""
+
 
 ALERTS = frozenset({Reason.FIRST, Reason.REARMED, Reason.ESCALATED})
+HELD = frozenset({Reason.QUIET, Reason.CAPPED})
+SUBJECTS_SHARE_OF_CAP = 3
+"""One cluster can spend the third part of a day's cap at most, so that a wide one leaves room for others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
+    """``hold_until_ms``: not now; market time at which it is told in a digest."""
+
     reason: Reason
+    hold_until_ms: int | None = None
 
     @property
     def alert(self) -> bool:
         return self.reason in ALERTS
+
+
+@dataclass(frozen=True, slots=True)
+class ToldToday:
+    """Alerts of the chat's day so far: all, and about this event's subject."""
+
+    alerts: int = 0
+    about_subject: int = 0
 
 
 def decide(
@@ -63,11 +85,14 @@ def decide(
     default_kinds: frozenset[str],
     muted_until_ms: int | None = None,
     adopted: bool = False,
+    settings: ChatSettings = USUAL,
+    told_today: ToldToday = ToldToday(),
 ) -> Decision:
     """Whether one chat is told of one event.
 
     ``subscription`` is the chat's for this market (`subscription_for`); None: it has none. ``last`` is what the chat
     was told last about the same (kind, market, subject, arming), so an alert about one cluster never hides another's.
+    ``told_today`` matters only where ``settings`` have a cap.
     """
     if subscription is None or subscription.market not in {event.market, EVERY_MARKET}:
         return Decision(Reason.NOT_WATCHED)
@@ -78,9 +103,24 @@ def decide(
         return Decision(Reason.ADOPTED)
     if muted_until_ms is not None and event.taken_at_ms < muted_until_ms:
         return Decision(Reason.MUTED)
+    if event.taken_at_ms < settings.muted_markets.get(event.market, 0):
+        return Decision(Reason.MARKET_MUTED)
     if last is None:
-        return Decision(Reason.REARMED if event.arming > 1 else Reason.FIRST)
-    return Decision(Reason.ESCALATED if _escalated(event, last) else Reason.ALREADY_TOLD)
+        return _timed(Reason.REARMED if event.arming > 1 else Reason.FIRST, event, settings, told_today)
+    if _escalated(event, last):
+        return _timed(Reason.ESCALATED, event, settings, told_today)
+    return Decision(Reason.ALREADY_TOLD)
+
+
+def _timed(reason: Reason, event: Event, settings: ChatSettings, told: ToldToday) -> Decision:
+    """Now, or in a digest. Quiet hours come first: what they hold spends nothing of the day's cap."""
+    until_ms = quiet_until_ms(settings.quiet, settings.time_zone, event.taken_at_ms)
+    if until_ms is not None:
+        return Decision(Reason.QUIET, until_ms)
+    cap = settings.daily_cap
+    if cap is not None and (told.alerts >= cap or told.about_subject >= max(1, cap // SUBJECTS_SHARE_OF_CAP)):
+        return Decision(Reason.CAPPED, day_ends_ms(settings.time_zone, event.taken_at_ms))
+    return Decision(reason)
 
 
 def subscription_for(market: str, subscriptions: Iterable[Subscription]) -> Subscription | None:

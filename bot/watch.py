@@ -10,19 +10,15 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bot import policy
+from bot.deciding import Decider
 from bot.markets.past import joined_to
 from bot.turns import in_turns
 from detectors.engine import STATE_VERSION, EngineSettings, MarketEngine, Step
-from detectors.event import Event
 from detectors.leverage import BINANCE_BTC_TIERS
 from detectors.market import HOUR_MS, Market, MarketSnapshot
 from detectors.registry import EventKind
-from storage.chats import Chat, LastAlert, Watch
 from storage.market_facts import StoredTiers
-from storage.store import Cursor, NewAlert, NewDelivery, Silence, Store, TickCommit
-
-Conversation = tuple[Chat, str, str, str, int]
+from storage.store import Cursor, NewAlert, Silence, Store, TickCommit
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ class Watcher:
         self._store = store
         self._settings = settings
         self._kinds = kinds
-        self._default_kinds = frozenset(name for name, kind in kinds.items() if kind.by_default)
+        self._decider = Decider(store, frozenset(name for name, kind in kinds.items() if kind.by_default))
         self._seals: dict[str, bytes] = {}
         """By market: what its estimate depends on."""
         self._tiers: dict[str, StoredTiers] = {}
@@ -69,8 +65,6 @@ class Watcher:
         self._coming: deque[MarketSnapshot] = deque()
         """Snapshots not stepped yet: a store that fails in the middle of a moment loses none of the others."""
         self._queue: list[TickCommit] = []
-        self._told: dict[Conversation, LastAlert] = {}
-        """What the queue tells; the store knows only what it has committed."""
         self._cursors: dict[str, Cursor] = {}
         self._noted: dict[str, Counter[str]] = defaultdict(Counter)
         """Refusals that the store has counted."""
@@ -208,7 +202,7 @@ class Watcher:
             self._queue[i] = replace(self._queue[i], state=self._seals[base] + self.engines[base].decisions())
         await self._store.commit_ticks(self._queue)
         committed, self._queue = self._queue, []
-        self._told.clear()
+        self._decider.forget()
         await self._note_refusals()
         await self._save_due_checkpoints()
         return [alert for tick in committed for alert in tick.alerts]
@@ -251,37 +245,16 @@ class Watcher:
     async def _decide(self, step: Step) -> TickCommit:
         if not step.events:
             return TickCommit(step.snapshot)
-        chats: dict[Chat, list[Watch]] = defaultdict(list)
-        for watch in await self._store.subscriptions():
-            chats[watch.chat].append(watch)
+        await self._decider.look()
         alerts: list[NewAlert] = []
         silences: list[Silence] = []
         for event in step.events:
-            deliveries: list[NewDelivery] = []
-            for chat, watches in chats.items():
-                reason = await self._reason(event, chat, watches)
-                if reason in policy.ALERTS:
-                    deliveries.append(NewDelivery(chat, reason, policy.expires_at_ms(event)))
-                else:
-                    silences.append(Silence(chat, event.kind, reason))
+            deliveries, silent = await self._decider.decide(event)
+            silences += silent
             if deliveries:
                 shown = step.view.with_evidence(event) if self._evidence else event
                 alerts.append(NewAlert(shown, tuple(deliveries)))
         return TickCommit(step.snapshot, None, step.events, tuple(alerts), tuple(silences))
-
-    async def _reason(self, event: Event, chat: Chat, watches: Sequence[Watch]) -> policy.Reason:
-        conversation = (chat, event.kind, event.market, event.subject, event.arming)
-        last = self._told.get(conversation) or await self._store.last_told(*conversation)
-        decision = policy.decide(
-            event,
-            policy.subscription_for(event.market, [watch.subscription for watch in watches]),
-            last,
-            default_kinds=self._default_kinds,
-            muted_until_ms=watches[0].muted_until_ms,
-        )
-        if decision.alert:
-            self._told[conversation] = LastAlert(decision.reason, event.taken_at_ms, event.rung, event.notional_usd)
-        return decision.reason
 
 
 async def _relive(engine: MarketEngine, snapshots: Sequence[MarketSnapshot]) -> list[MarketSnapshot]:

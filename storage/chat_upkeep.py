@@ -50,5 +50,12 @@ def migrate(connection: Connection, old: Chat, new: Chat) -> bool:
         "AND event_id NOT IN (SELECT event_id FROM deliveries WHERE chat = ?)",
         (taken, row, taken),
     )
+    connection.execute(
+        "UPDATE holds SET chat = ? WHERE chat = ? AND event_id NOT IN (SELECT event_id FROM holds WHERE chat = ?)",
+        (taken, row, taken),
+    )
+    known = connection.execute("SELECT 1 FROM chat_settings WHERE chat = ?", (taken,)).fetchone()
+    if not known:
+        connection.execute("UPDATE chat_settings SET chat = ? WHERE chat = ?", (taken, row))
     connection.execute("UPDATE chats SET parked = ? WHERE id = ?", (f"moved to {new}", row))
     return True

@@ -198,6 +198,25 @@ def outcomes(db: Database) -> None:
     )
 
 
+@migrations(name="0003_chat_settings")
+def chat_settings(db: Database) -> None:
+    db.executescript(
+        """
+        CREATE TABLE chat_settings (chat INTEGER PRIMARY KEY REFERENCES chats, document TEXT NOT NULL);
+        CREATE TABLE holds (
+            event_id INTEGER NOT NULL REFERENCES events,
+            chat INTEGER NOT NULL REFERENCES chats,
+            reason TEXT NOT NULL,
+            until_ms BIGINT NOT NULL,
+            PRIMARY KEY (event_id, chat)
+        );
+        CREATE INDEX holds_until ON holds (until_ms);
+        CREATE INDEX holds_chat ON holds (chat, reason);
+        CREATE INDEX events_subject ON events (market, subject);
+        """
+    )
+
+
 def migrate(db: Database, where: str) -> None:
     """Bring the database to this version's schema. Raises NotOurs for a newer one."""
     with closing(Database(memory=True, execute_plugins=False)) as empty:

@@ -1,5 +1,7 @@
 """Rows of the outbox: what is owed to which chat, and how it was settled.
 
+held ──release──> pending (quiet hours, a daily cap)
+
 pending ──claim──> sending ──Sent──> sent ──(event revised)──> editing ──> sent
    ^                  ├──Later──> pending again, at a later time
    └──(crash: back,   ├──Dead──> dead
@@ -19,6 +21,7 @@ class DeliveryState(StrEnum):
     SENDING = "sending"
     SENT = "sent"
     EDITING = "editing"
+    HELD = "held"
     DEAD = "dead"
     EXPIRED = "expired"
 
@@ -28,6 +31,8 @@ class Task(StrEnum):
 
     SEND = "send"
     """One message; more than one delivery: one grouped message."""
+    DIGEST = "digest"
+    """One message for what was held back for one reason."""
     EXPIRE = "expire"
     """Too late to be of use: say so once for all of them, then settle each as expired."""
     EDIT = "edit"

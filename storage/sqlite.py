@@ -6,7 +6,7 @@ a write-ahead log that two connections reset, hence one connection.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +19,21 @@ from detectors.event import Event
 from detectors.market import MarketSnapshot, PrintGap, VenueSample
 from detectors.scoring import Scored
 from detectors.series import MarketSeries
-from storage import chat_upkeep, outcomes, sqlite_alerts, sqlite_chats, sqlite_gaps, sqlite_outbox, sqlite_past
+from storage import (
+    chat_settings,
+    chat_upkeep,
+    conversations,
+    holds,
+    outcomes,
+    sqlite_alerts,
+    sqlite_chats,
+    sqlite_gaps,
+    sqlite_outbox,
+    sqlite_past,
+)
+from storage.chat_settings import ChatSettings
 from storage.chats import Chat, LastAlert, Subscription, Watch
+from storage.conversations import Context
 from storage.errors import StoreError, StoreUnavailable, WrongSource
 from storage.market_facts import StoredReach, StoredTiers
 from storage.migrations import migrate
@@ -209,6 +222,29 @@ class SqliteStore:
     async def migrate_chat(self, old: Chat, new: Chat) -> bool:
         return await self._write(lambda connection: chat_upkeep.migrate(connection, old, new))
 
+    async def set_chat_settings(self, chat: Chat, settings: ChatSettings) -> None:
+        await self._write(
+            lambda connection: chat_settings.save(connection, sqlite_chats.chat_row(connection, chat), settings)
+        )
+
+    async def chat_settings(self, chats: Collection[Chat] | None = None) -> Mapping[Chat, ChatSettings]:
+        return await self._run(lambda: chat_settings.load(self._connection, chats))
+
+    async def release_held(self, market_ms: int) -> int:
+        return len(await self._write(lambda connection: holds.release(connection, market_ms)))
+
+    async def put_off_held(self, chat: Chat, reason: str, until_ms: int) -> int:
+        return await self._write(lambda connection: holds.put_off(connection, chat, reason, until_ms))
+
+    async def told_since(self, chat: Chat, since_ms: int) -> Mapping[tuple[str, str], int]:
+        return await self._run(lambda: holds.told_since(self._connection, chat, since_ms))
+
+    async def last_told_all(self, kind: str, market: str, subject: str, arming: int) -> Mapping[Chat, LastAlert]:
+        return await self._run(lambda: conversations.last_told_all(self._connection, kind, market, subject, arming))
+
+    async def contexts(self, claims: Sequence[Claim]) -> Sequence[Context]:
+        return await self._run(lambda: conversations.contexts(self._connection, claims))
+
     async def last_told(self, chat: Chat, kind: str, market: str, subject: str, arming: int) -> LastAlert | None:
         conversation = (kind, market, subject, arming)
         return await self._run(lambda: sqlite_chats.last_told(self._connection, chat, conversation))
@@ -216,11 +252,27 @@ class SqliteStore:
     # -- outbox
 
     async def claim(
-        self, now_ms: int, limit: int, *, market_ms: int | None = None, storm: Storm = STORM, flush: bool = False
+        self,
+        now_ms: int,
+        limit: int,
+        *,
+        market_ms: int | None = None,
+        storm: Storm = STORM,
+        flush: bool = False,
+        platform: str | None = None,
     ) -> Sequence[Claim]:
         return await self._write(
-            lambda connection: sqlite_outbox.claim(connection, now_ms, limit, market_ms, storm, flush=flush)
+            lambda connection: sqlite_outbox.claim(
+                connection, now_ms, limit, market_ms, storm, flush=flush, platform=platform
+            )
         )
+
+    async def settle_all(self, settled: Sequence[tuple[Sequence[Delivery], Settlement]]) -> None:
+        def settle(connection: sqlite3.Connection) -> None:
+            for deliveries, settlement in settled:
+                sqlite_outbox.settle(connection, deliveries, settlement)
+
+        await self._write(settle)
 
     async def settle(self, deliveries: Sequence[Delivery], settlement: Settlement) -> None:
         await self._write(lambda connection: sqlite_outbox.settle(connection, deliveries, settlement))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from detectors.event import Event, Evidence
 from detectors.market import DAY_MS
 from storage.chats import Chat
+from storage.holds import hold
 from storage.sqlite_chats import chat_row
 from storage.store import Committed, Counts, Silence, StoredAlert, TickCommit
 
@@ -24,17 +25,21 @@ def add_decisions(connection: sqlite3.Connection, tick: TickCommit) -> Committed
         inserted = connection.execute("INSERT OR IGNORE INTO alerts VALUES (?, ?)", (event_id, evidence)).rowcount
         deliveries = 0
         for delivery in alert.deliveries:
-            deliveries += connection.execute(
+            chat = chat_row(connection, delivery.chat)
+            inserted_here = connection.execute(
                 "INSERT INTO deliveries (event_id, chat, taken_at_ms, reason, expires_at_ms) VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (event_id, chat) DO NOTHING",
                 (
                     event_id,
-                    chat_row(connection, delivery.chat),
+                    chat,
                     alert.event.taken_at_ms,
                     delivery.reason,
                     delivery.expires_at_ms,
                 ),
             ).rowcount
+            if inserted_here and delivery.hold_until_ms is not None:
+                hold(connection, event_id, chat, delivery.reason, delivery.hold_until_ms)
+            deliveries += inserted_here
         new += Committed(alerts=inserted, deliveries=deliveries)
     return new + Committed(revisions=sum(_complete(connection, event) for event in tick.completed))
 

@@ -11,7 +11,9 @@ from storage.outbox import Claim, Dead, Delivery, Expired, Later, Sent, Settleme
 from storage.sqlite_alerts import NEWEST
 
 _OPEN = "state IN ('pending', 'sending', 'editing')"  # as in the partial index, or it is not used
+_OF_PLATFORM = "chat IN (SELECT id FROM chats WHERE CAST(? AS TEXT) IS NULL OR platform = ?)"
 _MOST_TOGETHER = 500
+_DIGESTED = "reason IN ('quiet', 'capped')"
 
 
 def return_claimed(connection: sqlite3.Connection) -> int:
@@ -25,7 +27,14 @@ def return_claimed(connection: sqlite3.Connection) -> int:
 
 
 def claim(
-    connection: sqlite3.Connection, now_ms: int, limit: int, market_ms: int | None, storm: Storm, *, flush: bool
+    connection: sqlite3.Connection,
+    now_ms: int,
+    limit: int,
+    market_ms: int | None,
+    storm: Storm,
+    *,
+    flush: bool,
+    platform: str | None,
 ) -> list[Claim]:
     # The planner would walk all that a chat was ever sent; INDEXED BY keeps it to what is open.
     connection.execute(
@@ -35,9 +44,9 @@ def claim(
     )
     # A chat told to wait waits as a whole, or its alerts would overtake each other.
     waiting = connection.execute(
-        f"SELECT chat FROM deliveries WHERE {_OPEN} GROUP BY chat "
+        f"SELECT chat FROM deliveries INDEXED BY deliveries_open WHERE {_OPEN} AND {_OF_PLATFORM} GROUP BY chat "
         "HAVING max(state != 'pending') = 0 AND max(due_at_ms) <= ? ORDER BY min(id)",
-        (now_ms,),
+        (platform, platform, now_ms),
     ).fetchall()
     claims: list[Claim] = []
     for (chat_row,) in waiting:
@@ -48,10 +57,10 @@ def claim(
             claims.append(_take(connection, task, ids))
     edits = connection.execute(
         "SELECT min(id) FROM deliveries d INDEXED BY deliveries_edits WHERE edit_due_at_ms <= ? "
-        "AND chat IN (SELECT id FROM chats WHERE parked IS NULL) "
+        f"AND {_OF_PLATFORM} AND chat IN (SELECT id FROM chats WHERE parked IS NULL) "
         f"AND NOT EXISTS (SELECT 1 FROM deliveries o INDEXED BY deliveries_open WHERE o.chat = d.chat AND o.{_OPEN}) "
         "GROUP BY chat ORDER BY 1 LIMIT ?",
-        (now_ms, limit - len(claims)),
+        (now_ms, platform, platform, limit - len(claims)),
     ).fetchall()
     return claims + [_take(connection, Task.EDIT, [delivery_id]) for (delivery_id,) in edits]
 
@@ -126,6 +135,8 @@ def _choose(
         late = [row for row, _, expires_at_ms in pending if expires_at_ms is not None and expires_at_ms < market_ms]
         if late:
             return Task.EXPIRE, late
+    if digest := _digest(connection, chat_row):
+        return Task.DIGEST, digest
     first_ms = pending[0][1]
     (told,) = connection.execute(
         "SELECT count(*) FROM deliveries WHERE chat = ? AND taken_at_ms > ? AND state = 'sent'",
@@ -137,6 +148,16 @@ def _choose(
     if told >= storm.more_than and hold_ms is not None and hold_ms < first_ms + storm.within_ms:
         return Task.SEND, []
     return Task.SEND, together
+
+
+def _digest(connection: sqlite3.Connection, chat_row: int) -> list[int]:
+    """All that was held back for one reason and is due now, whole even if it is much."""
+    held = connection.execute(
+        f"SELECT id, reason FROM deliveries WHERE chat = ? AND {_OPEN} AND state = 'pending' AND {_DIGESTED} "
+        "ORDER BY id",
+        (chat_row,),
+    ).fetchall()
+    return [row for row, reason in held if reason == held[0][1]]
 
 
 def _take(connection: sqlite3.Connection, task: Task, ids: list[int]) -> Claim:

@@ -4,7 +4,7 @@ Every method that writes is one transaction, and a repeat of it adds nothing. A 
 (recorded, simulated, live): its database takes the first kind it sees and refuses the others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +13,9 @@ from detectors.event import Event
 from detectors.market import MarketSnapshot, PrintGap, VenueSample
 from detectors.scoring import Scored
 from detectors.series import MarketSeries
+from storage.chat_settings import ChatSettings
 from storage.chats import Chat, LastAlert, Subscription, Watch
+from storage.conversations import Context
 from storage.market_facts import StoredReach, StoredTiers
 from storage.outbox import STORM, Claim, Delivery, Settlement, Storm
 
@@ -29,6 +31,8 @@ class NewDelivery:
     reason: str
     expires_at_ms: int | None = None
     """Market time after which telling is of no use; None: never."""
+    hold_until_ms: int | None = None
+    """Not to be sent before this market time, and then in one digest with all else that is held for this reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,20 +275,52 @@ class Store(Protocol):
     async def migrate_chat(self, old: Chat, new: Chat) -> bool:
         """The chat has another id now: what it watches and what it is owed move; False where there was nothing."""
 
+    async def set_chat_settings(self, chat: Chat, settings: ChatSettings) -> None: ...
+
+    async def chat_settings(self, chats: Collection[Chat] | None = None) -> Mapping[Chat, ChatSettings]:
+        """Those that differ from the usual ones; None: of every chat."""
+
+    async def release_held(self, market_ms: int) -> int:
+        """Owe the digests that fall due by then; to how many chats."""
+
+    async def put_off_held(self, chat: Chat, reason: str, until_ms: int) -> int:
+        """What is held for the chat for that reason falls due then; how much that is."""
+
+    async def told_since(self, chat: Chat, since_ms: int) -> Mapping[tuple[str, str], int]:
+        """Alerts decided for the chat since then and not held back, by (market, subject)."""
+
+    async def last_told_all(self, kind: str, market: str, subject: str, arming: int) -> Mapping[Chat, LastAlert]:
+        """As `last_told`, of every chat."""
+
+    async def contexts(self, claims: Sequence[Claim]) -> Sequence[Context]:
+        """What each claim's message depends on beside its alerts."""
+
     async def last_told(self, chat: Chat, kind: str, market: str, subject: str, arming: int) -> LastAlert | None:
         """The newest alert decided for the chat in this conversation, whether or not it arrived."""
 
     # -- outbox
 
     async def claim(
-        self, now_ms: int, limit: int, *, market_ms: int | None = None, storm: Storm = STORM, flush: bool = False
+        self,
+        now_ms: int,
+        limit: int,
+        *,
+        market_ms: int | None = None,
+        storm: Storm = STORM,
+        flush: bool = False,
+        platform: str | None = None,
     ) -> Sequence[Claim]:
         """Take up to ``limit`` chats' next message, at most one in flight a chat, oldest first, edits last.
+
+        ``platform``: of its chats only; None: of all.
 
         ``now_ms`` is for retries, by a clock that never steps back; a start forgets earlier due times. ``market_ms``
         is market time, for expiry and for holding a storm's later alerts back until its time is over; None: nothing
         expires or is held. ``flush``: hold nothing back.
         """
+
+    async def settle_all(self, settled: Sequence[tuple[Sequence[Delivery], Settlement]]) -> None:
+        """As `settle`, many in one transaction."""
 
     async def settle(self, deliveries: Sequence[Delivery], settlement: Settlement) -> None:
         """Say how claimed deliveries ended. Only what is still claimed changes."""

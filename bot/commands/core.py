@@ -60,6 +60,11 @@ class Commands:
         return SPECS
 
     @property
+    def now_ms(self) -> int:
+        """Market time."""
+        return self._house.now_ms
+
+    @property
     def words(self) -> tuple[str, ...]:
         """For completion: commands, markets, kinds and options."""
         commands = tuple(f"/{spec.name}" for spec in SPECS)

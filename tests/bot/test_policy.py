@@ -1,15 +1,17 @@
 """Who is told what, and why: each case is one sentence."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.policy import ALERTS, Reason, decide, expires_at_ms, subscription_for
+from bot.policy import ALERTS, HELD, Reason, ToldToday, decide, expires_at_ms, subscription_for
 from detectors.event import Event, Fact, Label, Severity, Unit
 from detectors.market import HOUR_MS, MINUTE_MS
+from storage.chat_settings import ChatSettings, Quiet
 from storage.chats import LastAlert, Subscription
 from tests.storage.make import event
 
@@ -200,6 +202,54 @@ def test_an_approach_is_told_exactly_once_an_arming_however_it_goes(
 
 
 def test_every_reason_is_either_an_alert_or_a_silence_of_these_cases() -> None:
-    covered = {case[4] for case in CASES} | {Reason.ADOPTED, Reason.MUTED}
+    covered = {case[4] for case in CASES} | {Reason.ADOPTED, Reason.MUTED, Reason.MARKET_MUTED} | HELD
     assert covered == set(Reason)
     assert {Reason.FIRST, Reason.REARMED, Reason.ESCALATED} == ALERTS
+
+
+NIGHT = ChatSettings("Europe/Berlin", Quiet(22 * 60, 7 * 60))
+
+
+def test_a_market_that_is_muted_is_silent_until_then_and_others_are_told() -> None:
+    about = formed()
+    settings = ChatSettings(muted_markets={"BTC": about.taken_at_ms + 1})
+    assert decide(about, DEFAULT, None, default_kinds=KINDS, settings=settings).reason is Reason.MARKET_MUTED
+    over = replace(about, taken_at_ms=about.taken_at_ms + 1)
+    assert decide(over, DEFAULT, None, default_kinds=KINDS, settings=settings).reason is Reason.FIRST
+    other = replace(about, market="ETH")
+    assert decide(other, Subscription("*"), None, default_kinds=KINDS, settings=settings).reason is Reason.FIRST
+
+
+def test_what_would_be_told_in_quiet_hours_is_held_until_they_end() -> None:
+    about = formed(taken_at_ms=ms("2025-12-01T23:30+01:00"))
+    decision = decide(about, DEFAULT, None, default_kinds=KINDS, settings=NIGHT)
+    assert (decision.reason, decision.alert) == (Reason.QUIET, False)
+    assert decision.hold_until_ms == ms("2025-12-02T07:00+01:00")
+    silent = decide(formed(kind="rare"), DEFAULT, None, default_kinds=KINDS, settings=NIGHT)
+    assert (silent.reason, silent.hold_until_ms) == (Reason.KIND_OFF, None)
+
+
+@pytest.mark.parametrize(
+    ("cap", "told_today", "reason"),
+    [
+        (6, ToldToday(5, 1), Reason.FIRST),
+        (6, ToldToday(6, 0), Reason.CAPPED),
+        (6, ToldToday(2, 2), Reason.CAPPED),
+        (1, ToldToday(0, 0), Reason.FIRST),
+        (None, ToldToday(500, 500), Reason.FIRST),
+    ],
+    ids=["room left", "the day is spent", "one cluster's third is spent", "a cap of one tells one", "no cap"],
+)
+def test_a_daily_cap_holds_back_what_is_over_it_and_one_cluster_cannot_spend_it(
+    cap: int | None, told_today: ToldToday, reason: Reason
+) -> None:
+    about = formed(taken_at_ms=ms("2025-12-01T12:00+01:00"))
+    settings = ChatSettings("Europe/Berlin", daily_cap=cap)
+    decision = decide(about, DEFAULT, None, default_kinds=KINDS, settings=settings, told_today=told_today)
+    assert decision.reason is reason
+    if reason is Reason.CAPPED:
+        assert decision.hold_until_ms == ms("2025-12-02T00:00+01:00")
+
+
+def ms(moment: str) -> int:
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)

@@ -1,0 +1,81 @@
+"""How a chat wants to be told: mutes of markets, quiet hours, sound, a daily cap. One JSON document a chat.
+
+All functions that take a connection run inside the caller's transaction.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from storage.chat_upkeep import Connection, find
+from storage.chats import Chat
+
+
+class Sound(StrEnum):
+    """Which alerts arrive with a sound."""
+
+    ALL = "all"
+    SEVERE = "severe"
+    """Warnings and worse."""
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Hours in which nothing is sent, in minutes after local midnight; over midnight where it ends before it begins."""
+
+    from_minute: int
+    to_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSettings:
+    time_zone: str = "UTC"
+    """By its IANA name: of the quiet hours and of the day of the cap."""
+    quiet: Quiet | None = None
+    sound: Sound = Sound.ALL
+    daily_cap: int | None = None
+    """Alerts a day; None: no limit."""
+    muted_markets: Mapping[str, int] = field(default_factory=dict)
+    """By base asset: until when, market time in ms."""
+
+
+USUAL = ChatSettings()
+
+
+def pack(settings: ChatSettings) -> str:
+    return json.dumps(asdict(settings), separators=(",", ":"), sort_keys=True)
+
+
+def unpack(text: str) -> ChatSettings:
+    document: dict[str, Any] = json.loads(text)
+    document["quiet"] = Quiet(**document["quiet"]) if document["quiet"] else None
+    document["sound"] = Sound(document["sound"])
+    return ChatSettings(**document)
+
+
+def save(connection: Connection, row: int, settings: ChatSettings) -> None:
+    connection.execute(
+        "INSERT INTO chat_settings (chat, document) VALUES (?, ?) "
+        "ON CONFLICT (chat) DO UPDATE SET document = excluded.document",
+        (row, pack(settings)),
+    )
+
+
+def load(connection: Connection, chats: Collection[Chat] | None) -> dict[Chat, ChatSettings]:
+    """Those that differ from `USUAL`; None: of every chat."""
+    if chats is not None:
+        found = {chat: load_one(connection, chat) for chat in chats}
+        return {chat: settings for chat, settings in found.items() if settings != USUAL}
+    rows = connection.execute(
+        "SELECT platform, chat_id, document FROM chat_settings s JOIN chats c ON c.id = s.chat", ()
+    ).fetchall()
+    return {Chat(platform, name): unpack(document) for platform, name, document in rows}
+
+
+def load_one(connection: Connection, chat: Chat) -> ChatSettings:
+    row = find(connection, chat)
+    found = connection.execute("SELECT document FROM chat_settings WHERE chat = ?", (row,)).fetchone()
+    return unpack(found[0]) if found else USUAL
