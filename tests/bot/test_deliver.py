@@ -1,97 +1,19 @@
 """Delivery: what reaches a chat, how often, and what happens when it cannot."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from bot.deliver import FAULTS_ALLOWED, IN_FLIGHT, Deliverer, Notice, nonce, words
-from bot.errors import Fatal, Moved, Reject, Retry
+from bot.deliver import FAULTS_ALLOWED, Deliverer, Notice, nonce, words
+from bot.errors import Fatal, Reject, Retry
 from bot.message import Message
-from bot.pacing import Limits, Rate
-from detectors.event import Severity
-from storage.chat_settings import ChatSettings, Sound
 from storage.chats import Chat
 from storage.errors import StoreUnavailable
 from storage.outbox import Delivery, Settlement, Task
 from storage.sqlite import SqliteStore
-from storage.store import NewAlert, NewDelivery, StoredAlert
+from tests.bot.delivering import Bench, FakePlatform, running, until
 from tests.storage.make import ALICE, BOB, alert, event, evidence, tick
-
-
-@dataclass
-class FakePlatform:
-    """Keeps what it was told; ``fails`` says with what each send to a chat ends, in order."""
-
-    name: str = "console"
-    per_second: float = 1e6
-    chat_per_second: float = 1e6
-    fails: dict[str, list[Exception]] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    sent: list[tuple[str, Message]] = field(default_factory=list)
-    edits: list[tuple[str, str, Message]] = field(default_factory=list)
-    nonces: list[str] = field(default_factory=list)
-    in_flight: int = 0
-    most_in_flight: dict[str, int] = field(default_factory=dict)
-
-    def limits(self, chat_id: str) -> Limits:
-        return Limits(chat_id, (Rate(self.chat_per_second),))
-
-    async def send(self, chat_id: str, message: Message, *, nonce: str) -> str:
-        self.in_flight += 1
-        self.most_in_flight[chat_id] = max(self.most_in_flight.get(chat_id, 0), self.in_flight)
-        self.nonces.append(nonce)
-        try:
-            await asyncio.sleep(self.seconds.get(chat_id, 0))
-            if self.fails.get(chat_id):
-                raise self.fails[chat_id].pop(0)
-        finally:
-            self.in_flight -= 1
-        self.sent.append((chat_id, message))
-        return f"message-{len(self.sent)}"
-
-    async def edit(self, chat_id: str, message_id: str, message: Message) -> None:
-        if self.fails.get(chat_id):
-            raise self.fails[chat_id].pop(0)
-        self.edits.append((chat_id, message_id, message))
-
-    def titles(self, chat: Chat) -> list[str]:
-        return [message.title for chat_id, message in self.sent if chat_id == chat.chat_id]
-
-
-async def compose(task: Task, notices: Sequence[Notice]) -> Message:
-    return words(task, notices)
-
-
-@dataclass
-class Bench:
-    """A store, a platform and their deliverer, with clocks that stand where they are put."""
-
-    store: SqliteStore
-    platform: FakePlatform
-    now_ms: int = 0
-    market_ms: int | None = None
-
-    def deliverer(self) -> Deliverer:
-        market_ms = None if self.market_ms is None else lambda: self.market_ms or 0
-        return Deliverer(
-            self.store,
-            [self.platform],
-            compose,
-            market_ms=market_ms,
-            now_ms=lambda: self.now_ms,
-            look_every_s=0.01,
-        )
-
-    async def owe(self, *subjects: str, chat: Chat = ALICE, expires_at_ms: int | None = None) -> None:
-        alerts = (alert(event(subject=s, headline=f"long {s}"), chat, expires_at_ms=expires_at_ms) for s in subjects)
-        await self.store.commit_tick(tick(0, *alerts))
-
-    async def states(self) -> dict[str, int]:
-        return dict((await self.store.counts()).deliveries)
 
 
 @pytest.fixture
@@ -345,134 +267,3 @@ async def test_a_nonce_names_the_alert_and_the_chat_and_survives_a_restart(bench
     assert first != second
     assert len(first) == 24
     assert nonce(claims[0].deliveries) == first
-
-
-async def test_a_platform_that_hangs_takes_no_place_from_another(bench: Bench) -> None:
-    slow = FakePlatform()
-    slow.name = "slow"
-    chats = [Chat("slow", str(n)) for n in range(IN_FLIGHT + 5)]
-    slow.seconds = {chat.chat_id: 60 for chat in chats}
-    await bench.store.commit_tick(tick(0, alert(event(subject="a", headline="long a"), *chats, BOB)))
-    deliverer = Deliverer(bench.store, [slow, bench.platform], compose, now_ms=lambda: 0, look_every_s=0.01)
-    async with running(deliverer):
-        await until(lambda: bench.platform.titles(BOB) == ["🟢 long a"])
-        assert slow.in_flight == IN_FLIGHT
-        await deliverer.stop(within_s=0)
-
-
-async def test_a_platform_that_tells_the_bot_to_wait_is_left_alone_and_others_go_on(bench: Bench) -> None:
-    asked = FakePlatform()
-    asked.name = "asked"
-    one, two = Chat("asked", "1"), Chat("asked", "2")
-    asked.fails["1"] = [Retry("429 everywhere", 0.3, everywhere=True)]
-    await bench.store.commit_tick(tick(0, alert(event(subject="a", headline="long a"), one)))
-    deliverer = Deliverer(bench.store, [asked, bench.platform], compose, look_every_s=0.01)
-    began_s = asyncio.get_running_loop().time()
-    async with running(deliverer):
-        await until(lambda: not asked.fails["1"])
-        await bench.store.commit_tick(tick(1, alert(event(1, subject="b", headline="long b"), two, BOB)))
-        deliverer.wake()
-        await until(lambda: bench.platform.titles(BOB) == ["🟢 long b"])
-        assert asked.sent == []
-        await until(lambda: len(asked.sent) == 2)
-        assert asyncio.get_running_loop().time() - began_s >= 0.3
-
-
-async def test_quiet_hours_end_in_one_digest_that_names_every_alert(bench: Bench) -> None:
-    until_ms = event().taken_at_ms + 1
-    for n in range(3):
-        held = NewDelivery(ALICE, "quiet", None, until_ms)
-        await bench.store.commit_tick(tick(n, NewAlert(event(n, subject=f"s{n}", headline=f"long {n}"), (held,))))
-    deliverer = bench.deliverer()
-    await deliverer.drain()
-    assert bench.platform.sent == []
-    await bench.store.release_held(until_ms)
-    await deliverer.drain()
-    (message,) = [message for _, message in bench.platform.sent]
-    assert message.title == "While it was quiet: 3 alerts"
-    assert message.lines == ("🟢 long 0", "🟢 long 1", "🟢 long 2")
-    await bench.deliverer().drain()
-    assert len(bench.platform.sent) == 1
-
-
-@pytest.mark.parametrize(
-    ("sound", "severity", "silent"),
-    [
-        (Sound.ALL, Severity.NOTICE, False),
-        (Sound.SEVERE, Severity.NOTICE, True),
-        (Sound.SEVERE, Severity.WARNING, False),
-        (Sound.NONE, Severity.CRITICAL, True),
-    ],
-)
-async def test_a_chat_chooses_what_arrives_with_a_sound(
-    bench: Bench, sound: Sound, severity: Severity, silent: bool
-) -> None:
-    await bench.store.set_chat_settings(ALICE, ChatSettings(sound=sound))
-    await bench.store.commit_tick(tick(0, alert(event(severity=severity), ALICE)))
-    await bench.deliverer().drain()
-    assert [message.silent for _, message in bench.platform.sent] == [silent]
-
-
-async def test_a_sweep_answers_the_message_about_the_same_cluster_in_that_chat(bench: Bench) -> None:
-    await bench.store.commit_tick(tick(0, alert(event(), ALICE)))
-    deliverer = bench.deliverer()
-    await deliverer.drain()
-    await bench.store.commit_tick(tick(1, alert(event(1, kind="cluster_consumed"), ALICE, BOB)))
-    await deliverer.drain()
-    assert {(chat, message.reply_to) for chat, message in bench.platform.sent} == {
-        ("alice", None),
-        ("alice", "message-1"),
-        ("bob", None),
-    }
-
-
-async def test_what_an_alert_drew_is_read_once_however_many_chats_get_it(bench: Bench) -> None:
-    chats = [Chat("console", f"chat {n}") for n in range(100)]
-    await bench.store.commit_tick(tick(0, alert(event(evidence=evidence()), *chats)))
-    read, real = 0, bench.store.alert
-
-    async def counted(alert_id: str) -> StoredAlert | None:
-        nonlocal read
-        read += 1
-        return await real(alert_id)
-
-    bench.store.alert = counted  # type: ignore[method-assign]
-    await bench.deliverer().drain()
-    assert (len(bench.platform.sent), read) == (100, 1)
-
-
-async def test_many_chats_are_settled_in_few_commits(bench: Bench) -> None:
-    chats = [Chat("console", f"chat {n}") for n in range(200)]
-    await bench.store.commit_tick(tick(0, alert(event(), *chats)))
-    commits, real = 0, bench.store._write
-
-    async def counted(work: Callable[[Any], Any]) -> Any:
-        nonlocal commits
-        commits += 1
-        return await real(work)
-
-    bench.store._write = counted  # type: ignore[method-assign]
-    await bench.deliverer().drain()
-    assert await bench.states() == {"sent": 200}
-    assert commits < 100
-
-
-async def test_a_chat_that_moved_is_served_where_it_is_now(bench: Bench) -> None:
-    bench.platform.fails["alice"] = [Moved("upgraded to a supergroup", "-100")]
-    await bench.owe("a", "b")
-    await bench.deliverer().drain()
-    assert bench.platform.titles(Chat("console", "-100")) == ["🟢 long a", "🟢 long b"]
-
-
-@contextlib.asynccontextmanager
-async def running(deliverer: Deliverer) -> AsyncIterator[Deliverer]:
-    task = asyncio.create_task(deliverer.run())
-    yield deliverer
-    await deliverer.stop()
-    await asyncio.wait_for(task, 5)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a fake that knows no event
-            await asyncio.sleep(0.001)
