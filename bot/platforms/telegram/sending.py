@@ -25,6 +25,7 @@ from bot.platforms.telegram.turns import Turns
 
 log = logging.getLogger(__name__)
 _FILES_KNOWN = 512
+_UPLOAD_AWAITED_S = 10.0
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 _UNKNOWN_FILE = ("wrong file identifier", "wrong remote file identifier", "wrong file_id", "file reference")
 _NO_PHOTOS = "not enough rights to send photos"
@@ -46,13 +47,17 @@ class Files:
 
     @asynccontextmanager
     async def first(self, key: str) -> AsyncIterator[str | None]:
-        """Inside: the id, or None, and then this caller is the one that uploads while others wait for it."""
+        """Inside: the id, or None, and then this caller is the one that uploads while others wait for it. Raises Retry."""
         if key in self._ids:
             self._ids.move_to_end(key)
             yield self._ids[key]
             return
         lock = self._uploading.setdefault(key, asyncio.Lock())
-        await lock.acquire()
+        try:
+            async with asyncio.timeout(_UPLOAD_AWAITED_S):
+                await lock.acquire()
+        except TimeoutError:
+            raise Retry("its chart is still being uploaded for another chat", 1.0) from None
         if key in self._ids:
             lock.release()
             yield self._ids[key]
