@@ -46,6 +46,8 @@ class Rig:
     verdicts: list[Verdict] = field(default_factory=list)
     answer: Callable[[Request], Message] = lambda request: Message(f"You said {request.text}")
     before_commit: asyncio.Event | None = None
+    task: asyncio.Task[None] | None = None
+    """The platform's run."""
 
     async def handle(self, request: Request) -> Message:
         """Answers what the test says; a command that changes something is refused to whoever may not."""
@@ -87,7 +89,7 @@ async def running(
         platform = TelegramPlatform.from_environment(server.environment, settings)
         rig = Rig(server, platform, Upkept())
         await platform.start(rig.handle, SPECS, SUGGEST, rig.upkept)
-        task = asyncio.create_task(platform.run())
+        task = rig.task = asyncio.create_task(platform.run())
         try:
             if connected:
                 await server.until(lambda: server.api.calls["getupdates"])
@@ -96,3 +98,7 @@ async def running(
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await platform.stop()
+
+
+async def no_answer(request: Request) -> Message:
+    raise AssertionError(f"nobody asks anything here: {request.text}")

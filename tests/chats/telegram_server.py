@@ -218,7 +218,8 @@ async def _read(request: web.Request) -> tuple[dict[str, str], dict[str, bytes]]
     params, files = dict(request.query), {}
     for name, value in (await request.post()).items():
         if isinstance(value, web.FileField):
-            files[name] = value.file.read()
+            with value.file as file:
+                files[name] = file.read()
         elif isinstance(value, str):
             params[name] = value
     return params, files

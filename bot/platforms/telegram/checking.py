@@ -29,7 +29,7 @@ async def check(bot: QuietBot, chats: Sequence[str]) -> Sequence[CheckRow]:
         fix = "see whether this machine reaches https://api.telegram.org"
         return [CheckRow("Telegram", ok=False, says=f"no answer within {WITHIN_S:.0f} s", fix=fix)]
     finally:
-        await bot.shutdown()
+        await bot.close_connections()
 
 
 def _token(bot: QuietBot) -> CheckRow:

@@ -13,31 +13,42 @@ READ_TIMEOUT_S = 15.0
 UPLOAD_TIMEOUT_S = 25.0
 POLL_S = 25
 CONNECTIONS = 64
-_QUIET = ("httpx", "httpcore")
-"""They log addresses, and Telegram's have the token in them."""
+_QUIET = ("httpx", "httpcore", "telegram")
+"""They log addresses below WARNING, and Telegram's have the token in them."""
 
 # The library's own way to be told that the type of ``retry_after`` in its next version is expected.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
 
 
 class QuietBot(Bot):
-    """Its ``repr`` is silent about the token."""
+    """Its ``repr`` is silent about the token, and it can close what was never initialized."""
+
+    def __init__(self, token: str, base_url: str) -> None:
+        """Raises InvalidToken for an empty token. ``base_url``: a Bot API server, Telegram's own or a local one."""
+        root = base_url.rstrip("/")
+        sending, polling = _request(CONNECTIONS, READ_TIMEOUT_S), _request(2, POLL_S + READ_TIMEOUT_S)
+        super().__init__(
+            token,
+            base_url=f"{root}/bot",
+            base_file_url=f"{root}/file/bot",
+            request=sending,
+            get_updates_request=polling,
+        )
+        self._connections = sending, polling
+
+    async def close_connections(self) -> None:
+        """The library's ``shutdown`` leaves them open where nothing but sending was done."""
+        await self.shutdown()
+        for connection in self._connections:
+            await connection.shutdown()
 
     def __repr__(self) -> str:
         return "Bot[token hidden]"
 
 
 def make_bot(token: str, base_url: str) -> QuietBot:
-    """Raises InvalidToken for an empty one. ``base_url`` is a Bot API server, Telegram's own or a local one."""
     quieten(_QUIET)
-    root = base_url.rstrip("/")
-    return QuietBot(
-        token,
-        base_url=f"{root}/bot",
-        base_file_url=f"{root}/file/bot",
-        request=_request(CONNECTIONS, READ_TIMEOUT_S),
-        get_updates_request=_request(2, POLL_S + READ_TIMEOUT_S),
-    )
+    return QuietBot(token, base_url)
 
 
 def quieten(loggers: Iterable[str]) -> None:

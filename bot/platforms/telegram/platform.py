@@ -52,6 +52,7 @@ class TelegramPlatform:
         self._poller: Poller | None = None
         self._specs: Sequence[CommandSpec] = ()
         self._fatal: asyncio.Future[None] | None = None
+        self._receiving: asyncio.Task[None] | None = None
         self._connecting = "not started"
         self._stopped = False
 
@@ -73,12 +74,13 @@ class TelegramPlatform:
     async def run(self) -> None:
         assert self._poller is not None, "start comes first"
         assert self._fatal is not None
-        receiving = asyncio.create_task(self._receive(self._poller), name="telegram poll")
+        receiving = self._receiving = asyncio.create_task(self._receive(self._poller), name="telegram poll")
         try:
             await asyncio.wait([receiving, self._fatal], return_when=asyncio.FIRST_COMPLETED)
             if self._fatal.done():
                 self._fatal.result()
-            receiving.result()
+            if not self._stopped:
+                receiving.result()
         finally:
             receiving.cancel()
             await asyncio.gather(receiving, return_exceptions=True)
@@ -87,13 +89,15 @@ class TelegramPlatform:
         if self._stopped:
             return
         self._stopped = True
+        if self._receiving is not None:
+            self._receiving.cancel()
         if self._receiver is not None:
             await self._receiver.lanes.finish(_FINISH_WITHIN_S)
         if self._poller is not None:
             await self._poller.confirm()
         try:
             async with asyncio.timeout(_CLOSE_WITHIN_S):
-                await self._bot.shutdown()
+                await self._bot.close_connections()
         except TimeoutError:
             log.warning("connections to Telegram could not be closed in time")
         if self._fatal is not None and self._fatal.done():

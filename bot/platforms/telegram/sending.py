@@ -16,8 +16,9 @@ from telegram.error import BadRequest, RetryAfter, TelegramError
 
 from bot.errors import Retry
 from bot.message import Message
+from bot.platforms.telegram import client
 from bot.platforms.telegram.address import Address
-from bot.platforms.telegram.client import UPLOAD_TIMEOUT_S, QuietBot
+from bot.platforms.telegram.client import QuietBot
 from bot.platforms.telegram.errors import classified, says
 from bot.platforms.telegram.keyboard import keyboard
 from bot.platforms.telegram.rendering import caption_of, text_of
@@ -47,7 +48,7 @@ class Files:
 
     @asynccontextmanager
     async def first(self, key: str) -> AsyncIterator[str | None]:
-        """Inside: the id, or None, and then this caller is the one that uploads while others wait for it. Raises Retry."""
+        """Inside: the id, or None, and then this caller uploads while others wait for it. Raises Retry."""
         if key in self._ids:
             self._ids.move_to_end(key)
             yield self._ids[key]
@@ -187,6 +188,7 @@ class Sender:
         self, address: Address, message: Message, file: InputFile | str, reply_to: int | None
     ) -> telegram.Message:
         caption, markup, reply = caption_of(message), keyboard(message), _reply(message, reply_to)
+        timeout_s = client.READ_TIMEOUT_S if isinstance(file, str) else client.UPLOAD_TIMEOUT_S
         if message.chart_as_file:
             return await self._bot.send_document(
                 address.chat_id,
@@ -198,7 +200,7 @@ class Sender:
                 reply_parameters=reply,
                 reply_markup=markup,
                 disable_content_type_detection=True,
-                read_timeout=UPLOAD_TIMEOUT_S,
+                read_timeout=timeout_s,
             )
         return await self._bot.send_photo(
             address.chat_id,
@@ -209,7 +211,7 @@ class Sender:
             disable_notification=message.silent or None,
             reply_parameters=reply,
             reply_markup=markup,
-            read_timeout=UPLOAD_TIMEOUT_S,
+            read_timeout=timeout_s,
         )
 
     async def _without_chart(self, error: BadRequest, address: Address, message: Message, reply_to: int | None) -> str:

@@ -41,6 +41,10 @@ class Turns:
 
     async def wait(self, address: Address, *, answer: bool = False) -> None:
         """Until it is this chat's turn. Raises Retry, with nothing taken, where that is too long from now."""
+        await asyncio.sleep(self.take(address, answer=answer))
+
+    def take(self, address: Address, *, answer: bool = False) -> float:
+        """Take the next turn; how long to wait for it, in seconds. Raises Retry, with nothing taken."""
         now_s = self._now_s()
         closed_for_s = self._open_at_s.get(address.chat_id, now_s) - now_s
         if closed_for_s > LONGEST_WAIT_S:
@@ -50,7 +54,7 @@ class Turns:
         if due_s > LONGEST_WAIT_S:
             raise Retry("this chat was written to often enough for now", due_s)
         overall = self._answers if answer else self._alerts
-        await asyncio.sleep(max(closed_for_s, *(pace.take(now_s) for pace in (*paces, overall))))
+        return max(closed_for_s, *(pace.take(now_s) for pace in (*paces, overall)))
 
     def close(self, address: Address, for_s: float) -> None:
         """Telegram has told this chat to wait."""
