@@ -137,7 +137,7 @@ async def test_what_goes_wrong_for_a_moment_costs_at_most_one_repeat_that_says_s
     async with house.delivering():
         await house.owe(ann)
         await house.server.until(lambda: len(house.server.sent(ann)) == (2 if when == "after" else 1))
-        await house.server.until(lambda: not house.deliverer._workers)
+        await house.server.until(lambda: not house.deliverer._under_way())
     sent = house.server.sent(ann)
     assert await house.states() == {"sent": 1}
     assert "Possible repeat" in sent[-1].words

@@ -89,7 +89,7 @@ async def test_a_command_that_was_not_committed_when_the_bot_died_comes_again() 
         await server.until(lambda: dying.asked)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        for work in [one for one in asyncio.all_tasks() if one.get_name() == f"telegram {ann}"]:
+        for work in [one for one in asyncio.all_tasks() if one.get_name() == f"telegram handling {ann}"]:
             work.cancel()
         await asyncio.sleep(0)
         assert server.sent(ann) == []
@@ -143,6 +143,8 @@ async def test_more_commands_of_one_chat_than_can_wait_are_dropped_and_another_c
             rig.server.world.say(ann, ann, f"/watch X{n}")
         await rig.server.until(lambda: "30 commands dropped" in rig.platform.condition)
         rig.before_commit.set()
+        await rig.server.until(lambda: len(rig.asked) == MOST_WAITING)
+        assert len(rig.server.sent(ann)) <= 2, "all are committed before the second answer has its turn"
         rig.server.world.say(bob, bob, "/status")
         assert await rig.texts(bob, 1) == ["You said /status"]
 

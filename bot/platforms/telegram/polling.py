@@ -1,8 +1,8 @@
 """Asks Telegram for updates, one long request after another, for as long as the bot runs.
 
-An update is confirmed, which makes Telegram forget it, only after what it asks for is committed (or a second has
-passed): a bot that is killed in between gets the command again. That is why this is not the library's `Updater`, which
-confirms before anything is handled, and whose task dies unseen.
+An update is confirmed, which makes Telegram forget it, only after what it asks for is committed (or half a second
+has passed): a bot that is killed in between gets the command again. That is why this is not the library's `Updater`,
+which confirms before anything is handled, and whose task dies unseen.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from bot.platforms.telegram.errors import classified
 from bot.platforms.telegram.receiving import ALLOWED_UPDATES
 
 log = logging.getLogger(__name__)
-ACCEPT_WITHIN_S = 1.0
+ACCEPT_WITHIN_S = 0.5
 _LONGEST_WAIT_S = 30.0
 _AT_ONCE = 100
 _CONFIRM_WITHIN_S = 0.5

@@ -3,7 +3,7 @@
 import asyncio
 import difflib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import telegram
@@ -15,13 +15,15 @@ from bot.platforms.telegram.address import ANONYMOUS_ADMIN, SENT_AS_CHANNEL, Add
 from bot.platforms.telegram.answering import Answerer, Where, from_deep_link
 from bot.platforms.telegram.client import QuietBot
 from bot.platforms.telegram.keyboard import HEADING
-from bot.platforms.telegram.lanes import Lanes
+from bot.platforms.telegram.lanes import Lanes, Work
 from bot.platforms.telegram.permissions import Asker, Elsewhere, Permissions, missing_rights, place_of
 from storage.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 ALLOWED_UPDATES = (Update.MESSAGE, Update.CHANNEL_POST, Update.CALLBACK_QUERY, Update.MY_CHAT_MEMBER)
 _START = "/start"
+HANDLING, ANSWERING = "handling", "answering"
+"""The lanes of a chat: a command is committed in the first, so no answer that waits for its turn holds up the next."""
 _LIKE = 0.75
 """How much a word must look like a command of ours, to be told so in a chat with other bots."""
 _FAULT = Message("That failed by a fault of ours; it is logged. Try again in a minute.", private=True)
@@ -48,11 +50,13 @@ class Receiver:
         """Done once what it asks for is committed, or given up."""
         accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         found = self._work(update, accepted)
-        if found is None or not self.lanes.put(found[0], partial(_closing, found[1], accepted)):
+        if found is not None and self.lanes.enter(found[0]):
+            self.lanes.put(HANDLING, found[0], partial(self._closing, found[0], found[1], accepted))
+        else:
             accepted.set_result(None)
         return accepted
 
-    def _work(self, update: Update, accepted: asyncio.Future[None]) -> tuple[int, Callable[[], Awaitable[None]]] | None:
+    def _work(self, update: Update, accepted: asyncio.Future[None]) -> tuple[int, Work] | None:
         """The chat and what is to be done; None where nothing is."""
         if update.my_chat_member is not None:
             return update.my_chat_member.chat.id, partial(self._chat_changed, update.my_chat_member)
@@ -69,9 +73,7 @@ class Receiver:
 
     # --- commands
 
-    def _typed(
-        self, post: telegram.Message, accepted: asyncio.Future[None]
-    ) -> tuple[int, Callable[[], Awaitable[None]]] | None:
+    def _typed(self, post: telegram.Message, accepted: asyncio.Future[None]) -> tuple[int, Work] | None:
         place = place_of(post.chat)
         text = self._meant_for_us(post.text or "", place)
         # A forwarded command was somebody else's; a channel's post was answered in the channel already.
@@ -98,9 +100,7 @@ class Receiver:
             return ""
         return name + text[len(first) :]
 
-    def _pressed(
-        self, query: CallbackQuery, accepted: asyncio.Future[None]
-    ) -> tuple[int, Callable[[], Awaitable[None]]] | None:
+    def _pressed(self, query: CallbackQuery, accepted: asyncio.Future[None]) -> tuple[int, Work] | None:
         pressed = query.message
         if pressed is None or not query.data:
             return query.from_user.id, partial(self._answerer.pop_up, query)
@@ -147,7 +147,9 @@ class Receiver:
             message = _FAULT
         if not accepted.done():
             accepted.set_result(None)
-        await self._answerer.answer(where, message)
+        chat_id = where.address.chat_id
+        self.lanes.stay(chat_id)
+        self.lanes.put(ANSWERING, chat_id, partial(self._left, chat_id, partial(self._answerer.answer, where, message)))
 
     async def _guarded(self, request: Request) -> Message:
         message = await self._handle(request)
@@ -157,6 +159,20 @@ class Receiver:
             if not verdict.allowed:
                 return Message("Only admins can do that here.", (verdict.why,), private=True)
         return message
+
+    async def _closing(self, chat_id: int, work: Work, accepted: asyncio.Future[None]) -> None:
+        try:
+            await work()
+        finally:
+            self.lanes.leave(chat_id)
+            if not accepted.done():
+                accepted.set_result(None)
+
+    async def _left(self, chat_id: int, work: Work) -> None:
+        try:
+            await work()
+        finally:
+            self.lanes.leave(chat_id)
 
     # --- what becomes of chats
 
@@ -196,14 +212,6 @@ class Receiver:
             await self._upkeep.moved(Address(old).chat, Address(new).chat)
         except StoreUnavailable as error:
             log.warning("%d is %d now, which could not be kept; sending finds out: %s", old, new, error)
-
-
-async def _closing(work: Callable[[], Awaitable[None]], accepted: asyncio.Future[None]) -> None:
-    try:
-        await work()
-    finally:
-        if not accepted.done():
-            accepted.set_result(None)
 
 
 def _title(change: ChatMemberUpdated) -> str:
