@@ -135,6 +135,7 @@ class App:
             charts=self.charts,
             faults=self._faults,
             conditions=self.chats.conditions,
+            most_chats=config.policy.max_chats_per_user,
             waiting_for=self._waiting_for,
         )
         # Only a market that lives by the wall clock can be late.

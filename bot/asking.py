@@ -3,14 +3,14 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.markets.names import UnknownMarket, resolve
 from bot.policy import DISTANCE_LADDER_PCT, own_rung
 from detectors.cluster import BuildClass
 from detectors.market import Market
 from detectors.registry import EventKind
-from storage.chats import EVERY_MARKET, Subscription
+from storage.chats import EVERY_MARKET, Subscription, set_size
 
 LONGEST_COMMAND = 500
 WATCH_EXAMPLE = "/watch BTC approached consumed within 3% min $5M slow"
@@ -22,11 +22,12 @@ _OPTIONS = ("within", "min")
 
 
 class NotUnderstood(Exception):  # noqa: N818 - reads as what it says to the user
-    """The message is the answer; ``example`` shows how it is written."""
+    """The message is the answer; ``example`` shows how it is written. ``instead``: a word, and those that may have been
+    meant by it."""
 
-    def __init__(self, message: str, example: str = "") -> None:
+    def __init__(self, message: str, example: str = "", instead: tuple[str, Sequence[str]] = ("", ())) -> None:
         super().__init__(message)
-        self.example = example
+        self.example, self.instead = example, instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,9 @@ def command(text: str, known: Sequence[str]) -> Command:
     # Telegram adds the bot's name in groups: /watch@ClusterwatchBot.
     name = words[0].lstrip("/").partition("@")[0].lower()
     if name not in known:
-        raise NotUnderstood(f'There is no command "/{shortened(name)}".{nearest(name, known, "/")}', "/help")
+        near = [f"/{one}" for one in difflib.get_close_matches(name, list(known), n=3)]
+        text = f'There is no command "/{shortened(name)}".{nearest(name, known, "/")}'
+        raise NotUnderstood(text, "/help", (words[0], near))
     return Command(name, tuple(words[1:]))
 
 
@@ -54,14 +57,17 @@ def market(word: str, markets: Sequence[Market]) -> Market:
     try:
         return resolve(word, markets)
     except UnknownMarket as error:
-        raise NotUnderstood(str(error)) from error
+        raise NotUnderstood(str(error), "", (word, error.nearest)) from error
 
 
 def one_or_all(words: Sequence[str], markets: Sequence[Market], example: str) -> str:
     """The base asset of the one market named, ``*`` for all. Raises NotUnderstood."""
     if len(words) != 1:
         raise NotUnderstood("Name one market, or all.", example)
-    return EVERY_MARKET if words[0].lower() in _EVERYTHING else market(words[0], markets).base
+    word = words[0].lower()
+    if word in _EVERYTHING:
+        return EVERY_MARKET
+    return word if set_size(word) else market(words[0], markets).base
 
 
 def subscription(
@@ -70,21 +76,57 @@ def subscription(
     """What ``/watch`` asks for; what it does not say is as in ``default``. Raises NotUnderstood."""
     if not words:
         raise NotUnderstood("Which market?", WATCH_EXAMPLE)
+    # "top 10" is typed as often as "top10".
+    if len(words) > 1 and words[0].lower() == "top" and words[1].isdecimal():
+        words = ["top" + words[1], *words[2:]]
     base = one_or_all(words[:1], markets, WATCH_EXAMPLE)
+    return with_options(replace(default, market=base), words[1:], markets, kinds)
+
+
+def with_options(
+    default: Subscription, words: Sequence[str], markets: Sequence[Market], kinds: Mapping[str, EventKind]
+) -> Subscription:
+    """``default`` with what the words say instead; kinds that are named replace its kinds. Raises NotUnderstood."""
     asked: set[str] = set()
     within_pct, min_notional_usd, build_class = default.within_pct, default.min_notional_usd, default.build_class
-    rest = iter(words[1:])
+    rest = iter(words)
     for word in rest:
         lower = word.lower().strip(",")
         if lower == "within":
             within_pct = _percent(next(rest, ""))
         elif lower == "min":
             min_notional_usd = usd(next(rest, ""))
+        elif lower == "on":
+            _no_single_venue(next(rest, ""), markets)
         elif lower in set(BuildClass):
             build_class = lower
-        elif lower not in {"%", ""}:
-            asked.add(_kind(lower, kinds))
-    return Subscription(base, frozenset(asked) or default.kinds, within_pct, min_notional_usd, build_class)
+        elif lower == "any":
+            build_class = None
+        elif re.fullmatch(r"[\d.]+%", lower):
+            within_pct = _percent(lower)
+        elif _AMOUNT.fullmatch(lower):
+            min_notional_usd = usd(lower)
+        elif lower not in {"%", "", "alerts", "and"}:
+            asked.add(kind(lower, kinds))
+    return replace(
+        default,
+        kinds=frozenset(asked) or default.kinds,
+        within_pct=within_pct,
+        min_notional_usd=min_notional_usd,
+        build_class=build_class,
+    )
+
+
+def _no_single_venue(word: str, markets: Sequence[Market]) -> None:
+    """Alerts come from the merged view of a market, and of that alone: said, never taken for something else."""
+    venues = sorted({venue for market in markets for venue in market.venues})
+    if word.lower() not in venues:
+        raise NotUnderstood(f'There is no venue "{shortened(word)}" here: there are {", ".join(venues)}.')
+    raise NotUnderstood(
+        f"Not accepted: alerts come from all venues together ({', '.join(venues)}), and there is no view of one alone "
+        "yet. Leave the venue out.",
+        "/watch BTC",
+    )
 
 
 def usd(word: str) -> float:
@@ -106,7 +148,7 @@ def _percent(word: str) -> float:
     return value
 
 
-def _kind(word: str, kinds: Mapping[str, EventKind]) -> str:
+def kind(word: str, kinds: Mapping[str, EventKind]) -> str:
     """A kind by its name or by a word of it: ``cluster_formed``, ``formed``, ``funding``."""
     wanted = word.replace("-", "_")
     found = [name for name in kinds if name == wanted] or [name for name in kinds if wanted in name.split("_")]
@@ -114,8 +156,12 @@ def _kind(word: str, kinds: Mapping[str, EventKind]) -> str:
         return found[0]
     if found:
         raise NotUnderstood(f'"{shortened(word)}" could be {" or ".join(found)}.', WATCH_EXAMPLE)
-    offered = {part for name in kinds for part in name.split("_")} | set(kinds) | set(_OPTIONS) | set(BuildClass)
-    raise NotUnderstood(f'"{shortened(word)}" means nothing here.{nearest(word, sorted(offered))}', WATCH_EXAMPLE)
+    offered: set[str] = (
+        {part for name in kinds for part in name.split("_")} | set(kinds) | set(_OPTIONS) | set(BuildClass)
+    )
+    near = difflib.get_close_matches(word, sorted(offered), n=3)
+    text = f'"{shortened(word)}" means nothing here.{nearest(word, sorted(offered))}'
+    raise NotUnderstood(text, WATCH_EXAMPLE, (word, near))
 
 
 def nearest(word: str, known: Iterable[str], mark: str = "") -> str:

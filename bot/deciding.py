@@ -4,14 +4,14 @@ One look into the store an event, however many chats there are.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bot import policy
 from bot.policy import HELD, Decision, ToldToday
 from bot.quiet import day_began_ms
 from detectors.event import Event
 from storage.chat_settings import USUAL, ChatSettings
-from storage.chats import Chat, LastAlert, Watch
+from storage.chats import Chat, LastAlert, Watch, set_size
 from storage.store import NewDelivery, Silence, Store
 
 Conversation = tuple[str, str, str, int]
@@ -19,10 +19,14 @@ Conversation = tuple[str, str, str, int]
 
 
 class Decider:
-    """``forget`` is called once what was decided is committed: the store knows it from then on."""
+    """``ranks``: markets by size, 1 the largest. Call ``forget`` once what was decided is committed: the store knows it
+    from then on."""
 
-    def __init__(self, store: Store, default_kinds: frozenset[str]) -> None:
-        self._store, self._default_kinds = store, default_kinds
+    def __init__(
+        self, store: Store, default_kinds: frozenset[str], ranks: Callable[[], Mapping[str, int]] = dict
+    ) -> None:
+        self._store, self._default_kinds, self._rank_now = store, default_kinds, ranks
+        self._ranks: Mapping[str, int] = {}
         self._chats: dict[Chat, list[Watch]] = {}
         self._settings: Mapping[Chat, ChatSettings] = {}
         self._told: dict[Conversation, dict[Chat, LastAlert]] = defaultdict(dict)
@@ -35,6 +39,8 @@ class Decider:
         for watch in await self._store.subscriptions():
             self._chats[watch.chat].append(watch)
         self._settings = await self._store.chat_settings()
+        sets = any(set_size(one.subscription.market) for watches in self._chats.values() for one in watches)
+        self._ranks = self._rank_now() if sets else {}
 
     def forget(self) -> None:
         self._told.clear()
@@ -72,7 +78,9 @@ class Decider:
     ) -> Decision:
         return policy.decide(
             event,
-            policy.subscription_for(event.market, [watch.subscription for watch in watches]),
+            policy.subscription_for(
+                event.market, [watch.subscription for watch in watches], self._ranks.get(event.market)
+            ),
             last,
             default_kinds=self._default_kinds,
             muted_until_ms=watches[0].muted_until_ms,

@@ -4,6 +4,7 @@ An alert has one fixed shape, whatever its kind: the headline, where, how big, t
 the labels. Nothing here knows an event kind; what it says comes from the event's spine and facts alone.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,18 @@ class Message:
     """The chart in full size, as a file."""
 
 
+def handle_of(alert_id: str) -> str:
+    """The short name of an alert for people: ``#1a2b3c4d``."""
+    return f"#{hashlib.sha256(alert_id.encode()).hexdigest()[:8]}"
+
+
+def alert_buttons(event: Event) -> tuple[tuple[Button, ...], ...]:
+    """What can be done about an alert: look closer, ask why, be left alone with its market."""
+    handle, market = handle_of(event.key), event.market
+    look = (Button("Chart larger", f"/chart {handle}"), Button("Why this alert", f"/why {handle}"))
+    return look, (Button(f"Mute {market} 24 h", f"/mute {market} 24h"), Button("Unwatch", f"/unwatch {market}"))
+
+
 def from_event(event: Event, reason: str, late_by_ms: int | None = None, possible_repeat: bool = False) -> Message:
     """The message of one alert, without its chart.
 
@@ -98,9 +111,13 @@ def from_event(event: Event, reason: str, late_by_ms: int | None = None, possibl
         footer.insert(0, "Possible repeat: an earlier attempt may have arrived")
     if event.simulated:
         footer.insert(0, SIMULATED)
-    footer.append(f"{event.venue} {event.symbol} · {figures.moment(event.taken_at_ms)} · {event.key}")
+    footer.append(f"{event.venue} {event.symbol} · {figures.moment(event.taken_at_ms)} · {handle_of(event.key)}")
     return Message(
-        title=_title(event), lines=tuple(lines), footer=tuple(line for line in footer if line), alert_id=event.key
+        title=_title(event),
+        lines=tuple(lines),
+        footer=tuple(line for line in footer if line),
+        alert_id=event.key,
+        buttons=alert_buttons(event),
     )
 
 

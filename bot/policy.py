@@ -12,7 +12,7 @@ from bot.quiet import day_ends_ms, quiet_until_ms
 from detectors.event import Event
 from detectors.market import HOUR_MS, MINUTE_MS
 from storage.chat_settings import USUAL, ChatSettings
-from storage.chats import EVERY_MARKET, LastAlert, Subscription
+from storage.chats import EVERY_MARKET, LastAlert, Subscription, set_size
 
 DISTANCE_LADDER_PCT = frozenset({5.0, 3.0, 2.0, 1.0, 0.5})
 ESCALATION_FACTOR = 2.0
@@ -94,7 +94,9 @@ def decide(
     was told last about the same (kind, market, subject, arming), so an alert about one cluster never hides another's.
     ``told_today`` matters only where ``settings`` have a cap.
     """
-    if subscription is None or subscription.market not in {event.market, EVERY_MARKET}:
+    if subscription is None or not (
+        subscription.market in {event.market, EVERY_MARKET} or set_size(subscription.market)
+    ):
         return Decision(Reason.NOT_WATCHED)
     silence = _filtered(event, subscription, default_kinds)
     if silence is not None:
@@ -123,10 +125,18 @@ def _timed(reason: Reason, event: Event, settings: ChatSettings, told: ToldToday
     return Decision(reason)
 
 
-def subscription_for(market: str, subscriptions: Iterable[Subscription]) -> Subscription | None:
-    """The one that holds for a market: its own before the one for every market."""
+def subscription_for(
+    market: str, subscriptions: Iterable[Subscription], rank: int | None = None
+) -> Subscription | None:
+    """The one that holds for a market: its own, then that for the smallest set it is in, then that for every market.
+
+    ``rank``: 1 for the largest market; None where its size is not known, and then it is in no set.
+    """
     by_market = {subscription.market: subscription for subscription in subscriptions}
-    return by_market.get(market) or by_market.get(EVERY_MARKET)
+    if own := by_market.get(market):
+        return own
+    sets = sorted((size, name) for name in by_market if (size := set_size(name)) and rank is not None and rank <= size)
+    return by_market[sets[0][1]] if sets else by_market.get(EVERY_MARKET)
 
 
 def expires_at_ms(event: Event) -> int:

@@ -142,7 +142,7 @@ def recent(alerts: Sequence[StoredAlert], simulated: bool) -> Message:
 
 def watching(watches: Sequence[Watch]) -> Message:
     if not watches:
-        return Message("You watch nothing.", ("Start with /watch BTC, or /watch all.",))
+        return Message("You watch nothing.", ("Start with /watch BTC, /watch top10, or /watch all.",))
     rows = tuple(_subscription_row(watch.subscription) for watch in watches)
     return Message("You watch", (), (), Table(("market", "kinds", "within", "at least", "build"), rows))
 
@@ -187,7 +187,11 @@ def status(
     lines.append(f"Silences: {_counted(counts.silences)}")
     lines.append(f"Input refused: {_counted(refused)}")
     lines.append(f"Gaps not bridged: {gaps}")
-    lines += [f"Parked: {chat}, {reason}" for chat, reason in counts.parked.items()]
+    if counts.parked:
+        reasons = ", ".join(sorted(set(counts.parked.values())))
+        lines.append(
+            f"Chats that cannot be reached: {len(counts.parked)} ({reasons}); any command there brings one back"
+        )
     lines += faults
     rows = tuple(_market_row(market, view, newest_ms) for market, view in markets.items())
     return Message("Status", tuple(lines), (), Table(("market", "price", "data age", "open interest from"), rows))

@@ -53,7 +53,8 @@ class Watcher:
         self._store = store
         self._settings = settings
         self._kinds = kinds
-        self._decider = Decider(store, frozenset(name for name, kind in kinds.items() if kind.by_default))
+        by_default = frozenset(name for name, kind in kinds.items() if kind.by_default)
+        self._decider = Decider(store, by_default, self.ranks)
         self._seals: dict[str, bytes] = {}
         """By market: what its estimate depends on."""
         self._tiers: dict[str, StoredTiers] = {}
@@ -241,6 +242,12 @@ class Watcher:
                 self._noted[base] += new
 
     # --- deciding
+
+    def ranks(self) -> dict[str, int]:
+        """Markets by open interest in USD: 1 is the largest. One whose open interest is not known is not in it."""
+        views = [view for engine in self.engines.values() if (view := engine.view()) is not None]
+        sizes = {view.market.base: view.open_interest_usd for view in views if view.open_interest_usd is not None}
+        return {base: n for n, base in enumerate(sorted(sizes, key=lambda one: (-sizes[one], one)), 1)}
 
     async def _decide(self, step: Step) -> TickCommit:
         if not step.events:

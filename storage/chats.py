@@ -1,10 +1,20 @@
 """Chats and what they asked for."""
 
+import re
 from dataclasses import dataclass
 
 from detectors.event import Severity
 
 EVERY_MARKET = "*"
+LARGEST_SET = 500
+_SET = re.compile(r"top(\d{1,3})")
+
+
+def set_size(market: str) -> int | None:
+    """How many of the largest markets a subscription to ``top10`` is about; None for any other name."""
+    match = _SET.fullmatch(market)
+    size = int(match[1]) if match else 0
+    return size if 1 <= size <= LARGEST_SET else None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -20,10 +30,10 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What one chat wants to hear of one market, or of every market without a subscription of its own (``*``)."""
+    """What one chat wants to hear of one market, of the largest ones (``top10``), or of every other one (``*``)."""
 
     market: str
-    """The market's base asset, or ``*``."""
+    """The market's base asset, ``topN``, or ``*``."""
     kinds: frozenset[str] | None = None
     """None: the kinds that are on by default, also those added in a later version."""
     within_pct: float = 2.0

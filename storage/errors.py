@@ -35,5 +35,5 @@ class StoreUnavailable(StoreError):
 
 
 class QuotaExceeded(StoreError):
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"A chat can watch {limit} markets at most: /unwatch one first.")
+    def __init__(self, limit: int, text: str = "A chat can watch {limit} markets at most: /unwatch one first.") -> None:
+        super().__init__(text.format(limit=limit))

@@ -217,6 +217,16 @@ def chat_settings(db: Database) -> None:
     )
 
 
+@migrations(name="0003_chat_owners")
+def chat_owners(db: Database) -> None:
+    db.executescript(
+        """
+        CREATE TABLE chat_owners (chat INTEGER PRIMARY KEY REFERENCES chats, owner TEXT NOT NULL);
+        CREATE INDEX chat_owners_owner ON chat_owners (owner);
+        """
+    )
+
+
 def migrate(db: Database, where: str) -> None:
     """Bring the database to this version's schema. Raises NotOurs for a newer one."""
     with closing(Database(memory=True, execute_plugins=False)) as empty:

@@ -20,6 +20,7 @@ from detectors.market import MarketSnapshot, PrintGap, VenueSample
 from detectors.scoring import Scored
 from detectors.series import MarketSeries
 from storage import (
+    chat_owners,
     chat_settings,
     chat_upkeep,
     conversations,
@@ -221,6 +222,13 @@ class SqliteStore:
 
     async def migrate_chat(self, old: Chat, new: Chat) -> bool:
         return await self._write(lambda connection: chat_upkeep.migrate(connection, old, new))
+
+    async def note_owner(self, chat: Chat, user_id: str, most_chats: int) -> None:
+        await self._write(
+            lambda connection: chat_owners.note(
+                connection, chat, user_id, most_chats, lambda: sqlite_chats.chat_row(connection, chat)
+            )
+        )
 
     async def set_chat_settings(self, chat: Chat, settings: ChatSettings) -> None:
         await self._write(

@@ -275,6 +275,9 @@ class Store(Protocol):
     async def migrate_chat(self, old: Chat, new: Chat) -> bool:
         """The chat has another id now: what it watches and what it is owed move; False where there was nothing."""
 
+    async def note_owner(self, chat: Chat, user_id: str, most_chats: int) -> None:
+        """Who first had something watched there. Raises QuotaExceeded where that user has so many chats already."""
+
     async def set_chat_settings(self, chat: Chat, settings: ChatSettings) -> None: ...
 
     async def chat_settings(self, chats: Collection[Chat] | None = None) -> Mapping[Chat, ChatSettings]:

@@ -4,16 +4,19 @@ A reply comes only after the store has committed, so no reply means not accepted
 harm.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from bot import asking
 from bot.asking import NotUnderstood
 from bot.charting import ChartFolder
-from bot.commands import about, market, watching
+from bot.commands import about, alerts, elsewhere, market, menus, settings, watching
+from bot.commands.doorman import Doorman
 from bot.commands.registry import Asked, Command, House
 from bot.commands.suggesting import suggestions
 from bot.markets.feed import Feed
-from bot.message import Message, Table
+from bot.message import NOT_ADVICE, Button, Message, Table
 from bot.platforms.seam import Choices, CommandSpec, Request
 from bot.watch import Watcher
 from detectors.registry import EventKind
@@ -28,13 +31,43 @@ async def show_help(asked: Asked) -> Message:
     return Message("Commands", ("Kinds of alert:", *kinds), (f"Example: {asking.WATCH_EXAMPLE}",), commands)
 
 
+async def _welcome(asked: Asked) -> Message:
+    bases = sorted(asked.house.watcher.ranks().items(), key=lambda item: item[1])
+    first = bases[0][0] if bases else "BTC"
+    watch = (Button(f"Watch {first}", f"/watch {first}"), Button("Choose a market", "/watch"))
+    return Message(
+        "Clusterwatch: alerts on estimated liquidation clusters and funding shocks, with charts.",
+        (
+            "Watch a market and this chat is told when a cluster forms, comes near, is swept or dissolves.",
+            "In a group or channel only admins change what is watched.",
+        ),
+        (NOT_ADVICE,),
+        buttons=(watch, (Button("Settings", "/settings"), Button("Test alert", "/test"), Button("Help", "/help"))),
+    )
+
+
+async def _elsewhere(_asked: Asked) -> Message:
+    raise NotUnderstood("One chat at a time.")  # `Commands.handle` answers it
+
+
 _HELP = (
+    Command(elsewhere.SPEC, _elsewhere),
     Command(CommandSpec("help", "/help", "this list"), show_help),
-    Command(CommandSpec("start", "/start", "this list"), show_help, hidden=True),
+    Command(CommandSpec("start", "/start", "what this is, and the first steps"), _welcome, hidden=True),
 )
-FAMILIES: tuple[tuple[Command, ...], ...] = (watching.COMMANDS, market.COMMANDS, about.COMMANDS, _HELP)
+FAMILIES: tuple[tuple[Command, ...], ...] = (
+    watching.COMMANDS,
+    menus.COMMANDS,
+    market.COMMANDS,
+    settings.COMMANDS,
+    alerts.COMMANDS,
+    about.COMMANDS,
+    _HELP,
+)
 COMMANDS: Mapping[str, Command] = {command.spec.name: command for family in FAMILIES for command in family}
 SPECS: tuple[CommandSpec, ...] = tuple(command.spec for command in COMMANDS.values() if not command.hidden)
+LONGEST_BUTTON = 64
+_MOST_SUGGESTED = 3
 
 
 class Commands:
@@ -52,8 +85,11 @@ class Commands:
         faults: Callable[[], Sequence[str]] = tuple,
         conditions: Callable[[], Sequence[str]] = tuple,
         waiting_for: Callable[[str], str | None] = lambda _: None,
+        most_chats: int = 20,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._house = House(store, feed, watcher, kinds, defaults, charts, faults, conditions, waiting_for)
+        self._house = House(store, feed, watcher, kinds, defaults, charts, faults, conditions, waiting_for, most_chats)
+        self._doorman, self._now_s = Doorman(), now_s
 
     @property
     def specs(self) -> tuple[CommandSpec, ...]:
@@ -77,17 +113,47 @@ class Commands:
 
     async def handle(self, request: Request) -> Message:
         """The answer to one request. Never raises for what a user typed."""
+        wait_s = self._doorman.wait_s(request, self._now_s())
+        if wait_s > 0:
+            return Message(f"Too many commands: again in {max(1, round(wait_s))} s.", private=True)
         try:
-            asked = asking.command(request.text, tuple(COMMANDS))
-            command = COMMANDS[asked.name]
-            if command.spec.changes:
-                verdict = await request.may_change()
-                if not verdict.allowed:
-                    return Message("Not changed: only admins may do that here.", (verdict.why,), private=True)
-            return await command.answer(Asked(self._house, request, asked.words))
+            return await self._answer(request)
         except NotUnderstood as error:
-            return Message(str(error), (f"Like this: {error.example}",) if error.example else ())
+            example = (f"Like this: {error.example}",) if error.example else ()
+            return Message(str(error), example, buttons=_instead(request.text, *error.instead))
         except QuotaExceeded as error:
             return Message(str(error))
         except StoreUnavailable:
             return Message("Not accepted: the store cannot be written just now. Try again in a minute.")
+
+    async def _answer(self, request: Request) -> Message:
+        asked = asking.command(request.text, tuple(COMMANDS))
+        if asked.name == elsewhere.NAME:
+            return await elsewhere.answer_elsewhere(request, asked.words, self.handle)
+        command = COMMANDS[asked.name]
+        if command.spec.changes:
+            verdict = await request.may_change()
+            if not verdict.allowed:
+                why = (verdict.why,) if verdict.why else ()
+                return Message("Not changed: only admins may do that here.", why, private=True)
+        served_again = await self._unpark(request.chat)
+        answer = await command.answer(Asked(self._house, request, asked.words))
+        if served_again:
+            answer = replace(answer, lines=(*answer.lines, "Alerts go out here again: they had been stopped."))
+        return answer
+
+    async def _unpark(self, chat: Chat) -> bool:
+        """Whoever asks is there: a chat that was given up is served again."""
+        try:
+            return await self._house.store.unpark(chat)
+        except StoreUnavailable:
+            return False  # a question can be answered all the same
+
+
+def _instead(text: str, word: str, meant: Sequence[str]) -> tuple[tuple[Button, ...], ...]:
+    """A button for each word that may have been meant: the same line with that word."""
+    if not word or word not in text:
+        return ()
+    lines = [(one, asking.printable(text.replace(word, one, 1))) for one in meant[:_MOST_SUGGESTED]]
+    row = tuple(Button(one, line) for one, line in lines if len(line.encode()) <= LONGEST_BUTTON)
+    return (row,) if row else ()

@@ -14,6 +14,7 @@ from bot.watch import Watcher
 from detectors.market import Market
 from detectors.registry import EventKind
 from detectors.view import MarketView
+from storage.chat_settings import USUAL, ChatSettings
 from storage.chats import Chat, Subscription
 from storage.store import Store
 
@@ -32,6 +33,9 @@ class House:
     conditions: Callable[[], Sequence[str]] = tuple
     waiting_for: Callable[[str], str | None] = lambda _: None
     """Why nothing can be said of a market yet; None where something can."""
+
+    most_chats: int = 20
+    """Chats in which one user can have something watched."""
 
     @property
     def markets(self) -> tuple[Market, ...]:
@@ -69,6 +73,10 @@ class Asked:
     @property
     def chat(self) -> Chat:
         return self.request.chat
+
+    async def settings(self) -> ChatSettings:
+        """How this chat wants to be told. Raises StoreUnavailable."""
+        return (await self.house.store.chat_settings([self.chat])).get(self.chat, USUAL)
 
 
 Answer = Callable[[Asked], Awaitable[Message]]

@@ -25,7 +25,7 @@ async def suggestions(house: House, chat: Chat, choices: Choices, typed: str) ->
 async def _offered(house: House, chat: Chat, choices: Choices) -> Sequence[str]:
     match choices:
         case Choices.MARKET:
-            return [*(market.base for market in house.markets), "all"]
+            return [*(market.base for market in house.markets), "top10", "all"]
         case Choices.WATCHED:
             return await _watched(house, chat)
         case Choices.KIND:

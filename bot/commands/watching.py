@@ -1,19 +1,30 @@
 """What a chat watches: ``/watch``, ``/unwatch``, ``/watching``."""
 
+from dataclasses import replace
+
 from bot import asking, replies
+from bot.commands import menus
 from bot.commands.registry import Asked, Command
-from bot.message import Message
+from bot.message import Button, Message
 from bot.platforms.seam import Choices, CommandSpec, Option
 from storage.chats import EVERY_MARKET
 
 
 async def watch(asked: Asked) -> Message:
-    house = asked.house
+    """Without a word: a page to choose on. By a button: the page of what is told of that market."""
+    house, request = asked.house, asked.request
+    if not asked.words:
+        return menus.choose_market(house)
     wanted = asking.subscription(asked.words, house.markets, house.kinds, house.defaults)
+    if request.user_id is not None:
+        await house.store.note_owner(asked.chat, request.user_id, house.most_chats)
     await house.store.watch(asked.chat, wanted)
+    title = f"Watching {menus.told(wanted.market)}."
+    if request.pressed:
+        return menus.options_page(house, wanted, title)
     whole = await watching(asked)
-    what = "every market" if wanted.market == EVERY_MARKET else wanted.market
-    return Message(f"Watching {what}.", whole.lines, whole.footer, whole.table)
+    change = (Button("Change", f"/adjust {menus.word_of(wanted.market)}"), Button("Settings", "/settings"))
+    return Message(title, whole.lines, whole.footer, whole.table, buttons=(change,))
 
 
 async def unwatch(asked: Asked) -> Message:
@@ -31,17 +42,20 @@ async def unwatch(asked: Asked) -> Message:
 
 
 async def watching(asked: Asked) -> Message:
-    return replies.watching(await asked.house.store.subscriptions(asked.chat))
+    watches = tuple(await asked.house.store.subscriptions(asked.chat))
+    buttons = ((Button("Add a market", "/watch"), Button("Settings", "/settings")),)
+    page = replies.watching(watches)
+    return replace(page, buttons=buttons, menus=menus.change_menu(watches), in_place=True)
 
 
 COMMANDS = (
     Command(
         CommandSpec(
             "watch",
-            "/watch SYMBOL [kinds] [within N%] [min $5M] [fast|medium|slow]",
-            "alerts on a market, or on all",
+            "/watch [SYMBOL] [kinds] [within N%] [min $5M] [fast|medium|slow]",
+            "alerts on a market, the top10, or all; a menu without a word",
             (
-                Option("symbol", "a market such as BTC, or all", required=True, choices=Choices.MARKET),
+                Option("symbol", "a market such as BTC, top10 or all; a menu without it", choices=Choices.MARKET),
                 Option("kinds", "kinds of alert, such as formed; the usual ones without it", choices=Choices.KIND),
                 Option("within", "approaches are told within this distance, such as 2%", prefix="within"),
                 Option("min", "no cluster smaller than this, such as $5M", prefix="min"),

@@ -25,6 +25,7 @@ NAME = "console"
 CHAT = Chat(NAME, "local")
 _STYLES = (("🟢", "bold green"), ("🔴", "bold red"), ("🔵", "bold cyan"))
 _COLUMN_STYLES = {"long": "green", "short": "red"}
+_MOST_BUTTONS = 12
 _LARGEST_INPUT = 1 << 20
 
 
@@ -71,6 +72,13 @@ class Printer:
             print_(table)
         for line in message.footer:
             print_(Text(f"  {line}", style="yellow" if line == SIMULATED else "dim"), soft_wrap=True)
+        if message.alert_id is None:
+            buttons = [
+                *(one for row in message.buttons for one in row),
+                *(one for m in message.menus for one in m.choices),
+            ]
+            for button in buttons[:_MOST_BUTTONS]:
+                print_(Text(f"  › {button.label}: {button.command}", style="dim"), soft_wrap=True)
         if message.chart is not None:
             print_(Text(f"  chart: {self._chart(message.chart)}"), soft_wrap=True)
 
