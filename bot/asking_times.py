@@ -68,8 +68,8 @@ def whole_number(word: str, most: int) -> int | None:
 def _minute(word: str) -> int:
     match = _CLOCK.fullmatch(word.lower())
     hour, minute = (int(match[1]), int(match[2] or 0)) if match else (99, 0)
-    if match and match[3] and 1 <= hour <= 12:
-        hour = hour % 12 + (12 if match[3] == "pm" else 0)
+    if match and match[3]:
+        hour = hour % 12 + (12 if match[3] == "pm" else 0) if 1 <= hour <= 12 else 99
     if hour == 24 and minute == 0:
         hour = 0
     if hour > 23 or minute > 59:

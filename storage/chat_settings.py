@@ -72,7 +72,8 @@ def load(connection: Connection, chats: Collection[Chat] | None) -> dict[Chat, C
     rows = connection.execute(
         "SELECT platform, chat_id, document FROM chat_settings s JOIN chats c ON c.id = s.chat", ()
     ).fetchall()
-    return {Chat(platform, name): unpack(document) for platform, name, document in rows}
+    every = {Chat(platform, name): unpack(document) for platform, name, document in rows}
+    return {chat: settings for chat, settings in every.items() if settings != USUAL}
 
 
 def load_one(connection: Connection, chat: Chat) -> ChatSettings:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.cli import main
-from bot.commands import SPECS
+from bot.commands import SPECS, elsewhere
 from detectors.registry import find_kinds
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,9 +29,25 @@ def test_readme_shows_every_command_of_the_command_line(command: str) -> None:
     assert f"python -m bot {command}" in README
 
 
-@pytest.mark.parametrize("word", sorted(spec.name for spec in SPECS))
-def test_readme_lists_every_chat_command(word: str) -> None:
-    assert re.search(rf"\| `/{word}\b", README)
+COMMAND_ROW = re.compile(r"^\| `/([a-z]+)[^`]*` \|.*\| (✓?) ?\| (✓?) ?\| (✓?) ?\|$", re.MULTILINE)
+
+
+def test_readme_lists_every_chat_command_and_none_that_is_gone() -> None:
+    assert sorted(row[0] for row in COMMAND_ROW.findall(README)) == sorted(spec.name for spec in SPECS)
+
+
+def test_each_platform_offers_the_commands_that_readme_says_it_has() -> None:
+    from bot.platforms.discord import slash
+    from bot.platforms.telegram import menu
+
+    said = {"terminal": set(), "telegram": set(), "discord": set()}  # type: dict[str, set[str]]
+    for name, *marks in COMMAND_ROW.findall(README):
+        for platform, mark in zip(said, marks, strict=True):
+            said[platform] |= {name} if mark else set()
+    every = {spec.name for spec in SPECS}
+    assert {str(form["name"]) for form in slash.commands(SPECS)} == said["discord"] == every
+    assert {entry.command for entries in menu.menus(SPECS).values() for entry in entries} == said["telegram"] == every
+    assert said["terminal"] == every - {elsewhere.NAME}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])

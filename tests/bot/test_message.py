@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.message import TITLE_LIMIT, Message, Table, as_text, distance, from_event, grouped
+from bot.message import TITLE_LIMIT, Message, Table, as_text, distance, from_event, grouped, handle_of
 from detectors.event import Fact, Label, Severity, Unit
 from detectors.market import Side
 from tests.bot.sample_events import sample_event
@@ -30,7 +30,7 @@ def test_an_alert_says_what_where_how_big_then_its_own_facts_then_its_labels() -
         "A probability map, not a promise. Not financial advice.",
     )
     assert message.alert_id == EVENT.key
-    assert EVENT.key in message.footer[-1]
+    assert message.footer[-1].endswith(handle_of(EVENT.key))
 
 
 @given(

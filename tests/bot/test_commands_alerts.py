@@ -1,0 +1,130 @@
+"""Watching by menu, and what can be asked about an alert."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.charting import ChartFolder
+from bot.message import SIMULATED, as_text, from_event, handle_of
+from bot.policy import subscription_for
+from storage.chats import Chat, Subscription
+from storage.sqlite import SqliteStore
+from tests.bot.asking_by import Asker, buttons, commands_over
+from tests.bot.played import CHAT
+
+
+@pytest.fixture
+async def asker(tmp_path: Path) -> AsyncIterator[Asker]:
+    store, charts = SqliteStore(None, "simulated", max_subscriptions=5), ChartFolder(tmp_path)
+    yield Asker(await commands_over(store, charts), CHAT)
+    await charts.close()
+    await store.close()
+
+
+async def test_a_typo_gets_buttons_that_do_what_was_meant(asker: Asker) -> None:
+    answer = await asker.says("/watch BTX min $5M")
+    assert buttons(answer)["BTC"].command == "/watch BTC min $5M"
+    assert (await asker.presses(buttons(answer)["BTC"])).title == "Watching BTC."
+    assert buttons(await asker.says("/wach BTC"))["/watch"].command == "/watch BTC"
+    assert buttons(await asker.says("/watch BTC aproached"))["approached"].command == "/watch BTC approached"
+    long = "/watch BTC " + "formed " * 12 + "aproached"
+    assert buttons(await asker.says(long)) == {}
+
+
+@pytest.mark.parametrize("text", ["/watch btc 3% $5m", "watch $BTC min 5000000 within 3", "/watch BTCUSDT $5M 3 %"])
+async def test_bare_distances_and_sizes_are_understood(asker: Asker, text: str) -> None:
+    me = Asker(asker.commands, Chat("telegram", "1"))
+    await me.says(text.replace("3 %", "within 3 %"))
+    (watch,) = await asker.commands._house.store.subscriptions(me.chat)
+    assert (watch.subscription.within_pct, watch.subscription.min_notional_usd) == (3.0, 5e6)
+
+
+async def test_the_menu_leads_from_nothing_to_a_subscription_and_through_its_options(asker: Asker) -> None:
+    me = Asker(asker.commands, Chat("telegram", "1"))
+    page = await me.says("/watch")
+    page = await me.presses(buttons(page)["BTC"])
+    assert (page.title, page.in_place) == ("Watching BTC.", True)
+    for label in ("✓ cluster formed", "within 5%", "min $20M", "build slow"):
+        page = await me.presses(buttons(page)[label])
+    (watch,) = await asker.commands._house.store.subscriptions(me.chat)
+    one = watch.subscription
+    assert one.kinds is not None
+    assert "cluster_formed" not in one.kinds
+    assert "cluster_consumed" in one.kinds
+    assert (one.within_pct, one.min_notional_usd, one.build_class) == (5.0, 20e6, "slow")
+    for label in ("✗ cluster formed", "build any", "any size"):
+        page = await me.presses(buttons(page)[label])
+    (watch,) = await asker.commands._house.store.subscriptions(me.chat)
+    assert watch.subscription == Subscription("BTC", within_pct=5.0)
+    listing = await me.presses(buttons(page)["What is watched"])
+    assert buttons(listing)["BTC"].command == "/adjust BTC"
+    await me.presses(buttons(page)["Stop"])
+    assert not await asker.commands._house.store.subscriptions(me.chat)
+    assert "not watched here" in (await me.says("/adjust BTC within 3%")).title
+
+
+async def test_every_page_fits_what_platforms_can_show(asker: Asker) -> None:
+    for text in ("/watch", "/watch BTC", "/adjust BTC", "/watching", "/settings", "/start"):
+        page = await asker.commands.handle(asker.request(text, pressed=True))
+        assert len(page.buttons) <= 5
+        assert all(1 <= len(row) <= 5 for row in page.buttons)
+        assert all(1 <= len(menu.choices) <= 25 for menu in page.menus)
+        assert all(len(button.command.encode()) <= 64 for button in buttons(page).values())
+
+
+def test_a_set_holds_for_the_markets_that_are_large_enough_and_the_nearest_subscription_wins() -> None:
+    own, ten, three, every = (Subscription(name) for name in ("BTC", "top10", "top3", "*"))
+    assert subscription_for("BTC", [every, ten, own], 1) == own
+    assert subscription_for("ETH", [every, ten, three], 2) == three
+    assert subscription_for("ETH", [every, ten, three], 4) == ten
+    assert subscription_for("ETH", [every, ten], 11) == every
+    assert subscription_for("ETH", [ten], 11) is None
+    assert subscription_for("ETH", [ten], None) is None
+
+
+async def test_top_ten_is_a_set_and_one_venue_alone_is_refused_honestly(asker: Asker) -> None:
+    assert (await asker.says("/watch top 10 min $5M")).title == "Watching top10."
+    answer = await asker.says("/watch BTC on simulated")
+    assert "no view of one alone" in answer.title
+    assert "There is no venue" in (await asker.says("/watch BTC on mars")).title
+    assert (await asker.says("/unwatch top10")).title.startswith("top10 has no settings of its own")
+
+
+async def test_why_tells_the_reason_and_the_evidence_of_an_alert_of_this_chat(asker: Asker) -> None:
+    alert = (await asker.commands._house.store.recent(1, chat=CHAT))[0]
+    handle = handle_of(alert.alert_id)
+    assert from_event(alert.event, alert.reason).footer[-1].endswith(handle)
+    text = as_text(await asker.says(f"/why {handle}"))
+    assert alert.newest.headline in text
+    assert alert.alert_id in text
+    assert "(estimated)" in text
+    assert await asker.says("/why") == await asker.says(f"/why {handle.upper()[1:]}")
+    stranger = Asker(asker.commands, Chat("telegram", "9"))
+    assert "no such alert" in (await stranger.says(f"/why {handle}")).title
+    assert "names no alert" in (await asker.says("/why <b>")).title
+
+
+async def test_the_buttons_of_an_alert_do_what_they_say(asker: Asker) -> None:
+    alert = (await asker.commands._house.store.recent(1, chat=CHAT))[0]
+    shown = buttons(from_event(alert.event, alert.reason))
+    larger = await asker.presses(shown["Chart larger"])
+    assert larger.chart_as_file
+    assert isinstance(larger.chart, Path)
+    assert larger.chart.read_bytes().startswith(b"\x89PNG")
+    assert (await asker.presses(shown["Why this alert"])).title.startswith("Why:")
+    assert (await asker.presses(shown["Mute BTC 24 h"])).title.startswith("BTC muted until")
+    await asker.says("/watch BTC")
+    await asker.presses(shown["Unwatch"])
+    assert [one.subscription.market for one in await asker.commands._house.store.subscriptions(CHAT)] == ["*"]
+
+
+async def test_a_test_alert_looks_like_one_has_a_chart_and_says_that_nothing_happened(asker: Asker) -> None:
+    before = await asker.commands._house.store.counts()
+    message = await asker.says("/test btc")
+    assert message.title.startswith("TEST ")
+    assert message.footer[0].startswith("A test: nothing has happened")
+    assert SIMULATED in message.footer
+    assert isinstance(message.chart, Path)
+    assert message.chart.exists()
+    assert await asker.commands._house.store.counts() == before
