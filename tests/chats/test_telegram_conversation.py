@@ -166,7 +166,8 @@ async def test_the_bot_greets_a_group_and_tells_who_added_it_to_a_channel_how_to
     assert await rig.texts(group, 1) == ["You said /start"]
     world.add_bot(channel, ann, admin=True)
     assert "I can post in News now." in (await rig.texts(ann, 1))[0]
-    assert rig.server.sent(channel) == []
+    assert rig.server.sent(channel) == [], "its readers are told nothing"
+    assert rig.server.sent(ann)[0].data("Choose markets") == f"/in {channel} /watch"
     assert rig.upkept.told == [("back", str(group)), ("back", str(channel))]
 
 

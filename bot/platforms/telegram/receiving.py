@@ -9,14 +9,14 @@ from functools import partial
 import telegram
 from telegram import CallbackQuery, ChatMemberUpdated, Update
 
-from bot.message import Message
+from bot.message import Button, Message
 from bot.platforms.seam import CommandSpec, Handle, Place, Request, Upkeep, Verdict
 from bot.platforms.telegram.address import ANONYMOUS_ADMIN, SENT_AS_CHANNEL, Address
 from bot.platforms.telegram.answering import Answerer, Where, from_deep_link
 from bot.platforms.telegram.client import QuietBot
 from bot.platforms.telegram.keyboard import HEADING
 from bot.platforms.telegram.lanes import Lanes, Work
-from bot.platforms.telegram.permissions import Asker, Elsewhere, Permissions, missing_rights, place_of
+from bot.platforms.telegram.permissions import Asker, Permissions, missing_rights, place_of
 from storage.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -192,26 +192,31 @@ class Receiver:
             return
         if after:
             if change.new_chat_member.status not in (telegram.ChatMember.LEFT, telegram.ChatMember.BANNED):
-                await self._tell_adder(change, f"In {_title(change)}, {after}", ())
+                await self._tell_adder(change, Message(f"In {_title(change)}, {after}"))
         elif before and place is Place.GROUP:
             await self._greet(address, place, change.from_user.id)
         elif before:
             # A channel has readers; how to go on is for who added the bot.
-            found = Elsewhere(address, place, _title(change))
-            await self._tell_adder(change, f"I can post in {found.title} now.", ("Post /watch BTC there to begin.",))
+            await self._tell_adder(change, _channel_greeting(_title(change), address))
 
     async def _greet(self, address: Address, place: Place, user_id: int) -> None:
         request = self._request(address, place, _START, Asker(user_id))
         await self._answerer.tell(address, await self._handle(request))
 
-    async def _tell_adder(self, change: ChatMemberUpdated, title: str, lines: tuple[str, ...]) -> None:
-        await self._answerer.tell(Address(change.from_user.id), Message(title, lines))
+    async def _tell_adder(self, change: ChatMemberUpdated, message: Message) -> None:
+        await self._answerer.tell(Address(change.from_user.id), message)
 
     async def _migrated(self, old: int, new: int) -> None:
         try:
             await self._upkeep.moved(Address(old).chat, Address(new).chat)
         except StoreUnavailable as error:
             log.warning("%d is %d now, which could not be kept; sending finds out: %s", old, new, error)
+
+
+def _channel_greeting(title: str, address: Address) -> Message:
+    buttons = Button("Choose markets", f"/in {address} /watch"), Button("Settings", f"/in {address} /settings")
+    lines = ("Set it up from here, so that its readers see alerts alone; or post /watch BTC there.",)
+    return Message(f"I can post in {title} now.", lines, buttons=(buttons,))
 
 
 def _title(change: ChatMemberUpdated) -> str:
