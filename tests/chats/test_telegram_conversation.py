@@ -8,7 +8,6 @@ import pytest
 
 from bot.message import Button, Menu, Message
 from bot.platforms.seam import Place, Request
-from bot.platforms.telegram.answering import deep_link
 from tests.chats.png import png
 from tests.chats.telegram_rig import Rig, running
 from tests.chats.telegram_world import BOT_ID, BOT_USERNAME
@@ -134,15 +133,22 @@ async def test_readers_of_a_channel_get_their_answers_in_private(rig: Rig) -> No
     channel = world.channel("News", ann, bot="administrator")
     why = Button("Why", "/why #1a2b3c4d")
     sent = int(await rig.platform.send(str(channel), Message("Alert", buttons=((why,),)), nonce="n"))
-    rig.answer = lambda request: Message("Because", ("a long story " * 20,))
+    rig.answer = lambda request: Message("Because", ("a long story " * 20,), buttons=((why,),))
     press = world.press(channel, reader, sent, "Why")
     await rig.server.until(lambda: world.pressed[press] is not None)
-    link = world.pressed[press] or ""
-    assert link == deep_link(BOT_USERNAME, "/why #1a2b3c4d")
-    assert len(rig.server.sent(channel)) == 1
-    world.say(reader, reader, f"/start {link.partition('start=')[2]}")
+    assert world.pressed[press] == f"https://t.me/{BOT_USERNAME}?start=channel", "leads who is not known to the bot"
+    world.say(reader, reader, "/start channel")
     await rig.texts(reader, 1)
-    assert rig.asked[-1].text == "/why #1a2b3c4d"
+    press = world.press(channel, reader, sent, "Why")
+    await rig.server.until(lambda: world.pressed[press] is not None)
+    assert "private chat" in (world.pressed[press] or "")
+    letter = rig.server.sent(reader)[-1]
+    assert letter.words.startswith("Because")
+    assert letter.labels == []
+    rig.answer = lambda request: Message("Muted until noon.", buttons=((why,),))
+    press = world.press(channel, reader, sent, "Why")
+    await rig.server.until(lambda: world.pressed[press] == "Muted until noon.")
+    assert len(rig.server.sent(channel)) == 1
 
 
 async def test_readers_do_not_turn_the_pages_of_a_channels_menu(rig: Rig) -> None:

@@ -1,8 +1,6 @@
 """Answers to commands and presses, sent beside the alerts, paced like them, each after its commit."""
 
 import asyncio
-import base64
-import binascii
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -21,9 +19,10 @@ from storage.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 POPUP_LIMIT = 200
+FROM_CHANNEL = "channel"
+"""What ``/start`` is told where a reader was led to the private chat."""
 _TRIES = 3
 _LONGEST_WAIT_S = 60.0
-_PAYLOAD_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +71,30 @@ class Answerer:
 
     async def _popped_up(self, where: Where, query: CallbackQuery, message: Message) -> bool:
         """Whether the press is fully answered by what only who pressed it sees."""
-        short = _popup(message)
-        if short is not None and (message.private or where.place is Place.CHANNEL) and not message.in_place:
+        turns_page = message.in_place and where.page and message.chart is None
+        short = None if turns_page else _popup(message)
+        if short is not None and (where.place is Place.CHANNEL or (message.private and not message.buttons)):
             await self.pop_up(query, short)
             return True
-        if where.place is Place.CHANNEL and not message.in_place:
-            # Every reader of a channel can press: the answer must not become a post for all of them.
-            link = deep_link(self._bot.username, query.data or "")
-            await self.pop_up(query, "" if link else _first_words(message), link)
+        if where.place is Place.CHANNEL and not turns_page:
+            await self._in_private(query, message)
             return True
         await self.pop_up(query)
         return False
+
+    async def _in_private(self, query: CallbackQuery, message: Message) -> None:
+        """Every reader of a channel can press: the answer must not become a post for all of them."""
+        # Its buttons would mean the private chat, not the channel.
+        plain = replace(message, buttons=(), menus=(), in_place=False)
+        try:
+            await self._sender.send(Address(query.from_user.id), plain, answer=True)
+        except Fatal as error:
+            self._fatal(error)
+        except PlatformError as error:
+            log.info("a reader was led to the private chat: %s", error.reason)
+            await self.pop_up(query, url=f"https://t.me/{self._bot.username}?start={FROM_CHANNEL}")
+        else:
+            await self.pop_up(query, "I have sent it to you in our private chat.")
 
     async def _persist(self, where: Where, message: Message, *, turn_page: bool) -> None:
         address, reply_to = where.address, where.message_id
@@ -125,31 +137,9 @@ class Answerer:
             log.warning("not kept: %s", error)
 
 
-def deep_link(username: str, command: str) -> str | None:
-    """A link that opens the private chat with the bot and asks there; None where the command does not fit in one."""
-    payload = base64.urlsafe_b64encode(command.encode()).decode().rstrip("=")
-    return f"https://t.me/{username}?start={payload}" if 0 < len(payload) <= _PAYLOAD_BYTES else None
-
-
-def from_deep_link(text: str) -> str:
-    """The command that ``/start PAYLOAD`` stands for; the text itself where it stands for none."""
-    name, _, payload = text.partition(" ")
-    if name.partition("@")[0] != "/start" or not payload:
-        return text
-    try:
-        command = base64.b64decode(payload + "=" * (-len(payload) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return text
-    return command if command.startswith("/") and command.isprintable() else text
-
-
 def _popup(message: Message) -> str | None:
     """The message as the words of a small window; None where it does not fit."""
-    if message.chart is not None or message.table is not None or message.buttons or message.menus:
+    if message.chart is not None or message.table is not None:
         return None
     text = "\n".join([message.title, *message.lines])
     return text if len(text) <= POPUP_LIMIT else None
-
-
-def _first_words(message: Message) -> str:
-    return "\n".join([message.title, *message.lines])[: POPUP_LIMIT - 1] + "…"

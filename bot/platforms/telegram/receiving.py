@@ -12,7 +12,7 @@ from telegram import CallbackQuery, ChatMemberUpdated, Update
 from bot.message import Button, Message
 from bot.platforms.seam import CommandSpec, Handle, Place, Request, Upkeep, Verdict
 from bot.platforms.telegram.address import ANONYMOUS_ADMIN, SENT_AS_CHANNEL, Address
-from bot.platforms.telegram.answering import Answerer, Where, from_deep_link
+from bot.platforms.telegram.answering import Answerer, Where
 from bot.platforms.telegram.client import QuietBot
 from bot.platforms.telegram.keyboard import HEADING
 from bot.platforms.telegram.lanes import Lanes, Work
@@ -84,7 +84,7 @@ class Receiver:
             return None
         asker = Asker(sender.id if sender else None, in_name_of.id if in_name_of else None)
         address = Address(post.chat.id, post.message_thread_id if post.is_topic_message else None)
-        request = self._request(address, place, from_deep_link(text), asker)
+        request = self._request(address, place, text, asker)
         return post.chat.id, partial(self._answer, request, Where(address, place, post.message_id), accepted)
 
     def _meant_for_us(self, text: str, place: Place) -> str:
