@@ -1,0 +1,122 @@
+"""Scores alerts: those whose horizon has passed get their outcome and chance level from the stored series.
+
+What is decided depends on the data alone, never on when this runs: live, a job does it now and then; a replay does it
+as market time goes on.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from detectors.chance import Chance, chances
+from detectors.event import Event, Fact, OutcomeClass
+from detectors.judging import AFTER_MS
+from detectors.odds import REMEMBERED_MS, OddsTable, odds_table
+from detectors.registry import EventKind
+from detectors.scoring import Scored, group_of
+from detectors.series import MarketSeries
+from storage.store import Store
+
+CHANCE_MOVED = 0.002
+"""A chance level that has changed by less is not written anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one look at a market came to."""
+
+    outcomes: tuple[Scored, ...]
+    chances: Mapping[str, Chance | None]
+
+
+class Scorer:
+    """``settings`` by kind, as configured; a kind that is missing uses its defaults."""
+
+    def __init__(self, store: Store, kinds: Mapping[str, EventKind], settings: Mapping[str, Any]) -> None:
+        self._store, self._kinds = store, kinds
+        self._settings = {name: settings.get(name, kind.settings) for name, kind in kinds.items()}
+        self._table = OddsTable()
+        self._busy = asyncio.Lock()
+
+    def odds(self, event: Event) -> tuple[Fact, ...]:
+        """What earlier alerts like this one say of it, as of the last `score` or `refresh`."""
+        kind = self._kinds.get(event.kind)
+        if kind is None:
+            return ()
+        return self._table.facts(event, kind, kind.horizon_ms(self._settings[event.kind]))
+
+    async def score(self, markets_ms: Mapping[str, int]) -> int:
+        """Judge what is due, by market and its market time; how many alerts got their outcome.
+
+        Raises StoreUnavailable; nothing is lost then, and the next run decides the same.
+        """
+        async with self._busy:
+            decided = 0
+            for market, now_ms in markets_ms.items():
+                decided += await self._score(market, now_ms)
+            if decided or not self._table.days:
+                await self._refresh(max(markets_ms.values(), default=0))
+        return decided
+
+    async def refresh(self, now_ms: int) -> None:
+        """Read the odds anew; after a start."""
+        async with self._busy:
+            await self._refresh(now_ms)
+
+    async def _refresh(self, now_ms: int) -> None:
+        scored = await self._store.outcomes(now_ms - REMEMBERED_MS)
+        self._table = await asyncio.to_thread(odds_table, scored, now_ms)
+
+    async def _score(self, market: str, now_ms: int) -> int:
+        due_ms = {name: now_ms - kind.horizon_ms(self._settings[name]) - AFTER_MS for name, kind in self._kinds.items()}
+        due = await self._store.to_judge(market, due_ms)
+        if not due:
+            return 0
+        since_ms = min(event.taken_at_ms for event in due)
+        series = await self._store.series(market, min(since_ms, now_ms - REMEMBERED_MS), observed_since_ms=since_ms)
+        known = await self._store.outcomes(now_ms - REMEMBERED_MS, market=market)
+        found = await asyncio.to_thread(self._judge, due, known, series)
+        if not found.outcomes:
+            return 0
+        await self._store.save_outcomes(found.outcomes)
+        await self._store.save_chances(found.chances)
+        return len(found.outcomes)
+
+    def _judge(self, due: Sequence[Event], known: Sequence[Scored], series: MarketSeries) -> _Found:
+        scored = [one for name in self._kinds for one in self._judge_kind(name, due, series)]
+        decided = [one for one in scored if one.outcome is not OutcomeClass.UNDECIDED]
+        if not decided:
+            return _Found((), {})
+        asked = [(one.taken_at_ms, one.question) for one in (*decided, *known) if one.question is not None]
+        levels = iter(chances(asked, series))
+        decided = [replace(one, chance=next(levels)) if one.question is not None else one for one in decided]
+        anew = {one.key: level for one in known if one.question and _moved(one.chance, level := next(levels))}
+        return _Found(tuple(decided), anew)
+
+    def _judge_kind(self, name: str, due: Iterable[Event], series: MarketSeries) -> list[Scored]:
+        events = [event for event in due if event.kind == name]
+        if not events:
+            return []
+        outcomes = self._kinds[name].judge(events, series, self._settings[name])
+        return [
+            Scored(
+                key=event.key,
+                kind=name,
+                market=event.market,
+                group=group_of(event),
+                side=event.side,
+                taken_at_ms=event.taken_at_ms,
+                outcome=outcome.outcome,
+                decided_at_ms=outcome.decided_at_ms,
+                question=outcome.question,
+                facts=outcome.facts,
+            )
+            for event, outcome in zip(events, outcomes, strict=True)
+        ]
+
+
+def _moved(before: Chance | None, now: Chance | None) -> bool:
+    if before is None or now is None:
+        return before is not now
+    return abs(before.share - now.share) >= CHANCE_MOVED
