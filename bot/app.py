@@ -27,6 +27,7 @@ from bot.platforms import console
 from bot.platforms.seam import ChatPlatform
 from bot.playback import Moment, Tally
 from bot.schedule import Schedule
+from bot.score import Scorer
 from bot.watch import Resumed, Watcher
 from detectors.market import Market
 from detectors.registry import find_kinds
@@ -120,7 +121,9 @@ class App:
             if config.charts.draw
             else None
         )
-        self.watcher = Watcher(self.store, config.engine_settings(), kinds, checkpoint_every_ms=None)
+        settings = config.engine_settings()
+        self.scorer = Scorer(self.store, kinds, settings.kinds)
+        self.watcher = Watcher(self.store, settings, kinds, checkpoint_every_ms=None, odds=self.scorer.odds)
         self.defaults = Subscription(
             EVERY_MARKET, within_pct=config.policy.within_pct, min_notional_usd=config.policy.min_notional_usd
         )
@@ -188,6 +191,8 @@ class App:
             self._take_up(self.feed.steps())
         self.stands_at_ms = max((found.cursor.taken_at_ms for found in resumed if found.cursor), default=None)
         self.notes += [*opened.notes, *_notes(resumed)]
+        if self.stands_at_ms is not None:
+            await self.scorer.refresh(self.stands_at_ms)
         if opened.created:
             await self._subscribe(markets)
 
@@ -225,6 +230,7 @@ class App:
         times = self.config.schedule
         self.schedule.every(times.checkpoint_minutes * 60, "checkpoint", self.watcher.checkpoint)
         self.schedule.every(times.housekeeping_minutes * 60, "housekeeping", self.keep_house)
+        self.schedule.every(times.score_minutes * 60, "score", self.score)
         self.schedule.every(times.backup_hours * 3600, "backup", self.back_up)
         self.schedule.every(times.heartbeat_seconds, "heartbeat", self.beat)
         self.schedule.every(DIGESTS_EVERY_S, "digests", self.send_digests)
@@ -259,6 +265,10 @@ class App:
         """Owe what was held back for quiet hours or a cap that are over. Raises StoreUnavailable."""
         if await self.store.release_held(self.commands.now_ms):
             self.deliverer.wake()
+
+    async def score(self) -> None:
+        """Give the alerts whose horizon has passed their outcome. Raises StoreUnavailable."""
+        await self.scorer.score(self.watcher.market_times())
 
     async def back_up(self) -> None:
         await self.store.backup()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from bot.score import Scorer
 from bot.watch import Resumed, Watcher
 from detectors.event import Event
 from detectors.market import DAY_MS, MarketSnapshot
@@ -61,9 +62,20 @@ async def play(
     tally: Tally,
     on_alerts: OnAlerts,
     on_moment: Callable[[int], None] | None = None,
+    scorer: Scorer | None = None,
 ) -> None:
-    """Play all moments and commit them. Raises StoreUnavailable."""
+    """Play all moments and commit them. Raises StoreUnavailable.
+
+    With a scorer, alerts are scored as each day of market time begins, whatever the batch: the odds that go out with an
+    alert depend on the market alone.
+    """
+    day = None
     for moment in moments:
+        begins, day = day is not None and moment[0].taken_at_ms // DAY_MS > day, moment[0].taken_at_ms // DAY_MS
+        if scorer is not None and begins:
+            if alerts := await watcher.flush():
+                await on_alerts(alerts)
+            await scorer.score(watcher.market_times())
         tally.pass_by(moment)
         if alerts := await watcher.take(moment):
             await on_alerts(alerts)
@@ -72,6 +84,8 @@ async def play(
         await asyncio.sleep(0)  # signals are heard between moments
     if alerts := await watcher.flush():
         await on_alerts(alerts)
+    if scorer is not None:
+        await scorer.score(watcher.market_times())
 
 
 def up_to(moments: Iterator[Moment], to_ms: int | None) -> Iterator[Moment]:

@@ -11,6 +11,7 @@ from bot.config import Config
 from bot.markets.feed import ReplayableFeed
 from bot.markets.recording import RecordingError
 from bot.playback import Moment, Tally, already_told, play, settle_as_shown
+from bot.score import Scorer
 from bot.show import Show
 from bot.watch import Resumed, Watcher
 from detectors import figures
@@ -50,14 +51,17 @@ async def run(replay: Replay, show: Show) -> None:
         if replay.charts is not None:
             charts = ChartFolder(replay.charts, processes=CHART_PROCESSES)
             closing.push_async_callback(charts.close)
+        kinds, settings = find_kinds(), replay.config.engine_settings()
+        scorer = Scorer(store, kinds, settings.kinds)
         # Without a database nobody will ever ask for the evidence, and making it costs more than all the rest.
         watcher = Watcher(
             store,
-            replay.config.engine_settings(),
-            find_kinds(),
+            settings,
+            kinds,
             batch=BATCH,
             evidence=charts is not None or replay.database is not None,
             checkpoint_every_ms=None if replay.database is None else DAY_MS,
+            odds=scorer.odds,
         )
         resumed = await watcher.start(markets)
         await store.watch(CHAT, Subscription(EVERY_MARKET))
@@ -85,7 +89,7 @@ async def run(replay: Replay, show: Show) -> None:
         for event, reason in await already_told(store, resumed, CHAT):
             stored = await store.alert(event.key) if charts else None
             await tell(stored.event if stored else event, reason)
-        await play(_moments(replay), watcher, tally, tell_new, show.moment)
+        await play(_moments(replay), watcher, tally, tell_new, show.moment, scorer)
         if replay.database is not None:
             await watcher.checkpoint()
         show.finish(tally, watcher.engines, replay.feed.refusals, replay.charts)

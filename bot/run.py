@@ -153,7 +153,8 @@ async def _play_fast(
 
     app.watcher.batch = BATCH
     try:
-        await play(takewhile(lambda _: not stopping.is_set(), moments), app.watcher, app.tally, tell, on_moment)
+        going = takewhile(lambda _: not stopping.is_set(), moments)
+        await play(going, app.watcher, app.tally, tell, on_moment, app.scorer)
         while telling:
             await telling.pop()
     finally:

@@ -7,18 +7,27 @@ a while are the same case: nothing is told before its commit, and a failed commi
 import asyncio
 import hashlib
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.deciding import Decider
 from bot.markets.past import joined_to
 from bot.turns import in_turns
 from detectors.engine import STATE_VERSION, EngineSettings, MarketEngine, Step
+from detectors.event import Event, Fact
 from detectors.leverage import BINANCE_BTC_TIERS
 from detectors.market import HOUR_MS, Market, MarketSnapshot
+from detectors.odds import is_odds
 from detectors.registry import EventKind
 from storage.market_facts import StoredTiers
 from storage.store import Cursor, NewAlert, Silence, Store, TickCommit
+
+Odds = Callable[[Event], tuple[Fact, ...]]
+"""What earlier alerts like this one say of it, as facts that go out with it."""
+
+
+def no_odds(_event: Event) -> tuple[Fact, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,7 @@ class Watcher:
         batch: int = 1,
         evidence: bool = True,
         checkpoint_every_ms: int | None = HOUR_MS,
+        odds: Odds = no_odds,
     ) -> None:
         self.engines: dict[str, MarketEngine] = {}
         self._store = store
@@ -60,6 +70,9 @@ class Watcher:
         self._tiers: dict[str, StoredTiers] = {}
         """By market: the leverage tiers its estimate is made with; one that is missing has those of the settings."""
         self.batch = batch
+        self._odds = odds
+        self._told_odds: dict[str, tuple[Fact, ...]] = {}
+        """By key of the alert, of alerts in the queue: the store knows only what it has committed."""
         self._evidence, self._checkpoint_every_ms = evidence, checkpoint_every_ms
         self._busy = asyncio.Lock()
         """Ticks and checkpoints are jobs of their own, and a checkpoint must not see half a tick."""
@@ -160,6 +173,7 @@ class Watcher:
             newest = await self._store.snapshots_since(market, stood)
             await _relive(engine, [one for one in newest if one.taken_at_ms > begun_ms])
             engine.market = self.engines[market].market
+            engine.incomplete = list(self.engines[market].incomplete)  # what was told; nothing that was relived is
             engine.screen.refused.update(self.engines[market].screen.refused)
             state = self._seals[market] + engine.decisions()
             await self._store.put_before(market, believed, asked_from_ms=asked_from_ms, state=state)
@@ -180,7 +194,7 @@ class Watcher:
         step = self.engines[base].step(snapshot)
         if step is None:
             return
-        tick = TickCommit(step.snapshot, None, step.events)
+        tick = TickCommit(step.snapshot, None, step.events, completed=step.completed)
         try:
             tick = await self._decide(step)
         finally:
@@ -204,6 +218,7 @@ class Watcher:
         await self._store.commit_ticks(self._queue)
         committed, self._queue = self._queue, []
         self._decider.forget()
+        self._told_odds.clear()
         await self._note_refusals()
         await self._save_due_checkpoints()
         return [alert for tick in committed for alert in tick.alerts]
@@ -241,6 +256,11 @@ class Watcher:
                 await self._store.note_refusals(base, new)
                 self._noted[base] += new
 
+    def market_times(self) -> dict[str, int]:
+        """Time of the last snapshot by market, of those that have had one."""
+        views = {base: engine.view() for base, engine in self.engines.items()}
+        return {base: view.taken_at_ms for base, view in views.items() if view is not None}
+
     # --- deciding
 
     def ranks(self) -> dict[str, int]:
@@ -250,18 +270,32 @@ class Watcher:
         return {base: n for n, base in enumerate(sorted(sizes, key=lambda one: (-sizes[one], one)), 1)}
 
     async def _decide(self, step: Step) -> TickCommit:
+        completed = tuple([await self._with_its_odds(event) for event in step.completed])
         if not step.events:
-            return TickCommit(step.snapshot)
+            return TickCommit(step.snapshot, completed=completed)
         await self._decider.look()
         alerts: list[NewAlert] = []
         silences: list[Silence] = []
+        events: list[Event] = []
         for event in step.events:
             deliveries, silent = await self._decider.decide(event)
             silences += silent
+            if deliveries and (odds := self._odds(event)):
+                self._told_odds[event.key] = odds
+                event = replace(event, facts=(*event.facts, *odds))
+            events.append(event)
             if deliveries:
                 shown = step.view.with_evidence(event) if self._evidence else event
                 alerts.append(NewAlert(shown, tuple(deliveries)))
-        return TickCommit(step.snapshot, None, step.events, tuple(alerts), tuple(silences))
+        return TickCommit(step.snapshot, None, tuple(events), tuple(alerts), tuple(silences), completed)
+
+    async def _with_its_odds(self, event: Event) -> Event:
+        """A completed event with the odds it went out with, which are none of its kind's facts."""
+        odds = self._told_odds.get(event.key)
+        if odds is None:
+            stored = await self._store.alert(event.key)
+            odds = tuple(fact for fact in stored.event.facts if is_odds(fact)) if stored else ()
+        return replace(event, facts=(*event.facts, *odds))
 
 
 async def _relive(engine: MarketEngine, snapshots: Sequence[MarketSnapshot]) -> list[MarketSnapshot]:

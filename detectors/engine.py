@@ -14,14 +14,16 @@ from detectors.cluster import ClusterChange
 from detectors.clusters import BandFinder, ClusterSettings
 from detectors.estimate import EstimateSettings, MarketEstimate
 from detectors.event import Event
-from detectors.market import Bar, Market, MarketSnapshot
+from detectors.market import HOUR_MS, Bar, Market, MarketSnapshot
 from detectors.registry import EventKind, Memory
 from detectors.screening import Screen
 from detectors.tracker import ClusterTracker
 from detectors.view import MarketView
 
 QUIET_BARS_AFTER_GAP = 12
-STATE_VERSION = 4
+COMPLETED_WITHIN_MS = 2 * HOUR_MS
+"""An event that is not complete by then stays as it is."""
+STATE_VERSION = 5
 """Raised when what checkpoints or decisions hold changes; older ones are then built anew from the series."""
 
 
@@ -40,6 +42,8 @@ class Step:
     snapshot: MarketSnapshot
     view: MarketView
     events: tuple[Event, ...]
+    completed: tuple[Event, ...] = ()
+    """Events of earlier steps, with newer facts."""
 
 
 class MarketEngine:
@@ -57,6 +61,8 @@ class MarketEngine:
         self.adopted = False
         """Whether the clusters that were there when detection began have been taken in."""
         self.gaps = 0
+        self.incomplete: list[Event] = []
+        """Told, and still to be completed by what becomes known later."""
         self._last: MarketView | None = None
 
     @property
@@ -76,15 +82,33 @@ class MarketEngine:
         else:
             self.estimate.apply(believed)
         view = self._view(believed, [] if self.quiet_bars else changes)
+        completed = self._complete(view)
         if self.quiet_bars:
-            return Step(believed, view, ())
+            return Step(believed, view, (), completed)
         events: list[Event] = []
         for name, kind in self.kinds.items():
             told, self.memories[name] = kind.detect(
                 view, self.settings.kinds.get(name, kind.settings), self.memories.get(name, {})
             )
             events += told
-        return Step(believed, view, tuple(events))
+        self.incomplete += [event for event in events if self.kinds[event.kind].complete is not None]
+        return Step(believed, view, tuple(events), completed)
+
+    def _complete(self, view: MarketView) -> tuple[Event, ...]:
+        """What became known of events told before; those that are complete are waited for no longer."""
+        completed: list[Event] = []
+        kept: list[Event] = []
+        for event in self.incomplete:
+            kind = self.kinds.get(event.kind)
+            if kind is None or kind.complete is None:
+                continue
+            found = kind.complete(event, view, self.settings.kinds.get(event.kind, kind.settings))
+            if found.event is not None:
+                completed.append(found.event)
+            if not found.final and view.taken_at_ms < event.taken_at_ms + COMPLETED_WITHIN_MS:
+                kept.append(found.event or event)
+        self.incomplete = kept
+        return tuple(completed)
 
     def view(self) -> MarketView | None:
         """The market as of the last snapshot, for commands; None before the first."""
@@ -156,6 +180,7 @@ class MarketEngine:
             "quiet_bars": self.quiet_bars,
             "adopted": self.adopted,
             "gaps": self.gaps,
+            "incomplete": [event.to_json() for event in self.incomplete],
             "suspects": [self.screen.suspect_price, self.screen.suspect_open_interest],
         }
         return json.dumps(state, separators=(",", ":")).encode()
@@ -191,6 +216,7 @@ class MarketEngine:
                 return
             self.tracker = ClusterTracker.from_state(self.settings.clusters, state["tracker"])
             self.quiet_bars, self.adopted, self.gaps = state["quiet_bars"], state["adopted"], state["gaps"]
+            self.incomplete = [Event.from_json(text) for text in state["incomplete"]]
             self.screen.suspect_price, self.screen.suspect_open_interest = state["suspects"]
 
     def _recall_estimate(self) -> None:

@@ -51,6 +51,8 @@ class Observed:
     side: Side
     notional_usd: float
     source: str
+    started_at_ms: int | None = None
+    """Of a total over an interval; None: prints, seen as they came."""
 
 
 @dataclass
@@ -119,14 +121,18 @@ class MarketEstimate:
                 self.observed.append(Observed(snapshot.taken_at_ms, side, notional_usd, snapshot.market.venue))
         for total in snapshot.liquidations:
             at_ms = total.started_at_ms + total.interval_ms
-            self.observed.append(Observed(at_ms, Side.LONG, total.long_usd, total.venue))
-            self.observed.append(Observed(at_ms, Side.SHORT, total.short_usd, total.venue))
+            for side, notional_usd in ((Side.LONG, total.long_usd), (Side.SHORT, total.short_usd)):
+                self.observed.append(Observed(at_ms, side, notional_usd, total.venue, total.started_at_ms))
         while self.observed and self.observed[0].at_ms < snapshot.taken_at_ms - OBSERVED_KEPT_MS:
             self.observed.popleft()
 
     def observed_usd(self, side: Side, since_ms: int) -> tuple[float, str] | None:
-        """Observed liquidations of a side that ended after ``since_ms``, and whose; None where none is known."""
+        """Observed liquidations of a side that ended after ``since_ms``, and whose; None where none is known.
+
+        Prints where there are any, or else totals: the two tell of the same liquidations and must not be added up.
+        """
         known = [one for one in self.observed if one.at_ms > since_ms]
+        known = [one for one in known if one.started_at_ms is None] or known
         if not known:
             return None
         source = known[-1].source
@@ -177,7 +183,7 @@ class MarketEstimate:
                 "funding": [[f.taken_at_ms, f.rate, f.interval_hours] for f in self.funding],
                 "prices": list(self.prices),
                 "interest_venues": self.interest_venues,
-                "observed": [[o.at_ms, o.side, o.notional_usd, o.source] for o in self.observed],
+                "observed": [[o.at_ms, o.side, o.notional_usd, o.source, o.started_at_ms] for o in self.observed],
             }
         ).encode()
         arrays = to_planes(self.candles) + self.baseline.to_bytes() + self.trail.to_bytes()
@@ -205,7 +211,7 @@ class MarketEstimate:
         loaded.funding.extend(Funding(*one) for one in small["funding"])
         loaded.interest_venues = tuple(small["interest_venues"])
         loaded.prices.extend((at, price) for at, price in small["prices"])
-        loaded.observed.extend(Observed(at, Side(side), usd, source) for at, side, usd, source in small["observed"])
+        loaded.observed.extend(Observed(at, Side(side), *rest) for at, side, *rest in small["observed"])
         if loaded.map.open_interest_base:
             loaded.shares = density(loaded.map, settings.window_cells)
         return loaded

@@ -9,7 +9,7 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import IntEnum, StrEnum
 from typing import Any, Self
 
@@ -180,6 +180,12 @@ class Event:
         """Like `value`, for a number; None for text."""
         value = self.value(name)
         return None if value is None or isinstance(value, str) else float(value)
+
+    def with_facts(self, fresh: Iterable[Fact]) -> "Event":
+        """The same event with these facts in place of those of the same names, and at the end where there were none."""
+        newer = {fact.name: fact for fact in fresh}
+        kept = tuple(newer.pop(fact.name, fact) for fact in self.facts)
+        return replace(self, facts=(*kept, *newer.values()))
 
     def to_json(self) -> str:
         """Everything but the evidence, which is kept beside it."""

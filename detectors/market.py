@@ -38,6 +38,8 @@ class Market:
     """Where open interest comes from; empty when there is none. May differ from ``venues``."""
     price_decimals: int = 2
     simulated: bool = False
+    coverage: str = ""
+    """How much of what is liquidated its sources tell: ``full``, ``sampled``, ``partly sampled``; empty: not known."""
 
     @property
     def venue(self) -> str:

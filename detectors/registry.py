@@ -19,6 +19,17 @@ from detectors.view import MarketView
 Memory = dict[str, Any]
 """A kind's own small memory of one market; JSON-able."""
 Detect = Callable[[MarketView, Any, Memory], tuple[Sequence[Event], Memory]]
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """An event with newer facts. ``event`` None: nothing new yet. ``final``: nothing more will come."""
+
+    event: Event | None = None
+    final: bool = False
+
+
+Complete = Callable[[Event, MarketView, Any], Completed]
 Judge = Callable[[Sequence[Event], MarketSeries, Any], Sequence[Outcome]]
 
 
@@ -42,6 +53,8 @@ class EventKind:
     """What an outcome that was reached says, after "64 of 112 such": ``clusters were consumed``."""
     by_chance: str = "a level this far away"
     """What is asked of other times for the chance level."""
+    complete: Complete | None = None
+    """Pure: what became known since of an event told a while ago. Its facts alone may change: it is the same event."""
     by_default: bool = True
     """Whether a chat that names no kinds is told of it."""
 

@@ -31,6 +31,7 @@ from bot.markets.recording import (
     read_prints,
     read_table,
 )
+from bot.markets.venues import coverage_of
 from detectors.market import (
     Bar,
     Funding,
@@ -154,6 +155,8 @@ class RecordedFeed:
             return None
         file, interval_ms, table = found
         interest_venue, interest = self._open_interest(plan, file, table, interval_ms)
+        totals = self._liquidations(plan)
+        told = {venue for total in totals for venue in total.venue.split("+")} or {file.venue}
         market = Market(
             base=plan.base,
             symbol=plan.symbol_of(file),
@@ -161,9 +164,10 @@ class RecordedFeed:
             open_interest_venues=(interest_venue,) if interest else (),
             price_decimals=_price_decimals(table),
             simulated=file.venue == SIMULATED_VENUE,
+            coverage=coverage_of(told),
         )
         funding = self._funding(plan, file)
-        return _Track(market, interval_ms, table, interest, funding, (), self._liquidations(plan))
+        return _Track(market, interval_ms, table, interest, funding, (), totals)
 
     def _open_interest(
         self, plan: Plan, candles: SeriesFile, table: Table, interval_ms: int

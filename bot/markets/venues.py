@@ -5,7 +5,7 @@ not known about a venue is None here, and what depends on it is then refused: an
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -233,6 +233,14 @@ def rules_for(venue: str) -> VenueRules:
     name = venue.strip().lower()
     name = _ALIASES.get(name, name)
     return VENUES.get(name) or VenueRules(name=name, ccxt_class=name, options={"defaultType": "swap"})
+
+
+def coverage_of(names: Iterable[str]) -> str:
+    """How much of what is liquidated these venues together tell, in words; empty where it is not known."""
+    told = {rules.coverage is Coverage.SAMPLED for name in names if (rules := rules_for(name)).coverage is not None}
+    if not told:
+        return ""
+    return "partly sampled" if len(told) > 1 else "sampled" if True in told else "full"
 
 
 # --- names

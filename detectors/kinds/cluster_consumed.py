@@ -10,9 +10,12 @@ from detectors.cluster_facts import build_facts, headline, severity_of
 from detectors.event import Event, Fact, Label, Outcome, Unit
 from detectors.judging import judge_moves
 from detectors.market import MINUTE_MS, Side
-from detectors.registry import EventKind, Memory
+from detectors.registry import Completed, EventKind, Memory
 from detectors.series import MarketSeries
 from detectors.view import MarketView
+
+RECEIPT_GIVEN_UP_MS = 90 * MINUTE_MS
+"""Then it is completed with what is known: an hourly total that has not come by then does not come."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class Settings:
     realised_share: float = 0.2
     """Part of the exposure traded through that is expected to be liquidated rather than closed in time. Consumed
     exposure was 3 to 11 times what was liquidated on winter-2025, BTC (see docs/estimate.md)."""
+    receipt_minutes: float = 10.0
+    """How long what is liquidated is added up before the receipt is completed."""
     judged_after_hours: float = 24.0
     judged_move: float = 0.02
     """The outcome: did price go on by this fraction?"""
@@ -77,21 +82,76 @@ def _receipt(view: MarketView, settings: Settings, cluster: Cluster, sweep: Swee
             "expected to be liquidated",
         ),
     ]
-    observed = view.estimate.observed_usd(cluster.side, sweep.entered_at_ms - view_span_ms(view))
-    if observed is not None:
-        amount, source = observed
-        facts.append(Fact("observed_liquidation_usd", amount, Unit.USD, Label.OBSERVED, f"liquidated on {source}"))
-    minutes = (view.taken_at_ms - sweep.entered_at_ms) / MINUTE_MS
-    facts.append(Fact("minutes_in_zone", round(minutes, 1), Unit.MINUTES, Label.OBSERVED, "time in the zone"))
-    now, before = view.estimate.map.open_interest_base, sweep.open_interest_at_entry
-    if now and before:
-        # An hourly sample from before the entry knows nothing of it: 0 % would be made up.
-        known = view.estimate.map.open_interest_at_ms >= sweep.entered_at_ms
-        change = round(now / before - 1, 5) if known else None
-        facts.append(Fact("open_interest_change", change, Unit.FRACTION, Label.OBSERVED, "open interest since entry"))
+    since_ms = sweep.entered_at_ms - view_span_ms(view)
+    facts += [
+        *_liquidated(view, cluster.side, since_ms),
+        Fact(
+            "minutes_in_zone",
+            round((view.taken_at_ms - sweep.entered_at_ms) / MINUTE_MS, 1),
+            Unit.MINUTES,
+            Label.OBSERVED,
+            "time in the zone",
+        ),
+        Fact("watched_since_ms", since_ms, Unit.COUNT, Label.OBSERVED, shown=False),
+    ]
+    before = sweep.open_interest_at_entry
+    if view.estimate.map.open_interest_base and before:
+        facts += [
+            _interest_change(view, before, sweep.entered_at_ms),
+            Fact("open_interest_at_entry_base", before, Unit.BASE, Label.OBSERVED, shown=False),
+        ]
     if sweep.crossed_at_once:
         facts.append(Fact("approach", "reached in one move", Unit.TEXT, Label.OBSERVED, "approach"))
     return tuple(facts)
+
+
+def _liquidated(view: MarketView, side: Side, since_ms: int) -> tuple[Fact, ...]:
+    """What was really liquidated of that side since then, by whom, and how much of it they tell."""
+    observed = view.estimate.observed_usd(side, since_ms)
+    if observed is None:
+        return ()
+    amount, source = observed
+    covered = f", {view.market.coverage}" if view.market.coverage else ""
+    return (Fact("observed_liquidation_usd", amount, Unit.USD, Label.OBSERVED, f"liquidated on {source}{covered}"),)
+
+
+def _interest_change(view: MarketView, before: float, since_ms: int) -> Fact:
+    now = view.estimate.map.open_interest_base
+    # An hourly sample from before the entry knows nothing of it: 0 % would be made up.
+    known = now is not None and view.estimate.map.open_interest_at_ms >= since_ms
+    change = round(now / before - 1, 5) if known and now is not None else None
+    return Fact("open_interest_change", change, Unit.FRACTION, Label.OBSERVED, "open interest since entry")
+
+
+def complete(event: Event, view: MarketView, settings: Settings) -> Completed:
+    """The receipt, once what followed is known: ten minutes later from prints, or when the total of its hour has come.
+
+    Until then nothing is said: a sum that still grows would only be edited again and again.
+    """
+    since_ms, side = event.number("watched_since_ms"), event.side
+    if since_ms is None or side is None:
+        return Completed(final=True)
+    waited_ms = view.taken_at_ms - event.taken_at_ms
+    settled = waited_ms >= settings.receipt_minutes * MINUTE_MS
+    prints = any(one.started_at_ms is None for one in view.estimate.observed)
+    covered = any(
+        one.started_at_ms is not None and one.started_at_ms <= event.taken_at_ms < one.at_ms
+        for one in view.estimate.observed
+    )
+    given_up = waited_ms >= RECEIPT_GIVEN_UP_MS
+    if not (settled and (prints or covered)) and not given_up:
+        return Completed()
+    fresh = {fact.name: fact for fact in _liquidated(view, side, round(since_ms))}
+    before = event.number("open_interest_at_entry_base")
+    if before:
+        fresh["open_interest_change"] = _interest_change(view, before, event.taken_at_ms)
+        if fresh["open_interest_change"].value is None and not given_up:
+            return Completed()
+    minutes = max(1, round(waited_ms / MINUTE_MS))
+    fresh["receipt_after_minutes"] = Fact(
+        "receipt_after_minutes", minutes, Unit.MINUTES, Label.OBSERVED, "receipt completed after"
+    )
+    return Completed(event.with_facts(fresh.values()), final=True)
 
 
 def view_span_ms(view: MarketView) -> int:
@@ -111,6 +171,7 @@ KIND = EventKind(
     settings=Settings(),
     detect=detect,
     judge=judge,
+    complete=complete,
     scored_as="sweeps were followed by a further move",
     by_chance="a move this large",
 )
