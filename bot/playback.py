@@ -85,7 +85,7 @@ async def play(
     if alerts := await watcher.flush():
         await on_alerts(alerts)
     if scorer is not None:
-        await scorer.score(watcher.market_times())
+        await scorer.score(watcher.market_times(), anew=True)
 
 
 def up_to(moments: Iterator[Moment], to_ms: int | None) -> Iterator[Moment]:

@@ -52,7 +52,7 @@ async def run(replay: Replay, show: Show) -> None:
             charts = ChartFolder(replay.charts, processes=CHART_PROCESSES)
             closing.push_async_callback(charts.close)
         kinds, settings = find_kinds(), replay.config.engine_settings()
-        scorer = Scorer(store, kinds, settings.kinds)
+        scorer = Scorer(store, kinds, settings.kinds, keep_bars=True)
         # Without a database nobody will ever ask for the evidence, and making it costs more than all the rest.
         watcher = Watcher(
             store,

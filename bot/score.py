@@ -12,12 +12,14 @@ from typing import Any
 from detectors.chance import Chance, chances
 from detectors.event import Event, Fact, OutcomeClass
 from detectors.judging import AFTER_MS
+from detectors.market import DAY_MS
 from detectors.odds import REMEMBERED_MS, OddsTable, odds_table
 from detectors.registry import EventKind
 from detectors.scoring import Scored, group_of
 from detectors.series import MarketSeries
 from storage.store import Store
 
+ANEW_MS = 7 * DAY_MS
 CHANCE_MOVED = 0.002
 """A chance level that has changed by less is not written anew."""
 
@@ -31,12 +33,20 @@ class _Found:
 
 
 class Scorer:
-    """``settings`` by kind, as configured; a kind that is missing uses its defaults."""
+    """``settings`` by kind, as configured; a kind that is missing uses its defaults.
 
-    def __init__(self, store: Store, kinds: Mapping[str, EventKind], settings: Mapping[str, Any]) -> None:
+    ``keep_bars``: read each bar once, for replays, which score often; a live bot reads them when it needs them.
+    """
+
+    def __init__(
+        self, store: Store, kinds: Mapping[str, EventKind], settings: Mapping[str, Any], *, keep_bars: bool = False
+    ) -> None:
         self._store, self._kinds = store, kinds
+        self._kept: dict[str, MarketSeries] | None = {} if keep_bars else None
         self._settings = {name: settings.get(name, kind.settings) for name, kind in kinds.items()}
         self._table = OddsTable()
+        self._told_anew: dict[str, int] = {}
+        """The week in which a market's chance levels were told anew."""
         self._busy = asyncio.Lock()
 
     def odds(self, event: Event) -> tuple[Fact, ...]:
@@ -46,16 +56,18 @@ class Scorer:
             return ()
         return self._table.facts(event, kind, kind.horizon_ms(self._settings[event.kind]))
 
-    async def score(self, markets_ms: Mapping[str, int]) -> int:
+    async def score(self, markets_ms: Mapping[str, int], *, anew: bool = False) -> int:
         """Judge what is due, by market and its market time; how many alerts got their outcome.
+
+        Chance levels of earlier alerts are told anew once a week, or now with ``anew``: more is known of other times.
 
         Raises StoreUnavailable; nothing is lost then, and the next run decides the same.
         """
         async with self._busy:
             decided = 0
             for market, now_ms in markets_ms.items():
-                decided += await self._score(market, now_ms)
-            if decided or not self._table.days:
+                decided += await self._score(market, now_ms, anew=anew)
+            if decided or anew or not self._table.days:
                 await self._refresh(max(markets_ms.values(), default=0))
         return decided
 
@@ -68,26 +80,37 @@ class Scorer:
         scored = await self._store.outcomes(now_ms - REMEMBERED_MS)
         self._table = await asyncio.to_thread(odds_table, scored, now_ms)
 
-    async def _score(self, market: str, now_ms: int) -> int:
+    async def _score(self, market: str, now_ms: int, *, anew: bool) -> int:
         due_ms = {name: now_ms - kind.horizon_ms(self._settings[name]) - AFTER_MS for name, kind in self._kinds.items()}
         due = await self._store.to_judge(market, due_ms)
-        if not due:
+        anew = anew or now_ms // ANEW_MS > self._told_anew.get(market, -1)
+        if not due and not anew:
             return 0
-        since_ms = min(event.taken_at_ms for event in due)
-        series = await self._store.series(market, min(since_ms, now_ms - REMEMBERED_MS), observed_since_ms=since_ms)
-        known = await self._store.outcomes(now_ms - REMEMBERED_MS, market=market)
+        since_ms = min((event.taken_at_ms for event in due), default=now_ms)
+        series = await self._series(market, min(since_ms, now_ms - REMEMBERED_MS), since_ms)
+        known = await self._store.outcomes(now_ms - REMEMBERED_MS, market=market) if anew else ()
         found = await asyncio.to_thread(self._judge, due, known, series)
-        if not found.outcomes:
-            return 0
-        await self._store.save_outcomes(found.outcomes)
-        await self._store.save_chances(found.chances)
+        if found.outcomes:
+            await self._store.save_outcomes(found.outcomes)
+        if found.chances:
+            await self._store.save_chances(found.chances)
+        if anew:
+            self._told_anew[market] = now_ms // ANEW_MS
         return len(found.outcomes)
+
+    async def _series(self, market: str, since_ms: int, observed_since_ms: int) -> MarketSeries:
+        kept = self._kept.get(market) if self._kept is not None else None
+        if kept is not None:
+            since_ms = kept.known_until_ms
+        series = await self._store.series(market, since_ms, observed_since_ms=observed_since_ms)
+        series = kept.then(series) if kept is not None else series
+        if self._kept is not None:
+            self._kept[market] = series
+        return series
 
     def _judge(self, due: Sequence[Event], known: Sequence[Scored], series: MarketSeries) -> _Found:
         scored = [one for name in self._kinds for one in self._judge_kind(name, due, series)]
         decided = [one for one in scored if one.outcome is not OutcomeClass.UNDECIDED]
-        if not decided:
-            return _Found((), {})
         asked = [(one.taken_at_ms, one.question) for one in (*decided, *known) if one.question is not None]
         levels = iter(chances(asked, series))
         decided = [replace(one, chance=next(levels)) if one.question is not None else one for one in decided]

@@ -1,7 +1,7 @@
 """A market's series as arrays: what alerts are judged on. Pure data; the store and tests make it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -53,6 +53,18 @@ class MarketSeries:
         """int64[n]: how many holes lie between the bars up to and including each; equal means none between two."""
         broken = np.concatenate([[False], self.opened_at_ms[1:] != self.closed_at_ms[:-1]]) if len(self) else _times()
         return np.cumsum(broken, dtype=np.int64)
+
+    def then(self, later: Self) -> Self:
+        """These bars and the later ones that follow; what was seen liquidated is that of the later ones alone."""
+        fresh = later.opened_at_ms > (self.opened_at_ms[-1] if len(self) else -1)
+        return replace(
+            later,
+            opened_at_ms=np.concatenate([self.opened_at_ms, later.opened_at_ms[fresh]]),
+            closed_at_ms=np.concatenate([self.closed_at_ms, later.closed_at_ms[fresh]]),
+            high=np.concatenate([self.high, later.high[fresh]]),
+            low=np.concatenate([self.low, later.low[fresh]]),
+            close=np.concatenate([self.close, later.close[fresh]]),
+        )
 
     @classmethod
     def of(cls, bars: Iterable[Bar], prints: Sequence[Print] = (), totals: Sequence[LiquidationTotal] = ()) -> Self:
