@@ -7,6 +7,7 @@ import pytest
 from bot.playback import Tally, play
 from bot.score import Scorer
 from bot.watch import Watcher
+from detectors import odds
 from detectors.event import OutcomeClass
 from detectors.market import DAY_MS, HOUR_MS
 from detectors.registry import find_kinds
@@ -117,11 +118,14 @@ async def _alerts(store: SqliteStore) -> Sequence[StoredAlert]:
     return await store.recent(10_000)
 
 
-async def test_an_alert_carries_its_odds_once_thirty_like_it_are_judged(store: SqliteStore) -> None:
+async def test_an_alert_carries_its_odds_once_enough_like_it_are_judged(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(odds, "LEAST", 8)  # thirty take a month to come
     judging = scorer(store, cluster_formed={"judged_after_hours": 3.0})
     watching = Watcher(store, config().engine_settings(), find_kinds(), batch=200, evidence=False, odds=judging.odds)
     await watching.start([market()])
-    await play(moments(22.0), watching, Tally(), nothing, scorer=judging)
+    await play(moments(DAYS), watching, Tally(), nothing, scorer=judging)
     formed = [one for one in reversed(await store.recent(10_000)) if one.event.kind == "cluster_formed"]
     with_odds = [one.event for one in formed if one.event.value("odds") is not None]
     assert with_odds
@@ -131,13 +135,14 @@ async def test_an_alert_carries_its_odds_once_thirty_like_it_are_judged(store: S
         for one in await store.outcomes(kind="cluster_formed")
         if one.decided_at_ms <= first.taken_at_ms // DAY_MS * DAY_MS and one.judged
     ]
-    assert first.number("odds_n") == len(judged_then) >= 30
+    assert first.number("odds_n") == len(judged_then) >= 8
     assert first.number("odds_reached") == sum(one.reached for one in judged_then)
     assert formed[0].event.value("odds") is None
 
 
-async def test_a_restart_knows_the_odds_at_once(store: SqliteStore) -> None:
-    watching = await played(store, 22.0)
+async def test_a_restart_knows_the_odds_at_once(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(odds, "LEAST", 8)
+    watching = await played(store)
     judging = scorer(store, cluster_formed={"judged_after_hours": 3.0})
     await judging.score(watching.market_times())
     formed = next(one.event for one in await store.recent(10_000) if one.event.kind == "cluster_formed")
