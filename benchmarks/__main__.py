@@ -9,7 +9,7 @@ from rich.text import Text
 from benchmarks.calibration import calibrate
 from benchmarks.report import make_console, show
 
-NAMES = ("map", "chart", "rates", "stick", "truth")
+NAMES = ("map", "chart", "rates", "stick", "truth", "fanout")
 """In order of time taken; each is a module ``bench_NAME`` with ``run(quick)``."""
 
 
@@ -17,7 +17,7 @@ NAMES = ("map", "chart", "rates", "stick", "truth")
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
 @click.option("--quick", is_flag=True, help="Smaller inputs and fewer rounds: to see that all works, not to quote.")
 def main(names: tuple[str, ...], quick: bool) -> None:
-    """Measure what is named, or everything (about three minutes). Piped, the tables are Markdown."""
+    """Measure what is named, or everything (about five minutes). Piped, the tables are Markdown."""
     console = make_console()
     console.print(f"calibration loop: {calibrate() * 1000:.1f} ms")
     for name in dict.fromkeys(names or NAMES):

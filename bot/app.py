@@ -221,6 +221,8 @@ class App:
 
     async def open_chats(self) -> None:
         """Let platforms take commands and be sent to; what they receive comes once ``chats.run`` runs. Raises Fatal."""
+        if self.charts is not None and self.chats.platforms:
+            await self.charts.warm()
         await self.chats.start(self.commands.handle, self.commands.specs, self.commands.suggest)
 
     # --- jobs
@@ -281,16 +283,10 @@ class App:
 
     async def _compose(self, task: Task, notices: Sequence[Notice]) -> Message:
         message = words(task, notices)
-        if self.charts is None or task is Task.EXPIRE:
+        # A group carries no picture, for one of many would mislead; `/chart` draws each that is asked for.
+        if self.charts is None or len(notices) > 1 or task in {Task.EXPIRE, Task.DIGEST}:
             return message
-        if len(notices) == 1:
-            return replace(message, chart=await self.charts.save(notices[0].event))
-        # A group carries no picture, for one of many would mislead; each is drawn all the same.
-        for notice in notices:
-            stored = await self.store.alert(notice.event.key)
-            if stored is not None:
-                await self.charts.save(stored.event)
-        return replace(message, footer=(f"Charts: {self.charts.folder}", *message.footer))
+        return replace(message, chart=await self.charts.save(notices[0].event))
 
     def _faults(self) -> Sequence[str]:
         faults = [f"Job {name} failed {n} times" for name, n in self.schedule.failed.items()]

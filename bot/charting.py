@@ -58,6 +58,10 @@ class ChartFolder:
             return None
         return path
 
+    async def warm(self) -> None:
+        """Be ready to draw the first chart as fast as any other."""
+        await self._drawer.warm()
+
     async def save_all(self, events: Iterable[Event]) -> None:
         """Charts of many events, side by side where there are processes for it."""
         await asyncio.gather(*map(self.save, events))
@@ -80,6 +84,9 @@ class ProcessDrawer:
 
     async def draw(self, event: Event) -> bytes:
         return await asyncio.get_running_loop().run_in_executor(self._pool, draw, event)
+
+    async def warm(self) -> None:
+        """Its processes start when the first chart comes."""
 
     async def close(self) -> None:
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)

@@ -84,7 +84,7 @@ class Deliverer:
         self._market_ms = market_ms
         self._now_ms = now_ms
         self._look_every_s = look_every_s
-        self._paces = {platform.name: Pace(platform.per_second, burst=10) for platform in platforms}
+        self._paces = {platform.name: Pace(platform.per_second, burst=5) for platform in platforms}
         self._chat_paces: dict[tuple[str, str], tuple[Pace, ...]] = {}
         """By platform and `Limits.key`."""
         self._paused_until_s: dict[str, float] = {}

@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import importlib
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -55,6 +56,10 @@ class ChartDrawer:
             self._charts.popitem(last=False)
         # Shielded: one chat that stops waiting must not take the picture from the others.
         return await asyncio.shield(asyncio.wrap_future(chart))
+
+    async def warm(self) -> None:
+        """Import what draws now, so that the first picture need not wait for it."""
+        await asyncio.wrap_future(self._worker.submit(importlib.import_module, "bot.chart.picture"))
 
     async def close(self) -> None:
         """Ends the worker after the picture in hand; those still waiting are cancelled."""
