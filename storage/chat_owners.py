@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from storage.chat_upkeep import Connection, find
+from storage.chat_upkeep import find
 from storage.chats import Chat
 from storage.errors import QuotaExceeded
+from storage.sql import Connection
 
 
 def note(connection: Connection, chat: Chat, user_id: str, most_chats: int, row_of: Callable[[], int]) -> None:

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from storage.chat_upkeep import Connection, find
+from storage.chat_upkeep import find
 from storage.chats import Chat
+from storage.sql import Connection
 
 
 class Sound(StrEnum):

@@ -1,14 +1,8 @@
 """Chats that come back or get another id. All functions run inside the caller's transaction."""
 
-from typing import Any, Protocol
-
+from storage import sql_queues
 from storage.chats import Chat
-
-
-class Connection(Protocol):
-    """What is needed of a database connection: statements with ``?`` for values."""
-
-    def execute(self, statement: str, values: Any = ..., /) -> Any: ...
+from storage.sql import Connection
 
 
 def find(connection: Connection, chat: Chat) -> int | None:
@@ -54,6 +48,8 @@ def migrate(connection: Connection, old: Chat, new: Chat) -> bool:
         "UPDATE holds SET chat = ? WHERE chat = ? AND event_id NOT IN (SELECT event_id FROM holds WHERE chat = ?)",
         (taken, row, taken),
     )
+    for moved in (row, taken):
+        sql_queues.renew(connection, moved)
     known = connection.execute("SELECT 1 FROM chat_settings WHERE chat = ?", (taken,)).fetchone()
     if not known:
         connection.execute("UPDATE chat_settings SET chat = ? WHERE chat = ?", (taken, row))

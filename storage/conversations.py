@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from detectors.event import Event
 from storage.chat_settings import USUAL, ChatSettings, load_one
-from storage.chat_upkeep import Connection
 from storage.chats import Chat, LastAlert
 from storage.outbox import Claim
+from storage.sql import Connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ StoreError
 ├── WrongSource        the database was filled from another kind of source
 ├── DatabaseLost       it is corrupt or missing, and no backup could take its place
 ├── NotOurs            the file is another program's, or a newer version's
-├── StoreUnavailable   locked by another program, or the disk is full: the same call may succeed later
+├── StoreUnavailable   locked, unreachable, or the disk is full: the same call may succeed later
+├── Superseded         another copy took over while the connection was lost: this process has to end
 └── QuotaExceeded      a chat asks for more subscriptions than it may have
 """
 # ruff: noqa: N818 - the names are read in `except` clauses and say what happened
@@ -32,6 +33,11 @@ class NotOurs(StoreError):
 
 class StoreUnavailable(StoreError):
     pass
+
+
+class Superseded(StoreError):
+    def __init__(self, where: str) -> None:
+        super().__init__(f"Another copy of Clusterwatch took {where} over while this one had lost it: this one ends.")
 
 
 class QuotaExceeded(StoreError):

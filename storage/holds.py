@@ -5,8 +5,10 @@ All functions run inside the caller's transaction.
 
 from collections.abc import Mapping
 
-from storage.chat_upkeep import Connection, find
+from storage import sql_queues
+from storage.chat_upkeep import find
 from storage.chats import Chat
+from storage.sql import Connection
 
 
 def hold(connection: Connection, event_id: int, chat_row: int, reason: str, until_ms: int) -> None:
@@ -37,6 +39,7 @@ def release(connection: Connection, market_ms: int) -> list[int]:
             (chat_row, chat_row, reason),
         )
         connection.execute("DELETE FROM holds WHERE chat = ? AND reason = ?", (chat_row, reason))
+        sql_queues.renew(connection, chat_row)
     return sorted({chat_row for chat_row, _ in due})
 
 

@@ -6,7 +6,6 @@ other times become known.
 # ruff: noqa: S608 - only names from these files are formatted into a statement; every value is bound
 
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from detectors.event import Event, OutcomeClass, Question, facts_from_json, fact
 from detectors.market import LiquidationTotal, Print, Side
 from detectors.scoring import Scored
 from detectors.series import MarketSeries
+from storage.sql import Connection
 
 _COLUMNS = (
     "event_id, kind, market, grouped, side, taken_at_ms, outcome, decided_at_ms, question_side, needed, horizon_ms, "
@@ -40,7 +40,7 @@ _OBSERVED = (
 )
 
 
-def to_judge(connection: sqlite3.Connection, market: str, taken_until_ms: Mapping[str, int]) -> list[Event]:
+def to_judge(connection: Connection, market: str, taken_until_ms: Mapping[str, int]) -> list[Event]:
     found: list[Event] = []
     for kind, until_ms in taken_until_ms.items():
         rows = connection.execute(_TO_JUDGE, (market, kind, until_ms))
@@ -48,7 +48,7 @@ def to_judge(connection: sqlite3.Connection, market: str, taken_until_ms: Mappin
     return found
 
 
-def waiting(connection: sqlite3.Connection, market: str | None) -> dict[str, int]:
+def waiting(connection: Connection, market: str | None) -> dict[str, int]:
     where, values = ("AND e.market = ? ", (market,)) if market is not None else ("", ())
     rows = connection.execute(
         "SELECT e.kind, count(*) FROM events e JOIN alerts a ON a.event_id = e.id "
@@ -59,7 +59,7 @@ def waiting(connection: sqlite3.Connection, market: str | None) -> dict[str, int
 
 
 def series(
-    connection: sqlite3.Connection, market: str, since_ms: int, until_ms: int, observed_since_ms: int | None
+    connection: Connection, market: str, since_ms: int, until_ms: int, observed_since_ms: int | None
 ) -> MarketSeries:
     bars = connection.execute(_BARS, (market, since_ms, until_ms)).fetchall()
     prints: list[Print] = []
@@ -72,7 +72,7 @@ def series(
     return MarketSeries.of_rows(bars, prints, totals)
 
 
-def save(connection: sqlite3.Connection, scored: Sequence[Scored]) -> int:
+def save(connection: Connection, scored: Sequence[Scored]) -> int:
     """How many were new. Raises ValueError for one that is not decided, or whose alert was never stored."""
     for one in scored:
         if one.outcome is OutcomeClass.UNDECIDED:
@@ -82,14 +82,12 @@ def save(connection: sqlite3.Connection, scored: Sequence[Scored]) -> int:
     return sum(connection.execute(_INSERT, _row(one)).rowcount for one in scored)
 
 
-def save_chances(connection: sqlite3.Connection, chances: Mapping[str, Chance | None]) -> None:
+def save_chances(connection: Connection, chances: Mapping[str, Chance | None]) -> None:
     rows = [(one.share if one else None, one.n if one else None, key) for key, one in chances.items()]
     connection.executemany(_CHANCE, rows)
 
 
-def load(
-    connection: sqlite3.Connection, since_ms: int, market: str | None, kind: str | None, *, whole: bool
-) -> list[Scored]:
+def load(connection: Connection, since_ms: int, market: str | None, kind: str | None, *, whole: bool) -> list[Scored]:
     """By the time of the alert. ``whole``: with the facts measured and the alert itself."""
     wanted = {"o.market = ?": market, "o.kind = ?": kind}
     given = {where: value for where, value in wanted.items() if value is not None}

@@ -4,17 +4,19 @@ A marker file beside the database says that one was made. Without it a lost file
 and SQLite would silently make an empty one.
 """
 
+import fcntl
 import glob
 import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from storage.errors import DatabaseLost, NotOurs
 from storage.migrations import APPLICATION_ID
+from storage.sql import Connection
 
 _MAGIC = b"SQLite format 3\x00"
 _KEEP = 3
@@ -25,6 +27,37 @@ class DatabaseFile:
     """The database at ``path`` and the files beside it."""
 
     path: Path
+    _lock: list[int] = field(default_factory=list, compare=False)
+    """The lock file, open while this process leads."""
+
+    def lock(self) -> bool:
+        """Whether this process is now the only one that may open the database; it ends with the process."""
+        if self._lock:
+            return True
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = self._lock_path.exists() and os.path.samestat(os.fstat(file), self._lock_path.stat())
+        except BlockingIOError:
+            held = False
+        except BaseException:
+            os.close(file)
+            raise
+        if held:
+            self._lock.append(file)
+        else:  # another's, or one that was removed between our opening and locking it
+            os.close(file)
+        return held
+
+    def unlock(self) -> None:
+        if self._lock:
+            self._lock_path.unlink(missing_ok=True)
+            os.close(self._lock.pop())
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.path.with_name(self.path.name + ".lock")
 
     @property
     def marker(self) -> Path:
@@ -57,7 +90,7 @@ class DatabaseFile:
             "delete this file and the backups to start afresh.\n"
         )
 
-    def backup(self, connection: sqlite3.Connection) -> Path:
+    def backup(self, connection: Connection) -> Path:
         """A compact copy; complete before it takes its name, and the oldest beyond three go."""
         backups = self.backups()
         number = int(backups[0].name.rpartition("-")[2]) + 1 if backups else 1

@@ -1,8 +1,13 @@
 """Fixtures that several folders of tests share."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import postgres_server
+from tests.postgres_server import PostgresServer
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -14,3 +19,20 @@ def shared_markets() -> Path:
     if not folder.is_dir():
         pytest.skip("no recorded markets: ../shared/markets is not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """One server for the whole run, whatever the number of test processes."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    with postgres_server.start(shared / "postgres") as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """A database of the test's own."""
+    url = postgres.create_database()
+    yield url
+    postgres.drop_database(url)

@@ -124,10 +124,10 @@ async def test_many_chats_are_settled_in_few_commits(bench: Bench) -> None:
     await bench.store.commit_tick(tick(0, alert(event(), *chats)))
     commits, real = 0, bench.store._write
 
-    async def counted(work: Callable[[Any], Any]) -> Any:
+    async def counted(work: Callable[[Any], Any], committed: Callable[[Any], Any] | None = None) -> Any:
         nonlocal commits
         commits += 1
-        return await real(work)
+        return await real(work, committed)
 
     bench.store._write = counted  # type: ignore[method-assign]
     await bench.deliverer().drain()

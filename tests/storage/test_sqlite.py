@@ -13,7 +13,7 @@ from sqlite_utils import Database
 
 from storage.chats import Subscription
 from storage.errors import DatabaseLost, NotOurs, StoreError, StoreUnavailable, WrongSource
-from storage.migrations import migrate, migrations
+from storage.migrations import migrate_sqlite, sqlite_migrations, steps
 from storage.outbox import Later, Sent, Task
 from storage.sqlite import SqliteStore
 from storage.store import Opened
@@ -234,15 +234,13 @@ async def test_a_newer_versions_database_is_refused(path: Path) -> None:
 def tables_after(count: int) -> set[str]:
     """Of the first ``count`` steps."""
     with closing(Database(memory=True)) as database:
-        later = [step.name for step in migrations.pending(database)][count:]
-        migrations.apply(database, stop_before=later)
+        sqlite_migrations().apply(database, stop_before=list(steps())[count:])
         return set(database.table_names()) - {"_sqlite_migrations"}
 
 
 def test_a_migration_cut_off_anywhere_leaves_whole_steps_and_is_done_by_the_next_start(path: Path) -> None:
-    with closing(Database(memory=True)) as empty:
-        steps = [step.name for step in migrations.pending(empty)]
-    whole = [tables_after(n) for n in range(len(steps) + 1)]
+    migrations = sqlite_migrations()
+    whole = [tables_after(n) for n in range(len(steps()) + 1)]
     left, cuts = 0, 0
 
     def cut_once() -> int:
@@ -253,17 +251,17 @@ def test_a_migration_cut_off_anywhere_leaves_whole_steps_and_is_done_by_the_next
     with closing(sqlite3.connect(path)) as connection:
         database = Database(connection)
         connection.set_progress_handler(cut_once, 20)
-        while len(migrations.applied(database)) < len(steps):
+        while len(migrations.applied(database)) < len(steps()):
             left = cuts * 4 + 1
             try:
-                migrate(database, "bot.db")
+                migrate_sqlite(database, "bot.db")
             except sqlite3.OperationalError:
                 cuts += 1
                 left = 0
                 done = len(migrations.applied(database))
                 assert set(database.table_names()) - {"_sqlite_migrations"} == whole[done]
             left = 0
-        assert [step.name for step in migrations.applied(database)] == steps
+        assert [step.name for step in migrations.applied(database)] == list(steps())
     assert cuts > 10
 
 
@@ -293,8 +291,10 @@ async def test_a_write_that_cannot_be_made_now_is_said_so_and_can_be_made_later(
 
 async def test_looking_for_work_costs_the_same_however_much_was_sent_before(path: Path) -> None:
     store, _ = await opened(path)
+    database = store._database
+    assert database is not None
 
-    async def steps() -> int:
+    async def taken_steps() -> int:
         """Virtual machine steps of a claim that finds nothing, in tens."""
         taken = 0
 
@@ -302,18 +302,19 @@ async def test_looking_for_work_costs_the_same_however_much_was_sent_before(path
             nonlocal taken
             taken += 1
 
-        await store._run(lambda: store._connection.set_progress_handler(count, 10))
+        await store._run(lambda: database.conn.set_progress_handler(count, 10))
         assert await store.claim(0, 9) == []
-        await store._run(lambda: store._connection.set_progress_handler(None, 0))
+        await store._run(lambda: database.conn.set_progress_handler(None, 0))
         return taken
 
     await store.watch(ALICE, Subscription("BTC"))
-    before = await steps()
+    before = await taken_steps()
     await store.commit_tick(tick(0, *(alert(event(subject=str(n))) for n in range(300))))
-    await store._write(lambda connection: connection.execute("UPDATE deliveries SET state = 'sent'"))
-    after = await steps()
+    while claims := await store.claim(0, 9):
+        await store.settle_all([(claim.deliveries, Sent("m")) for claim in claims])
+    after = await taken_steps()
     await store.park(ALICE, "blocked")
-    parked = await steps()
+    parked = await taken_steps()
     await store.close()
     assert max(after, parked) < before + 5
 

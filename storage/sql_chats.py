@@ -1,62 +1,67 @@
-"""Chats and subscriptions in SQLite. All functions run inside the caller's transaction."""
+"""Chats and subscriptions. All functions run inside the caller's transaction."""
+# ruff: noqa: S608 - only names from these files are formatted into a statement; every value is bound
 
 import json
-import sqlite3
 from dataclasses import asdict
 from typing import Any
 
 from detectors.event import Event, Severity
 from storage.chats import Chat, LastAlert, Subscription, Watch
 from storage.errors import QuotaExceeded
+from storage.sql import Connection
 
 
-def chat_row(connection: sqlite3.Connection, chat: Chat) -> int:
+def chat_row(connection: Connection, chat: Chat) -> int:
     """The chat's row, made on first sight."""
     found = _find(connection, chat)
     if found is None:
-        insert = "INSERT INTO chats (platform, chat_id) VALUES (?, ?)"
-        found = connection.execute(insert, (chat.platform, chat.chat_id)).lastrowid
-    assert found is not None
-    return found
+        insert = "INSERT INTO chats (platform, chat_id) VALUES (?, ?) RETURNING id"
+        (found,) = connection.execute(insert, (chat.platform, chat.chat_id)).fetchone()
+    return int(found)
 
 
-def watch(connection: sqlite3.Connection, chat: Chat, subscription: Subscription, limit: int) -> None:
+def watch(connection: Connection, chat: Chat, subscription: Subscription, limit: int) -> None:
     row = chat_row(connection, chat)
     connection.execute("UPDATE chats SET parked = NULL WHERE id = ?", (row,))
     connection.execute(
-        "INSERT OR REPLACE INTO subscriptions VALUES (?, ?, ?)", (row, subscription.market, _pack(subscription))
+        "INSERT INTO subscriptions VALUES (?, ?, ?) "
+        "ON CONFLICT (chat, market) DO UPDATE SET document = excluded.document",
+        (row, subscription.market, _pack(subscription)),
     )
     (n,) = connection.execute("SELECT count(*) FROM subscriptions WHERE chat = ?", (row,)).fetchone()
     if n > limit:
         raise QuotaExceeded(limit)
 
 
-def unwatch(connection: sqlite3.Connection, chat: Chat, market: str | None) -> int:
-    row = _find(connection, chat)
+def unwatch(connection: Connection, chat: Chat, market: str | None) -> int:
+    which, values = ("AND market = ?", (market,)) if market is not None else ("", ())
     return connection.execute(
-        "DELETE FROM subscriptions WHERE chat = ? AND (?2 IS NULL OR market = ?2)", (row, market)
+        f"DELETE FROM subscriptions WHERE chat = ? {which}", (_find(connection, chat), *values)
     ).rowcount
 
 
-def subscriptions(connection: sqlite3.Connection, chat: Chat | None) -> list[Watch]:
+def subscriptions(connection: Connection, chat: Chat | None) -> list[Watch]:
+    which, values = ("platform = ? AND chat_id = ?", (chat.platform, chat.chat_id)) if chat else ("parked IS NULL", ())
     rows = connection.execute(
         "SELECT platform, chat_id, document, muted_until_ms FROM subscriptions JOIN chats ON chats.id = chat "
-        "WHERE CASE WHEN ?1 IS NULL THEN parked IS NULL ELSE platform = ?1 AND chat_id = ?2 END "
-        "ORDER BY chats.id, market",
-        (chat.platform, chat.chat_id) if chat else (None, None),
+        f"WHERE {which} ORDER BY chats.id",
+        values,
     )
-    return [Watch(Chat(platform, name), _unpack(document), muted) for platform, name, document, muted in rows]
+    watches = [Watch(Chat(platform, name), _unpack(document), muted) for platform, name, document, muted in rows]
+    order = {chat: n for n, chat in enumerate(dict.fromkeys(watch.chat for watch in watches))}
+    # Databases sort text by their own rules.
+    return sorted(watches, key=lambda watch: (order[watch.chat], watch.subscription.market))
 
 
-def mute(connection: sqlite3.Connection, chat: Chat, until_ms: int | None) -> None:
+def mute(connection: Connection, chat: Chat, until_ms: int | None) -> None:
     connection.execute("UPDATE chats SET muted_until_ms = ? WHERE id = ?", (until_ms, chat_row(connection, chat)))
 
 
-def park(connection: sqlite3.Connection, chat: Chat, reason: str) -> None:
+def park(connection: Connection, chat: Chat, reason: str) -> None:
     connection.execute("UPDATE chats SET parked = ? WHERE id = ?", (reason, chat_row(connection, chat)))
 
 
-def last_told(connection: sqlite3.Connection, chat: Chat, conversation: tuple[str, str, str, int]) -> LastAlert | None:
+def last_told(connection: Connection, chat: Chat, conversation: tuple[str, str, str, int]) -> LastAlert | None:
     """``conversation`` is (kind, market, subject, arming)."""
     found = connection.execute(
         "SELECT reason, spine FROM deliveries JOIN events ON events.id = event_id "
@@ -70,7 +75,7 @@ def last_told(connection: sqlite3.Connection, chat: Chat, conversation: tuple[st
     return LastAlert(found[0], event.taken_at_ms, event.rung, event.notional_usd)
 
 
-def _find(connection: sqlite3.Connection, chat: Chat) -> int | None:
+def _find(connection: Connection, chat: Chat) -> int | None:
     select = "SELECT id FROM chats WHERE platform = ? AND chat_id = ?"
     found = connection.execute(select, (chat.platform, chat.chat_id)).fetchone()
     return int(found[0]) if found else None

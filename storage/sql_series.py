@@ -1,18 +1,18 @@
-"""Snapshots in SQLite: one row each, from which it is rebuilt to the last bit.
+"""Snapshots: one row each, from which it is rebuilt to the last bit.
 
 What a bar's row can derive (price = close, low and high = the bar's) is NULL, so that a five-minute row is about
-80 bytes. NaN would be stored as NULL too, and is refused.
+80 bytes. SQLite would store NaN as NULL too, so it is refused.
 """
 # ruff: noqa: S608 - only names from these files are formatted into a statement; every value is bound
 
 import json
 import math
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from detectors.market import Bar, Funding, LiquidationTotal, Market, MarketSnapshot, OpenInterest, Print, Side
+from storage.sql import Connection
 from storage.store import Checkpoint, Cursor, StoredMarket
 
 _COLUMNS = (
@@ -23,6 +23,11 @@ _COLUMNS = (
 _INSERT = (
     f"INSERT INTO snapshots ({_COLUMNS}) VALUES ({', '.join('?' * 19)}) "
     "ON CONFLICT (market_id, bar_opened_at_ms) WHERE bar_opened_at_ms IS NOT NULL DO NOTHING"
+)
+_SAVE_STATE = "INSERT INTO states VALUES (?, ?) ON CONFLICT (market_id) DO UPDATE SET blob = excluded.blob"
+_SAVE_CHECKPOINT = (
+    "INSERT INTO checkpoints VALUES (?, ?, ?, ?) ON CONFLICT (market_id) "
+    "DO UPDATE SET seq = excluded.seq, bar_opened_at_ms = excluded.bar_opened_at_ms, blob = excluded.blob"
 )
 _NO_BAR = (None,) * 8
 _NO_OPEN_INTEREST = (None,) * 3
@@ -43,7 +48,7 @@ class _Position:
 class Series:
     """All methods run inside the caller's transaction; after a rollback, call `forget`."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._positions: dict[str, _Position] = {}
         self._views: dict[Market, int] = {}
@@ -114,15 +119,13 @@ class Series:
             (at.seq, at.taken_at_ms, at.bar_opened_at_ms, at.market_id),
         )
         if state is not None:
-            self._connection.execute("INSERT OR REPLACE INTO states VALUES (?, ?)", (at.market_id, state))
+            self._connection.execute(_SAVE_STATE, (at.market_id, state))
 
     def save_checkpoint(self, base: str, bar_opened_at_ms: int, blob: bytes) -> None:
         market_id = self._position(base).market_id
         seq = self._seq(base, market_id, bar_opened_at_ms)
         before = self._connection.execute("SELECT seq FROM checkpoints WHERE market_id = ?", (market_id,)).fetchone()
-        self._connection.execute(
-            "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)", (market_id, seq, bar_opened_at_ms, blob)
-        )
+        self._connection.execute(_SAVE_CHECKPOINT, (market_id, seq, bar_opened_at_ms, blob))
         # A live feed looks every ten seconds: without this, looks would be most of the database.
         self._connection.execute(
             "DELETE FROM snapshots WHERE market_id = ? AND seq > ? AND seq <= ? AND bar_opened_at_ms IS NULL "
@@ -170,7 +173,7 @@ class Series:
 
     def _position(self, base: str) -> _Position:
         if base not in self._positions:
-            self._connection.execute("INSERT OR IGNORE INTO markets (base) VALUES (?)", (base,))
+            self._connection.execute("INSERT INTO markets (base) VALUES (?) ON CONFLICT DO NOTHING", (base,))
             self._positions[base] = _Position(
                 *self._connection.execute(
                     "SELECT id, last_seq, taken_at_ms, bar_opened_at_ms FROM markets WHERE base = ?", (base,)
@@ -181,7 +184,7 @@ class Series:
     def _view(self, market: Market) -> int:
         if market not in self._views:
             document = json.dumps(asdict(market))
-            self._connection.execute("INSERT OR IGNORE INTO views (document) VALUES (?)", (document,))
+            self._connection.execute("INSERT INTO views (document) VALUES (?) ON CONFLICT DO NOTHING", (document,))
             found = self._connection.execute("SELECT id FROM views WHERE document = ?", (document,)).fetchone()
             self._views[market] = int(found[0])
         return self._views[market]
@@ -219,7 +222,7 @@ def _extra(snapshot: MarketSnapshot) -> str | None:
     return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
 
-def _decode(rows: sqlite3.Cursor) -> Iterator[MarketSnapshot]:
+def _decode(rows: Iterable[Any]) -> Iterator[MarketSnapshot]:
     markets: dict[str, Market] = {}
     for document, _, _, _, taken_at_ms, price, low, high, *rest in rows:
         if document not in markets:

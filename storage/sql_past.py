@@ -1,13 +1,13 @@
 """A market's past put before what is stored, its tiers, and its venues' shares. Inside the caller's transaction."""
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple
 
 from detectors.leverage import MarginTier
 from detectors.market import VenueSample
 from storage.market_facts import StoredReach, StoredTiers
+from storage.sql import Connection
 
 _ASKED = (
     "INSERT INTO pasts (market, asked_from_ms) VALUES (?, ?) "
@@ -29,11 +29,11 @@ _SAMPLE = (
 )
 
 
-def note_asked(connection: sqlite3.Connection, market: str, asked_from_ms: int) -> None:
+def note_asked(connection: Connection, market: str, asked_from_ms: int) -> None:
     connection.execute(_ASKED, (market, asked_from_ms))
 
 
-def reach(connection: sqlite3.Connection, market: str) -> StoredReach:
+def reach(connection: Connection, market: str) -> StoredReach:
     (first,) = connection.execute(
         "SELECT MIN(bar_opened_at_ms) FROM snapshots WHERE market_id = (SELECT id FROM markets WHERE base = ?)",
         (market,),
@@ -42,12 +42,12 @@ def reach(connection: sqlite3.Connection, market: str) -> StoredReach:
     return StoredReach(first, asked[0] if asked else None)
 
 
-def note_tiers(connection: sqlite3.Connection, market: str, tiers: StoredTiers) -> None:
+def note_tiers(connection: Connection, market: str, tiers: StoredTiers) -> None:
     document = json.dumps([astuple(tier) for tier in tiers.tiers])
     connection.execute(_TIERS, (market, tiers.taken_at_ms, tiers.source, document))
 
 
-def tiers(connection: sqlite3.Connection) -> dict[str, StoredTiers]:
+def tiers(connection: Connection) -> dict[str, StoredTiers]:
     rows = connection.execute("SELECT market, document, source, taken_at_ms FROM margin_tiers")
     return {
         market: StoredTiers(tuple(MarginTier(*tier) for tier in json.loads(document)), source, taken_at_ms)
@@ -55,7 +55,7 @@ def tiers(connection: sqlite3.Connection) -> dict[str, StoredTiers]:
     }
 
 
-def note_samples(connection: sqlite3.Connection, samples: Mapping[str, Iterable[VenueSample]]) -> None:
+def note_samples(connection: Connection, samples: Mapping[str, Iterable[VenueSample]]) -> None:
     rows = [_sample_row(market, one) for market, told in samples.items() for one in told]
     connection.executemany(_SAMPLE, rows)
 
@@ -64,7 +64,7 @@ def _sample_row(market: str, one: VenueSample) -> tuple[object, ...]:
     return (market, *astuple(one))
 
 
-def samples(connection: sqlite3.Connection, market: str, since_ms: int) -> list[VenueSample]:
+def samples(connection: Connection, market: str, since_ms: int) -> list[VenueSample]:
     names = _SAMPLE_COLUMNS.partition(", ")[2]
     rows = connection.execute(
         f"SELECT {names} FROM venue_samples WHERE market = ? AND seen_at_ms >= ? ORDER BY seen_at_ms, venue",  # noqa: S608 - as above

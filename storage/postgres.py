@@ -1,0 +1,163 @@
+"""The store in PostgreSQL, for hosts whose disk does not last.
+
+The connection that writes also holds a session-level advisory lock: losing one loses both, so two processes never write
+at the same time. The server is told to notice within seconds that a connection is dead; a pooler that shares
+connections between sessions (PgBouncer in transaction mode) breaks that, so connect to the server itself.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import psycopg
+from psycopg import RawCursor
+from psycopg.conninfo import conninfo_to_dict
+
+from storage.errors import NotOurs, StoreError
+from storage.migrations import APPLICATION_ID, migrate_postgres
+from storage.sql import Cursor
+from storage.sql_store import SqlStore
+from storage.sql_writer import Connected
+
+SCHEMES = ("postgres://", "postgresql://")
+# Seconds. Both sides notice a peer that went away without a word, which is what a takeover waits for.
+_OUR_SIDE: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+}
+_SERVER_SIDE = {"tcp_keepalives_idle": 2, "tcp_keepalives_interval": 1, "tcp_keepalives_count": 2}
+_NO_NUL = str.maketrans("\x00", "\N{SYMBOL FOR NULL}")
+
+
+class PostgresConnection:
+    """psycopg's connection as the `storage.sql.Connection` that the SQL is written for."""
+
+    def __init__(self, url: str) -> None:
+        self.raw = psycopg.connect(
+            url,
+            autocommit=True,
+            cursor_factory=RawCursor,
+            client_encoding="utf8",
+            application_name="clusterwatch",
+            tcp_user_timeout=8000,
+            **_OUR_SIDE,
+        )
+        self._trace: Callable[[str], object] | None = None
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
+        if self._trace is not None:
+            self._trace(sql)
+        return self.raw.execute(numbered(sql), [_storable(value) for value in parameters])
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Cursor:
+        if self._trace is not None:
+            self._trace(sql)
+        cursor = self.raw.cursor()
+        cursor.executemany(numbered(sql), [[_storable(value) for value in row] for row in rows])
+        return cursor
+
+    def set_trace_callback(self, callback: Callable[[str], object] | None, /) -> None:
+        self._trace = callback
+
+    @property
+    def lost(self) -> bool:
+        return bool(self.raw.closed)
+
+    def close(self) -> None:
+        self.raw.close()
+
+
+@lru_cache(maxsize=512)
+def numbered(sql: str) -> bytes:
+    """``?`` as ``$1``, ``$2`` ...; no statement of ours has a question mark in a text of its own."""
+    count = 0
+
+    def number(_: re.Match[str]) -> str:
+        nonlocal count
+        count += 1
+        return f"${count}"
+
+    return re.sub(r"\?", number, sql).encode()
+
+
+def _storable(value: Any) -> Any:
+    """PostgreSQL's texts hold no NUL: its symbol takes its place."""
+    return value.translate(_NO_NUL) if isinstance(value, str) and "\x00" in value else value
+
+
+class PostgresStore(SqlStore):
+    """``url`` is a ``postgresql://`` one; its parameters are libpq's."""
+
+    def __init__(
+        self,
+        url: str,
+        source: str,
+        *,
+        max_subscriptions: int = 50,
+        on_wait: Callable[[str], object] | None = None,
+    ) -> None:
+        super().__init__(source, max_subscriptions=max_subscriptions, on_wait=on_wait)
+        self._url = url
+        self._postgres: PostgresConnection | None = None
+        try:
+            parts = conninfo_to_dict(url)
+        except psycopg.ProgrammingError:
+            raise StoreError(
+                "DATABASE_URL is not one of PostgreSQL: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            ) from None
+        self._name = f"PostgreSQL database {parts.get('dbname', '')} at {parts.get('host', 'this machine')}"
+
+    @property
+    def _where(self) -> str:
+        return self._name
+
+    def _lead(self) -> bool:
+        if self._postgres is None or self._postgres.lost:
+            self._postgres = PostgresConnection(self._url)
+            for setting, value in _SERVER_SIDE.items():
+                self._postgres.execute(f"SET {setting} = {value}")
+        # Two bots may share a database, each in a schema of its own.
+        lock = "SELECT pg_try_advisory_lock(?, hashtext(current_schema()))"
+        return bool(self._postgres.execute(lock, (APPLICATION_ID,)).fetchone()[0])
+
+    def _connect(self) -> Connected:
+        connection = self._postgres
+        assert connection is not None
+        try:
+            self._check_encoding(connection)
+            (before,) = connection.execute("SELECT to_regclass('clusterwatch_migrations') IS NOT NULL").fetchone()
+            migrate_postgres(connection, self._where)
+        except psycopg.errors.DuplicateTable as error:
+            self._disconnect()
+            raise NotOurs(
+                f"{self._where} holds another program's tables: give Clusterwatch a database or a schema of its own."
+            ) from error
+        except BaseException:
+            self._disconnect()
+            raise
+        return Connected(connection, created=not before)
+
+    def _check_encoding(self, connection: PostgresConnection) -> None:
+        (encoding,) = connection.execute("SHOW server_encoding").fetchone()
+        if encoding != "UTF8":
+            raise NotOurs(f"{self._where} is encoded as {encoding}: make one with ENCODING 'UTF8'.")
+
+    def _disconnect(self) -> None:
+        if self._postgres is not None:
+            self._postgres.close()
+        self._postgres = None
+
+    def _is_lost(self) -> bool:
+        return self._postgres is None or self._postgres.lost
+
+    def _is_unavailable(self, error: BaseException) -> bool:
+        if isinstance(error, psycopg.errors.ProgramLimitExceeded | psycopg.errors.StatementTooComplex):
+            return False
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+
+    async def backup(self) -> str | None:
+        """None: backups of the database are its provider's, or ``pg_dump``'s."""
+        return None

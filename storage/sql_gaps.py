@@ -1,0 +1,26 @@
+"""Gaps in observed liquidations. All functions run inside the caller's transaction."""
+
+from collections.abc import Iterable
+
+from detectors.market import PrintGap
+from storage.sql import Connection
+
+_NOTE = (
+    "INSERT INTO gaps VALUES (?, ?, ?) "
+    "ON CONFLICT (venue, since_ms) DO UPDATE SET until_ms = excluded.until_ms WHERE gaps.until_ms IS NULL"
+)
+_END_EARLIER = "UPDATE gaps SET until_ms = ? WHERE venue = ? AND since_ms < ? AND until_ms IS NULL"
+
+
+def note(connection: Connection, gaps: Iterable[PrintGap]) -> None:
+    for gap in sorted(gaps, key=lambda one: one.since_ms):
+        connection.execute(_NOTE, (gap.venue, gap.since_ms, gap.until_ms))
+        connection.execute(_END_EARLIER, (gap.since_ms, gap.venue, gap.since_ms))
+
+
+def since(connection: Connection, since_ms: int) -> list[PrintGap]:
+    rows = connection.execute(
+        "SELECT venue, since_ms, until_ms FROM gaps WHERE until_ms IS NULL OR until_ms > ?",
+        (since_ms,),
+    )
+    return sorted((PrintGap(*row) for row in rows), key=lambda gap: (gap.since_ms, gap.venue))

@@ -1,0 +1,227 @@
+"""What every SQL store does alike: one connection in one writer thread, so that the event loop never waits for it.
+
+One process leads: whoever holds the backend's lock writes. Another waits in `open` until the lock is free, and a leader
+that lost its connection goes on only if nobody led in between, for what it has in memory would be out of date.
+"""
+
+import asyncio
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from storage import sql_outbox
+from storage.errors import StoreError, StoreUnavailable, Superseded, WrongSource
+from storage.sql import Connection
+from storage.sql_series import Series
+from storage.store import Opened
+
+T = TypeVar("T")
+LOOK_EVERY_S = 0.25
+"""How often a waiting process tries to lead; a takeover takes so long at most once the lock is free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection with this version's schema. ``created``: it was empty before."""
+
+    connection: Connection
+    created: bool
+    notes: tuple[str, ...] = ()
+
+
+class SqlWriter(ABC):
+    """``source`` is recorded, simulated, local or live. ``on_wait`` is told once why `open` waits."""
+
+    begin = "BEGIN"
+
+    def __init__(self, source: str, *, on_wait: Callable[[str], object] | None = None) -> None:
+        self._source = source
+        self._on_wait = on_wait
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._open_connection: Connection | None = None
+        self._series: Series | None = None
+        self._leader = secrets.token_hex(16)
+        self._heard: set[int] = set()
+        """Deliveries claimed by this process and not settled yet."""
+        self._superseded = False
+        self._closed = False
+
+    # -- what a backend gives; all of it runs in the writer thread
+
+    @property
+    @abstractmethod
+    def _where(self) -> str:
+        """The database as an operator knows it, without secrets."""
+
+    @abstractmethod
+    def _lead(self) -> bool:
+        """Take the lock; False while another process has it."""
+
+    @abstractmethod
+    def _connect(self) -> Connected:
+        """Connect, check and migrate; the lock is held."""
+
+    @abstractmethod
+    def _disconnect(self) -> None:
+        """Close the connection and let go of the lock; harmless when there is neither."""
+
+    @abstractmethod
+    def _is_unavailable(self, error: BaseException) -> bool:
+        """Whether the same call may succeed later."""
+
+    def _is_lost(self) -> bool:
+        """Whether the connection, and the lock with it, is gone."""
+        return False
+
+    # -- opening and closing
+
+    async def open(self) -> Opened:
+        try:
+            await self._wait_to_lead()
+            return await self._run(self._open)
+        except Exception as error:
+            if self._is_unavailable(error):
+                raise StoreUnavailable(
+                    f"{self._where} cannot be opened ({_words(error)}): see who holds it, and its rights."
+                ) from error
+            raise
+
+    async def _wait_to_lead(self) -> None:
+        waiting = False
+        while not await self._run(self._lead):
+            if not waiting and self._on_wait is not None:
+                self._on_wait(f"Waiting for the other copy of Clusterwatch, which works with {self._where}.")
+            waiting = True
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _open(self) -> Opened:
+        connected = self._connect()
+        try:
+            with self._transaction(connected.connection) as connection:
+                _bind(connection, self._source, self._where)
+                set_meta(connection, "leader", self._leader)
+                returned = sql_outbox.return_claimed(connection)
+        except BaseException:
+            self._disconnect()
+            raise
+        self._open_connection, self._series = connected.connection, Series(connected.connection)
+        return Opened(created=connected.created, returned=returned, notes=connected.notes)
+
+    async def close(self) -> None:
+        def close() -> None:
+            self._open_connection = self._series = None
+            self._disconnect()
+
+        if not self._closed:
+            self._closed = True
+            await self._run(close)
+            self._writer.shutdown()
+
+    # -- the writer thread
+
+    @property
+    def _connection(self) -> Connection:
+        if self._open_connection is None:
+            raise StoreError("The store is not open: call open() first, and nothing after close().")
+        return self._open_connection
+
+    @property
+    def _stored_series(self) -> Series:
+        if self._series is None:
+            raise StoreError("The store is not open: call open() first, and nothing after close().")
+        return self._series
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        # Shielded: what was asked for is done even if the asker is cancelled while it waits for its turn.
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, work))
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        def read() -> T:
+            with self._faults_named("read"):
+                return work(self._ready())
+
+        return await self._run(read)
+
+    async def _write(self, work: Callable[[Connection], T], committed: Callable[[T], object] | None = None) -> T:
+        """One transaction; ``committed`` is called with its result in the writer thread."""
+
+        def transact() -> T:
+            series = self._stored_series
+            try:
+                with self._faults_named("written"), self._transaction(self._ready()) as connection:
+                    result = work(connection)
+            except BaseException:
+                series.forget()
+                raise
+            if committed is not None:
+                committed(result)
+            return result
+
+        return await self._run(transact)
+
+    @contextmanager
+    def _faults_named(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except Exception as error:
+            if self._is_unavailable(error):
+                raise StoreUnavailable(f"{self._where} cannot be {what} now ({_words(error)}).") from error
+            raise
+
+    @contextmanager
+    def _transaction(self, connection: Connection) -> Iterator[Connection]:
+        connection.execute(self.begin)
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            if not self._is_lost():
+                connection.execute("ROLLBACK")
+            raise
+
+    # -- going on after a lost connection
+
+    def _ready(self) -> Connection:
+        """The connection, made anew where it was lost. Raises StoreUnavailable, Superseded."""
+        connection = self._connection
+        if self._superseded:
+            raise Superseded(self._where)
+        if not self._is_lost():
+            return connection
+        led = self._lead()
+        renewed = self._connect().connection
+        found = renewed.execute("SELECT value FROM meta WHERE name = 'leader'").fetchone()
+        if found is None or found[0] != self._leader:
+            self._superseded = True
+            self._disconnect()
+            raise Superseded(self._where)
+        if not led:  # nobody else has begun: the server has not noticed yet that our connection is gone
+            self._disconnect()
+            raise StoreUnavailable(f"{self._where} still holds the lock of the connection that was lost.")
+        with self._transaction(renewed):
+            sql_outbox.return_unheard(renewed, self._heard)
+        self._open_connection, self._series = renewed, Series(renewed)
+        return renewed
+
+
+def _bind(connection: Connection, source: str, where: str) -> None:
+    connection.execute("INSERT INTO meta VALUES ('source', ?) ON CONFLICT DO NOTHING", (source,))
+    (bound,) = connection.execute("SELECT value FROM meta WHERE name = 'source'").fetchone()
+    if bound != source:
+        raise WrongSource(where, bound, source)
+
+
+def set_meta(connection: Connection, name: str, value: str) -> None:
+    connection.execute(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
+    )
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split())
