@@ -27,7 +27,7 @@ DEFAULT_ESTIMATE = EstimateSettings()
 HOW_TO_GO_ON = (
     "This is the embedded default. To change it, go live or play a recording: copy config.example.toml "
     'to config.toml and edit it; kind = "live" there watches Binance, Bybit and OKX, with no key (python -m bot check '
-    "tries them). Telegram and Discord arrive with the next releases."
+    "tries them). With TELEGRAM_TOKEN or DISCORD_TOKEN in the environment it speaks there too."
 )
 LOCAL_VENUES = (
     "The whole live path, ccxt, REST and websockets included, against small servers on this machine that trade a "

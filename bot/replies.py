@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bot.markets.feed import Source
-from bot.message import NOT_ADVICE, SIMULATED, Message, Table, distance
+from bot.message import NOT_ADVICE, SIMULATED, Message, Table, distance, handle_of
 from detectors import figures
 from detectors.cluster import Cluster
 from detectors.cluster_facts import build_in_words
@@ -134,10 +134,16 @@ def recent(alerts: Sequence[StoredAlert], simulated: bool) -> Message:
     if not alerts:
         return Message("No alert yet.")
     rows = tuple(
-        (figures.moment(one.event.taken_at_ms), one.newest.headline, one.reason.replace("_", " ")) for one in alerts
+        (
+            figures.moment(one.event.taken_at_ms),
+            one.newest.headline,
+            one.reason.replace("_", " "),
+            handle_of(one.alert_id),
+        )
+        for one in alerts
     )
     footer = (SIMULATED, NOT_ADVICE) if simulated else (NOT_ADVICE,)
-    return Message("Recent alerts", (), footer, Table(("time", "alert", "why"), rows))
+    return Message("Recent alerts", (), footer, Table(("time", "alert", "why", "handle"), rows))
 
 
 def watching(watches: Sequence[Watch]) -> Message:

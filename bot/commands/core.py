@@ -15,6 +15,7 @@ from bot.commands import about, alerts, elsewhere, market, menus, settings, watc
 from bot.commands.doorman import Doorman
 from bot.commands.registry import Asked, Command, House
 from bot.commands.suggesting import suggestions
+from bot.markets import names
 from bot.markets.feed import Feed
 from bot.message import NOT_ADVICE, Button, Message, Table
 from bot.platforms.seam import Choices, CommandSpec, Request
@@ -127,6 +128,8 @@ class Commands:
             return Message("Not accepted: the store cannot be written just now. Try again in a minute.")
 
     async def _answer(self, request: Request) -> Message:
+        if (base := self._market_alone(request.text)) is not None:
+            return _about_market(base)
         asked = asking.command(request.text, tuple(COMMANDS))
         if asked.name == elsewhere.NAME:
             return await elsewhere.answer_elsewhere(request, asked.words, self.handle)
@@ -142,12 +145,27 @@ class Commands:
             answer = replace(answer, lines=(*answer.lines, "Alerts go out here again: they had been stopped."))
         return answer
 
+    def _market_alone(self, text: str) -> str | None:
+        """The market of a line that is nothing but its name, which is no command."""
+        words = asking.printable(text[: asking.LONGEST_COMMAND]).split()
+        if len(words) != 1 or words[0].lstrip("/").partition("@")[0].lower() in COMMANDS:
+            return None
+        try:
+            return names.resolve(words[0].lstrip("/"), self._house.markets).base
+        except names.UnknownMarket:
+            return None
+
     async def _unpark(self, chat: Chat) -> bool:
         """Whoever asks is there: a chat that was given up is served again."""
         try:
             return await self._house.store.unpark(chat)
         except StoreUnavailable:
             return False  # a question can be answered all the same
+
+
+def _about_market(base: str) -> Message:
+    row = (Button(f"Watch {base}", f"/watch {base}"), Button("Map", f"/map {base}"))
+    return Message(f"{base}: what of it?", buttons=((*row, Button("Clusters", f"/clusters {base}")),))
 
 
 def _instead(text: str, word: str, meant: Sequence[str]) -> tuple[tuple[Button, ...], ...]:

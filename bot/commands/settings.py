@@ -9,7 +9,7 @@ from bot.commands.registry import Asked, Command
 from bot.message import Button, Message
 from bot.platforms.seam import Choices, CommandSpec, Option
 from bot.policy import Reason
-from bot.quiet import clock_minutes
+from bot.quiet import clock_minutes, quiet_until_ms
 from detectors import figures
 from detectors.market import DAY_MS
 from storage.chat_settings import ChatSettings, Sound
@@ -73,6 +73,8 @@ async def quiet(asked: Asked) -> Message:
     hours, zone = quiet_hours(asked.words)
     settings = replace(settings, quiet=hours, time_zone=zone or settings.time_zone)
     await store.set_chat_settings(asked.chat, settings)
+    now_ms = asked.house.now_ms
+    await store.put_off_held(asked.chat, Reason.QUIET, quiet_until_ms(hours, settings.time_zone, now_ms) or 0)
     return await _said(asked, f"Quiet from {_hours(settings)}. What comes meanwhile is told in one message after.")
 
 

@@ -40,6 +40,12 @@ async def test_bare_distances_and_sizes_are_understood(asker: Asker, text: str) 
     assert (watch.subscription.within_pct, watch.subscription.min_notional_usd) == (3.0, 5e6)
 
 
+@pytest.mark.parametrize("text", ["btc", "$BTC", "BTCUSDT", "/btc", "BTC/USDT:USDT"])
+async def test_a_market_alone_is_asked_what_of_it(asker: Asker, text: str) -> None:
+    answer = await asker.says(text)
+    assert [button.command for button in buttons(answer).values()] == ["/watch BTC", "/map BTC", "/clusters BTC"]
+
+
 async def test_the_menu_leads_from_nothing_to_a_subscription_and_through_its_options(asker: Asker) -> None:
     me = Asker(asker.commands, Chat("telegram", "1"))
     page = await me.says("/watch")

@@ -133,6 +133,15 @@ async def test_no_more_quiet_hours_brings_what_was_held_at_once(asker: Asker) ->
     assert await store.release_held(asker.commands.now_ms) == 1
 
 
+async def test_other_hours_hold_what_was_held_until_they_end(asker: Asker) -> None:
+    store = store_of(asker)
+    held = NewDelivery(asker.chat, "quiet", None, event().taken_at_ms + DAY_MS)
+    await store.commit_tick(tick(0, NewAlert(event(), (held,))))
+    await asker.says("/quiet 1:00-3:00 UTC")  # it is two o'clock
+    assert await store.release_held(asker.commands.now_ms + HOUR_MS - 1) == 0
+    assert await store.release_held(asker.commands.now_ms + HOUR_MS) == 1
+
+
 @pytest.mark.parametrize("name", [*sorted(spec.name for spec in SPECS if spec.changes), "adjust"])
 @pytest.mark.parametrize("pressed", [False, True], ids=["typed", "pressed"])
 async def test_nobody_but_an_admin_changes_anything_and_the_refusal_says_who_may(
