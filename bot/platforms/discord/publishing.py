@@ -11,6 +11,7 @@ import discord
 from bot.ending import cancelled
 from bot.errors import Retry
 from bot.platforms.discord.errors import in_words
+from bot.platforms.discord.wire import Turns
 
 log = logging.getLogger(__name__)
 PER_HOUR = 10
@@ -24,8 +25,8 @@ REMEMBERED = 500
 class Publisher:
     """What goes over the hourly limit stays unpublished: its channel has it all the same."""
 
-    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._now_s = now_s
+    def __init__(self, turns: Turns, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._turns, self._now_s = turns, now_s
         self._published: dict[int, deque[float]] = {}
         """By channel, when."""
         self._edits: OrderedDict[int, deque[float]] = OrderedDict()
@@ -63,6 +64,7 @@ class Publisher:
     async def _publish(self, message: discord.PartialMessage) -> None:
         try:
             async with asyncio.timeout(WITHIN_S):
+                await self._turns.take()
                 await message.publish()
         except Exception as error:  # noqa: BLE001 - the alert has arrived; publishing it is an extra
             log.info("a post could not be published: %s", in_words(error))

@@ -56,7 +56,7 @@ async def render(message: Message, *, lead: bool, may_embed: bool = True, may_at
     if message.chart is not None and not may_attach:
         lines.append("No chart: I may not attach files here.")
     picture = await _picture(message.chart) if may_attach else None
-    title = escaped(message.title)
+    title = escaped(message.title).strip() or "Clusterwatch"
     if not may_embed:
         body = [f"**{_cut(title, TITLE_LIMIT)}**", _body(lines, message.table, 1200), *map(escaped, message.footer)]
         return Rendered(_cut("\n".join(part for part in body if part), CONTENT_LIMIT), None, picture)
@@ -65,10 +65,10 @@ async def render(message: Message, *, lead: bool, may_embed: bool = True, may_at
     if not lead:
         embed.title = _cut(title, TITLE_LIMIT)
         room -= len(embed.title)
-    footer = _cut("\n".join(clean(line) for line in message.footer), FOOTER_LIMIT)
+    footer = _cut("\n".join(clean(line) for line in message.footer), FOOTER_LIMIT).strip()
     if footer:
         embed.set_footer(text=footer)
-    embed.description = _body(lines, message.table, min(DESCRIPTION_LIMIT, room - len(footer))) or None
+    embed.description = _body(lines, message.table, min(DESCRIPTION_LIMIT, room - len(footer))).strip() or None
     if picture is not None and not message.chart_as_file:
         embed.set_image(url=f"attachment://{CHART_NAME}")
     if lead:

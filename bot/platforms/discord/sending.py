@@ -18,7 +18,7 @@ from bot.platforms.discord import rights
 from bot.platforms.discord.errors import NO_HISTORY_FOR_REPLY, SOON_S, translate
 from bot.platforms.discord.publishing import Publisher
 from bot.platforms.discord.rendering import Rendered, render, view_of
-from bot.platforms.discord.wire import attempt
+from bot.platforms.discord.wire import Turns, attempt
 
 log = logging.getLogger(__name__)
 SEND_WITHIN_S = 20.0
@@ -39,9 +39,11 @@ class Sender:
         client: Callable[[], discord.Client | None],
         gateway_up: Callable[[], bool],
         publisher: Publisher,
+        turns: Turns,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client, self._gateway_up, self._publisher, self._now_s = client, gateway_up, publisher, now_s
+        self._client, self._gateway_up, self._publisher, self._turns = client, gateway_up, publisher, turns
+        self._now_s = now_s
         self._attempts: OrderedDict[str, float] = OrderedDict()
         """When this process last tried a nonce."""
 
@@ -57,6 +59,7 @@ class Sender:
                 may_embed=held is None or held.embed_links,
                 may_attach=held is None or held.attach_files,
             )
+            await self._turns.take()
             self._remember(nonce)
             with translated():
                 async with asyncio.timeout(SEND_WITHIN_S):
@@ -77,6 +80,7 @@ class Sender:
         )
         self._publisher.before_edit(int(message_id))
         file = rendered.file()
+        await self._turns.take()
         with translated():
             async with asyncio.timeout(SEND_WITHIN_S):
                 await channel.get_partial_message(int(message_id)).edit(
@@ -182,6 +186,7 @@ class Sender:
         looked_for = await render(replace(message, chart=None), lead=True)
         handle = handle_of(message.alert_id) if message.alert_id else None
         seen = 0
+        await self._turns.take()
         with translated():
             try:
                 async with asyncio.timeout(SEND_WITHIN_S):

@@ -1,8 +1,10 @@
-"""What went over the wire for one attempt: whether Discord may have taken a request whose answer never came.
+"""When a request may go out, and whether Discord may have taken one whose answer never came.
 
 discord.py retries by itself and then raises whatever came last; only its HTTP trace tells what came before.
 """
 
+import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,6 +12,25 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import aiohttp
+
+from bot.pacing import Pace
+
+BURST = 5
+
+
+class Turns:
+    """Discord allows the bot 50 requests in any second, whatever they are for, and discord.py does not pace them.
+
+    The deliverer paces messages; edits, searches and publishing come on top, so that all of them take turns here. At
+    most ``per_second + BURST`` leave in a second.
+    """
+
+    def __init__(self, per_second: float) -> None:
+        self._pace = Pace(per_second, BURST)
+
+    async def take(self) -> None:
+        """Wait for the next one."""
+        await asyncio.sleep(self._pace.take(time.monotonic()))
 
 
 @dataclass(slots=True)

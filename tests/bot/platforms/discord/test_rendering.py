@@ -15,7 +15,7 @@ TEXT = st.text(max_size=700)
 ROW = st.tuples(TEXT, TEXT)
 MESSAGES = st.builds(
     Message,
-    title=TEXT.filter(lambda text: text.strip("\x00 \t\n\r\x0b\x0c")),
+    title=TEXT,
     lines=st.lists(st.text(max_size=3000), max_size=12).map(tuple),
     footer=st.lists(TEXT, max_size=8).map(tuple),
     table=st.none() | st.builds(Table, ROW, st.lists(ROW, max_size=30).map(tuple)),

@@ -329,3 +329,14 @@ async def test_without_the_right_to_embed_the_alert_is_plain_text(rig: Rig, chan
 def _everything() -> discord.Permissions:
 
     return discord.Permissions.all()
+
+
+async def test_whatever_the_requests_are_for_fifty_a_second_are_not_exceeded(rest: Rig, channel: Channel) -> None:
+    """Forty messages and forty edits at once: discord.py alone would send them all in the same second."""
+    assert channel.guild is not None
+    places = [rest.server.world.channel(channel.guild, f"c{number}") for number in range(40)]
+    ids = await asyncio.gather(*(send(rest, place, alert(), str(n)) for n, place in enumerate(places)))
+    edits = zip(places, ids, strict=True)
+    await asyncio.gather(*(rest.platform.edit(str(place.id), each, alert("edited")) for place, each in edits))
+    assert not rest.server.limits.refused
+    assert [place.seen[0].title for place in places] == ["edited"] * 40
