@@ -15,7 +15,7 @@ import aiohttp
 
 from bot.pacing import Pace
 
-BURST = 5
+BURST = 3
 
 
 class Turns:
@@ -27,10 +27,13 @@ class Turns:
 
     def __init__(self, per_second: float) -> None:
         self._pace = Pace(per_second, BURST)
+        # One after another: those who sleep side by side would leave together after a stall of the event loop.
+        self._next = asyncio.Lock()
 
     async def take(self) -> None:
         """Wait for the next one."""
-        await asyncio.sleep(self._pace.take(time.monotonic()))
+        async with self._next:
+            await asyncio.sleep(self._pace.take(time.monotonic()))
 
 
 @dataclass(slots=True)
