@@ -59,6 +59,8 @@ class VenueServer(ABC):
         self.faults = Faults()
         self.limiter = limiter or Limiter()
         self.requests: Counter[str] = Counter()
+        self.refused = 0
+        """Requests over a limit."""
         self.pushed_prints = 0
         self.streams: list[Stream] = []
         self.listings = listings(history.markets, terms[self.name])
@@ -220,6 +222,7 @@ class VenueServer(ABC):
             document: object = handler(query)
             query.finish()
         except Refusal as refusal:
+            self.refused += refusal.status in {403, 418, 429}
             return _response(refusal.body, refusal.status, refusal.headers)
         if fault is not None:
             document = poisoned(document, fault.text)

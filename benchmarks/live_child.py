@@ -1,0 +1,274 @@
+"""Measures the live bot in a process of its own: ``python -m benchmarks.live_child PART SPEC`` prints one JSON object.
+
+The venues run in a further process and share nothing with it but the machine.
+"""
+
+import asyncio
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from rich.console import Console
+
+from benchmarks.live_venues import Venues
+from bot.app import App
+from bot.config import parse
+from bot.lag import LoopLag
+from bot.markets.live import LiveFeed
+from bot.markets.live_types import BAR_MS
+from bot.platforms.console import Printer
+from bot.run_live import serve_live
+from detectors.engine import MarketEngine
+from detectors.market import MarketSnapshot
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+THREE = ("binance", "bybit", "okx")
+_BEFORE_CLOSE_MS = 3_000
+
+
+def rss_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE / 1e6
+
+
+class Bot:
+    """The app on a live feed at such venues, served as the command serves it."""
+
+    def __init__(self, venues: Venues, markets: int, *, history_days: float, paced: bool, **feed: Any) -> None:
+        self.venues = venues
+        self._folder = tempfile.TemporaryDirectory()
+
+        def rewrite(exchange: Any) -> None:
+            venues.rewrite(exchange)
+            exchange.enableRateLimit = paced
+            # A pong is timed by the venues' clock and a ping by the wall's.
+            exchange.streaming = {**exchange.streaming, "maxPingPongMisses": 1e9}
+
+        self.feed = LiveFeed(THREE, None, clock=venues.clock, rewrite=rewrite, largest=markets, **feed)
+        source = {"kind": "live", "history_days": history_days}
+        store = {"path": str(Path(self._folder.name) / "bot.db")}
+        config = parse({"source": source, "charts": {"draw": False}, "store": store}, "the benchmark")
+        self.app = App(config, self.feed, printer=Printer(Console(file=io.StringIO())))
+        self.lag = LoopLag(0.01)
+        self.taken: dict[int, float] = {}
+        """When the last market of a bar close was committed, by the steady clock."""
+        self.bars: dict[int, int] = {}
+        self._closing = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._closing.enter_async_context(self.app)
+        take = self.app.take
+
+        async def noting(moment: tuple[MarketSnapshot, ...]) -> None:
+            await take(moment)
+            for one in moment:
+                if one.bar is not None:
+                    self.taken[one.bar.closed_at_ms] = time.monotonic()
+                    self.bars[one.bar.closed_at_ms] = self.bars.get(one.bar.closed_at_ms, 0) + 1
+
+        self.app.take = noting  # type: ignore[method-assign]
+        self._stopping = asyncio.Event()
+        self.lag.start()
+        self._serving = asyncio.create_task(serve_live(self.app, self.feed, self._stopping, interactive=False))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopping.set()
+        await self._serving
+        await self.lag.stop()
+        await self._closing.aclose()
+        self._folder.cleanup()
+
+    async def until(self, met: Callable[[], bool], within_s: float) -> float:
+        """Waits; returns when, by the steady clock. Raises TimeoutError."""
+        async with asyncio.timeout(within_s):
+            while not met():
+                if self._serving.done():
+                    self._serving.result()
+                await asyncio.sleep(0.02)
+        return time.monotonic()
+
+    @property
+    def all_in(self) -> bool:
+        return self.app.catching_up is not None and self.app.catching_up.condition is None
+
+    def lag_ms(self) -> dict[str, float]:
+        found = {f"p{round(share * 100)}": self.lag.quantile_s(share) * 1000 for share in (0.5, 0.99)}
+        found["most"] = self.lag.quantile_s(1.0) * 1000
+        self.lag._newest.clear()
+        return found
+
+
+async def start(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A first start at venues with their real limits, in real time."""
+    async with Venues(names=THREE, markets=["BTC", "ETH", "DOGE"], copies=spec["markets"] - 3, days=31) as venues:
+        await venues.order(speed=1.0)
+        begun_s, cpu_s = time.monotonic(), time.process_time()
+        async with Bot(venues, spec["markets"], history_days=spec["days"], paced=True) as bot:
+            first_tick_s = await bot.until(lambda: bot.app.ticks > 0, 60) - begun_s
+            lacking = len(bot.feed.markets)
+            first_market_s = (
+                await bot.until(lambda: any(bot.app.catching_up.waiting_for(m.base) is None for m in bot.feed.markets), 300)
+                - begun_s
+            )
+            first_stage_s = await bot.until(lambda: bot.app.caught_up, 900) - begun_s
+            first_lag = bot.lag_ms()
+            whole_s = await bot.until(lambda: bot.all_in, 1800) - begun_s
+            stored = await bot.app.store.reach("BTC")
+            told = await venues.order()
+            return {
+                "first_tick_s": first_tick_s,
+                "first_market_s": first_market_s,
+                "first_stage_s": first_stage_s,
+                "whole_s": whole_s,
+                "markets": lacking,
+                "days": (venues.clock.now_ms() - (stored.first_bar_opened_at_ms or 0)) / 86_400_000,
+                "lag_first": first_lag,
+                "lag_rest": bot.lag_ms(),
+                "cpu_s": time.process_time() - cpu_s,
+                "rss_mb": rss_mb(),
+                "requests": told["requests"],
+                "refused": told["refused"],
+            }
+
+
+async def tick(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Bar closes in real time, one after the other: what they cost and how long they take."""
+    stepped_s = 0.0
+    step = MarketEngine.step
+
+    def timed(self: MarketEngine, snapshot: MarketSnapshot) -> Any:
+        nonlocal stepped_s
+        begun_s = time.thread_time()
+        try:
+            return step(self, snapshot)
+        finally:
+            stepped_s += time.thread_time() - begun_s
+
+    async with Venues(
+        names=THREE, markets=["BTC", "ETH", "DOGE"], copies=497, days=spec["days"] + 1, limits_scale=100.0
+    ) as venues:
+        await venues.order(speed=1.0)
+        async with Bot(venues, spec["markets"], history_days=spec["days"], paced=False) as bot:
+            await bot.until(lambda: bot.all_in, 1800)
+            lag_start, rss_start = bot.lag_ms(), rss_mb()
+            MarketEngine.step = timed  # type: ignore[method-assign]
+            await asyncio.sleep(12)  # Looks alone: what is not a bar's.
+            quiet_cpu, quiet_s, _ = time.process_time(), time.monotonic(), bot.lag_ms()
+            await asyncio.sleep(20)
+            looks_a_s = (time.process_time() - quiet_cpu) / (time.monotonic() - quiet_s)
+            closes = []
+            for _ in range(spec["closes"]):
+                now_ms = venues.clock.now_ms()
+                closed_ms = now_ms // BAR_MS * BAR_MS + BAR_MS
+                await venues.order(advance_ms=closed_ms - _BEFORE_CLOSE_MS - now_ms)
+                await asyncio.sleep(1.0)
+                stepped_s, cpu_s, begun_s = 0.0, time.process_time(), time.monotonic()
+                due_s = begun_s + (closed_ms + 2_000 - venues.clock.now_ms()) / 1000
+                last = len(bot.feed.markets)
+                await bot.until(lambda: bot.bars.get(closed_ms, 0) >= last, 200)  # noqa: B023
+                spent = time.process_time() - cpu_s
+                closes.append(
+                    {
+                        "cpu_s": spent - looks_a_s * (time.monotonic() - begun_s),
+                        "engine_s": stepped_s,
+                        "after_due_s": bot.taken[closed_ms] - due_s,
+                    }
+                )
+                await asyncio.sleep(1.0)
+            return {
+                "markets": len(bot.feed.markets),
+                "closes": closes,
+                "lag": bot.lag_ms(),
+                "lag_start": lag_start,
+                "rss_start_mb": rss_start,
+                "rss_mb": rss_mb(),
+                "looks_cpu": looks_a_s,
+            }
+
+
+async def prints(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Liquidations in bursts over ten seconds, and how many of them a bar's snapshots bring."""
+    async with Venues(names=THREE, markets=["BTC", "ETH"], days=1.5) as venues:
+        await venues.order(speed=1.0)
+        async with Bot(venues, 2, history_days=1.0, paced=False, silent_s=600.0) as bot:
+            await bot.until(lambda: bot.all_in, 120)
+            await bot.until(lambda: not [gap for gap in bot.feed.gaps if gap.until_ms is None], 30)
+            before = sum(row.prints_received for row in bot.feed.status())
+            bot.lag_ms()
+            begun_s, sent = time.monotonic(), 0
+            for n in range(20):
+                for venue in THREE:
+                    count = 167 if venue != "okx" else 166
+                    await venues.order(burst=[venue, ("BTC", "ETH")[n % 2], count])
+                    sent += count
+                await asyncio.sleep(max(0.0, begun_s + (n + 1) * 0.5 - time.monotonic()))
+            took_s = time.monotonic() - begun_s
+            await asyncio.sleep(1.0)
+            received = sum(row.prints_received for row in bot.feed.status()) - before
+            lag = bot.lag_ms()
+            now_ms = venues.clock.now_ms()
+            closed_ms = now_ms // BAR_MS * BAR_MS + BAR_MS
+            await venues.order(advance_ms=closed_ms - 1000 - now_ms)
+            await bot.until(lambda: bot.bars.get(closed_ms, 0) >= 2, 60)
+            stored = 0
+            for base in ("BTC", "ETH"):
+                stored += sum(len(one.prints) for one in await bot.app.store.snapshots_since(base, None))
+            return {"sent": sent, "took_s": took_s, "received": received, "stored": stored, "lag": lag}
+
+
+async def soak(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Days of venue time, as fast as asked for, with the memory at the end of each."""
+    speed = spec["bars_a_s"] * 300.0
+    async with Venues(
+        names=THREE, markets=["BTC", "ETH", "DOGE"], days=4.5, limits_scale=speed, push_every_s=0.1
+    ) as venues:
+        await venues.order(speed=1.0)
+        async with Bot(
+            venues,
+            3,
+            history_days=4.0,
+            paced=False,
+            look_every_s=0.5 * speed,
+            grace_s=2.0 * speed,
+            silent_s=20.0 * speed,
+        ) as bot:
+            await bot.until(lambda: bot.all_in, 300)
+            await venues.order(speed=speed)
+            begun_ms, begun_s, cpu_s = venues.clock.now_ms(), time.monotonic(), time.process_time()
+            days = []
+            bot.lag_ms()
+            for day in range(1, spec["days"] + 1):
+                end_ms = begun_ms + day * 86_400_000
+                await bot.until(lambda: venues.clock.now_ms() >= end_ms, 600)  # noqa: B023
+                if day > 1:
+                    # Without it the allocator's own habits would show, as the bot itself gives memory back hourly.
+                    await bot.app.keep_house()
+                days.append({"rss_mb": rss_mb(), "lag": bot.lag_ms(), "alerts": sum(bot.app.tally.alerts.values())})
+            bars = sum(bot.bars.values())
+            return {
+                "days": days,
+                "bars": bars,
+                "expected": 3 * (venues.clock.now_ms() // BAR_MS - begun_ms // BAR_MS),
+                "took_s": time.monotonic() - begun_s,
+                "cpu_s": time.process_time() - cpu_s,
+                "failed": bot.app.failed_ticks,
+                "stale": sum("stale" in text for text in bot.app.notices),
+            }
+
+
+PARTS: Mapping[str, Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]] = {
+    "start": start,
+    "tick": tick,
+    "prints": prints,
+    "soak": soak,
+}
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(asyncio.run(PARTS[sys.argv[1]](json.loads(sys.argv[2])))) + "\n")  # type: ignore[arg-type]
