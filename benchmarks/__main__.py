@@ -11,13 +11,15 @@ from benchmarks.report import make_console, show
 
 NAMES = ("map", "chart", "rates", "stick", "truth", "fanout")
 """In order of time taken; each is a module ``bench_NAME`` with ``run(quick)``."""
+LIVE = ("live", "live_start", "live_tick", "live_prints", "live_soak")
+"""Only when named: they watch venues in real time, half an hour in all. ``live`` is all four."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("names", nargs=-1, type=click.Choice(NAMES))
+@click.argument("names", nargs=-1, type=click.Choice((*NAMES, *LIVE)))
 @click.option("--quick", is_flag=True, help="Smaller inputs and fewer rounds: to see that all works, not to quote.")
 def main(names: tuple[str, ...], quick: bool) -> None:
-    """Measure what is named, or everything (about five minutes). Piped, the tables are Markdown."""
+    """Measure what is named, or everything but the live path (about five minutes). Piped, the tables are Markdown."""
     console = make_console()
     console.print(f"calibration loop: {calibrate() * 1000:.1f} ms")
     for name in dict.fromkeys(names or NAMES):

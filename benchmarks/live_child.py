@@ -31,6 +31,8 @@ from detectors.market import MarketSnapshot
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 THREE = ("binance", "bybit", "okx")
 _BEFORE_CLOSE_MS = 3_000
+_IMPORTS_S = time.monotonic() - float(os.environ.get("CLUSTERWATCH_SPAWNED_S", time.monotonic()))
+"""From the start of this process until here."""
 
 
 def rss_mb() -> float:
@@ -94,14 +96,23 @@ class Bot:
                 await asyncio.sleep(0.02)
         return time.monotonic()
 
+    def any_in(self) -> bool:
+        past = self.app.catching_up
+        if past is None:
+            return False
+        return any(past.waiting_for(market.base) is None for market in self.feed.markets)
+
     @property
     def all_in(self) -> bool:
         return self.app.catching_up is not None and self.app.catching_up.condition is None
 
-    def lag_ms(self) -> dict[str, float]:
+    async def lag_ms(self) -> dict[str, float]:
+        """Since the last call, in milliseconds."""
         found = {f"p{round(share * 100)}": self.lag.quantile_s(share) * 1000 for share in (0.5, 0.99)}
         found["most"] = self.lag.quantile_s(1.0) * 1000
-        self.lag._newest.clear()
+        await self.lag.stop()
+        self.lag = LoopLag(0.01)
+        self.lag.start()
         return found
 
 
@@ -109,16 +120,14 @@ async def start(spec: Mapping[str, Any]) -> dict[str, Any]:
     """A first start at venues with their real limits, in real time."""
     async with Venues(names=THREE, markets=["BTC", "ETH", "DOGE"], copies=spec["markets"] - 3, days=31) as venues:
         await venues.order(speed=1.0)
-        begun_s, cpu_s = time.monotonic(), time.process_time()
+        # What Python and the imports took came before the venues were started.
+        begun_s, cpu_s = time.monotonic() - _IMPORTS_S, time.process_time()
         async with Bot(venues, spec["markets"], history_days=spec["days"], paced=True) as bot:
             first_tick_s = await bot.until(lambda: bot.app.ticks > 0, 60) - begun_s
             lacking = len(bot.feed.markets)
-            first_market_s = (
-                await bot.until(lambda: any(bot.app.catching_up.waiting_for(m.base) is None for m in bot.feed.markets), 300)
-                - begun_s
-            )
+            first_market_s = await bot.until(bot.any_in, 300) - begun_s
             first_stage_s = await bot.until(lambda: bot.app.caught_up, 900) - begun_s
-            first_lag = bot.lag_ms()
+            first_lag = await bot.lag_ms()
             whole_s = await bot.until(lambda: bot.all_in, 1800) - begun_s
             stored = await bot.app.store.reach("BTC")
             told = await venues.order()
@@ -130,7 +139,7 @@ async def start(spec: Mapping[str, Any]) -> dict[str, Any]:
                 "markets": lacking,
                 "days": (venues.clock.now_ms() - (stored.first_bar_opened_at_ms or 0)) / 86_400_000,
                 "lag_first": first_lag,
-                "lag_rest": bot.lag_ms(),
+                "lag_rest": await bot.lag_ms(),
                 "cpu_s": time.process_time() - cpu_s,
                 "rss_mb": rss_mb(),
                 "requests": told["requests"],
@@ -157,10 +166,10 @@ async def tick(spec: Mapping[str, Any]) -> dict[str, Any]:
         await venues.order(speed=1.0)
         async with Bot(venues, spec["markets"], history_days=spec["days"], paced=False) as bot:
             await bot.until(lambda: bot.all_in, 1800)
-            lag_start, rss_start = bot.lag_ms(), rss_mb()
+            lag_start, rss_start = await bot.lag_ms(), rss_mb()
             MarketEngine.step = timed  # type: ignore[method-assign]
             await asyncio.sleep(12)  # Looks alone: what is not a bar's.
-            quiet_cpu, quiet_s, _ = time.process_time(), time.monotonic(), bot.lag_ms()
+            quiet_cpu, quiet_s, _ = time.process_time(), time.monotonic(), await bot.lag_ms()
             await asyncio.sleep(20)
             looks_a_s = (time.process_time() - quiet_cpu) / (time.monotonic() - quiet_s)
             closes = []
@@ -185,7 +194,7 @@ async def tick(spec: Mapping[str, Any]) -> dict[str, Any]:
             return {
                 "markets": len(bot.feed.markets),
                 "closes": closes,
-                "lag": bot.lag_ms(),
+                "lag": await bot.lag_ms(),
                 "lag_start": lag_start,
                 "rss_start_mb": rss_start,
                 "rss_mb": rss_mb(),
@@ -193,7 +202,7 @@ async def tick(spec: Mapping[str, Any]) -> dict[str, Any]:
             }
 
 
-async def prints(spec: Mapping[str, Any]) -> dict[str, Any]:
+async def prints(_: Mapping[str, Any]) -> dict[str, Any]:
     """Liquidations in bursts over ten seconds, and how many of them a bar's snapshots bring."""
     async with Venues(names=THREE, markets=["BTC", "ETH"], days=1.5) as venues:
         await venues.order(speed=1.0)
@@ -201,7 +210,7 @@ async def prints(spec: Mapping[str, Any]) -> dict[str, Any]:
             await bot.until(lambda: bot.all_in, 120)
             await bot.until(lambda: not [gap for gap in bot.feed.gaps if gap.until_ms is None], 30)
             before = sum(row.prints_received for row in bot.feed.status())
-            bot.lag_ms()
+            await bot.lag_ms()
             begun_s, sent = time.monotonic(), 0
             for n in range(20):
                 for venue in THREE:
@@ -212,7 +221,7 @@ async def prints(spec: Mapping[str, Any]) -> dict[str, Any]:
             took_s = time.monotonic() - begun_s
             await asyncio.sleep(1.0)
             received = sum(row.prints_received for row in bot.feed.status()) - before
-            lag = bot.lag_ms()
+            lag = await bot.lag_ms()
             now_ms = venues.clock.now_ms()
             closed_ms = now_ms // BAR_MS * BAR_MS + BAR_MS
             await venues.order(advance_ms=closed_ms - 1000 - now_ms)
@@ -243,14 +252,16 @@ async def soak(spec: Mapping[str, Any]) -> dict[str, Any]:
             await venues.order(speed=speed)
             begun_ms, begun_s, cpu_s = venues.clock.now_ms(), time.monotonic(), time.process_time()
             days = []
-            bot.lag_ms()
+            await bot.lag_ms()
             for day in range(1, spec["days"] + 1):
                 end_ms = begun_ms + day * 86_400_000
                 await bot.until(lambda: venues.clock.now_ms() >= end_ms, 600)  # noqa: B023
                 if day > 1:
                     # Without it the allocator's own habits would show, as the bot itself gives memory back hourly.
                     await bot.app.keep_house()
-                days.append({"rss_mb": rss_mb(), "lag": bot.lag_ms(), "alerts": sum(bot.app.tally.alerts.values())})
+                days.append(
+                    {"rss_mb": rss_mb(), "lag": await bot.lag_ms(), "alerts": sum(bot.app.tally.alerts.values())}
+                )
             bars = sum(bot.bars.values())
             return {
                 "days": days,

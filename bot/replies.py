@@ -9,7 +9,7 @@ from bot.markets.feed import Source
 from bot.message import NOT_ADVICE, SIMULATED, Message, Table, distance, handle_of
 from detectors import figures
 from detectors.cluster import Cluster
-from detectors.cluster_facts import build_in_words
+from detectors.cluster_facts import build_in_words, venue_facts
 from detectors.event import Event, Severity
 from detectors.market import Market, Side
 from detectors.view import MarketView
@@ -51,6 +51,7 @@ def liquidation_map(view: MarketView) -> Message:
         lines.append("No open interest is known here, so nothing is estimated.")
         return Message(f"{view.market.base} liquidation map", tuple(lines), _footer(view))
     lines.append(f"Open interest {figures.usd(interest)}")
+    lines += [str(fact.value) for fact in venue_facts(view.venue_shares, view.divergence_bps) if fact.shown]
     rows = [
         (
             side.value,

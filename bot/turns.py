@@ -7,15 +7,26 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 _WORK_S = 0.004
-_REST_S = 0.004
+REST_S = 0.004
 """As long as the work: half of the time is left to others."""
+
+
+class Turns:
+    """Call `take` after each piece of work. ``rest_s``: how long others get at least; 0: what waits already."""
+
+    def __init__(self, rest_s: float = 0.0) -> None:
+        self._rest_s = rest_s
+        self._begun_s = time.perf_counter()
+
+    async def take(self) -> None:
+        if time.perf_counter() - self._begun_s > _WORK_S:
+            await asyncio.sleep(self._rest_s)
+            self._begun_s = time.perf_counter()
 
 
 async def in_turns(items: Iterable[_T]) -> AsyncIterator[_T]:
     """The items as they are made, with a rest after every few milliseconds of making and handling them."""
-    begun_s = time.perf_counter()
+    turns = Turns(REST_S)
     for item in items:
         yield item
-        if time.perf_counter() - begun_s > _WORK_S:
-            await asyncio.sleep(_REST_S)
-            begun_s = time.perf_counter()
+        await turns.take()

@@ -7,12 +7,12 @@ a while are the same case: nothing is told before its commit, and a failed commi
 import asyncio
 import hashlib
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.deciding import Decider
 from bot.markets.past import joined_to
-from bot.turns import in_turns
+from bot.turns import Turns, in_turns
 from detectors.engine import STATE_VERSION, EngineSettings, MarketEngine, Step
 from detectors.event import Event, Fact
 from detectors.leverage import BINANCE_BTC_TIERS
@@ -22,6 +22,8 @@ from detectors.registry import EventKind
 from storage.market_facts import StoredTiers
 from storage.store import Cursor, NewAlert, Silence, Store, TickCommit
 
+LOOKED_UP = frozenset({"book", "book_usd", "book_reach_pct", "book_to_cluster"})
+"""Names of the facts that `Watcher.look_up` adds."""
 Odds = Callable[[Event], tuple[Fact, ...]]
 """What earlier alerts like this one say of it, as facts that go out with it."""
 
@@ -74,6 +76,8 @@ class Watcher:
         self._told_odds: dict[str, tuple[Fact, ...]] = {}
         """By key of the alert, of alerts in the queue: the store knows only what it has committed."""
         self._evidence, self._checkpoint_every_ms = evidence, checkpoint_every_ms
+        self.look_up: Callable[[Event], Awaitable[Sequence[Fact]]] = _nothing_more
+        """Further facts of an event that became an alert. It must be quick, for the tick waits."""
         self._busy = asyncio.Lock()
         """Ticks and checkpoints are jobs of their own, and a checkpoint must not see half a tick."""
         self._coming: deque[MarketSnapshot] = deque()
@@ -135,8 +139,10 @@ class Watcher:
         """
         async with self._busy:
             self._coming.extend(snapshots)
+            turns = Turns()
             while self._coming:
                 await self._step(self._coming.popleft())
+                await turns.take()
             return await self._flush() if len(self._queue) >= self.batch else ()
 
     async def put_before(
@@ -213,7 +219,9 @@ class Watcher:
         if not self._queue:
             return ()
         last = {tick.snapshot.market.base: i for i, tick in enumerate(self._queue)}
+        turns = Turns()
         for base, i in last.items():
+            await turns.take()
             self._queue[i] = replace(self._queue[i], state=self._seals[base] + self.engines[base].decisions())
         await self._store.commit_ticks(self._queue)
         committed, self._queue = self._queue, []
@@ -280,9 +288,9 @@ class Watcher:
         for event in step.events:
             deliveries, silent = await self._decider.decide(event)
             silences += silent
-            if deliveries and (odds := self._odds(event)):
-                self._told_odds[event.key] = odds
-                event = replace(event, facts=(*event.facts, *odds))
+            if deliveries and (told := (*self._odds(event), *await self.look_up(event))):
+                self._told_odds[event.key] = told
+                event = replace(event, facts=(*event.facts, *told))
             events.append(event)
             if deliveries:
                 shown = step.view.with_evidence(event) if self._evidence else event
@@ -290,12 +298,17 @@ class Watcher:
         return TickCommit(step.snapshot, None, tuple(events), tuple(alerts), tuple(silences), completed)
 
     async def _with_its_odds(self, event: Event) -> Event:
-        """A completed event with the odds it went out with, which are none of its kind's facts."""
-        odds = self._told_odds.get(event.key)
-        if odds is None:
+        """A completed event with the odds and what was looked up, which are none of its kind's facts."""
+        told = self._told_odds.get(event.key)
+        if told is None:
             stored = await self._store.alert(event.key)
-            odds = tuple(fact for fact in stored.event.facts if is_odds(fact)) if stored else ()
-        return replace(event, facts=(*event.facts, *odds))
+            facts = stored.event.facts if stored else ()
+            told = tuple(fact for fact in facts if is_odds(fact) or fact.name in LOOKED_UP)
+        return replace(event, facts=(*event.facts, *told))
+
+
+async def _nothing_more(_: Event) -> Sequence[Fact]:
+    return ()
 
 
 async def _relive(engine: MarketEngine, snapshots: Sequence[MarketSnapshot]) -> list[MarketSnapshot]:

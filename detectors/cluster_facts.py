@@ -1,5 +1,7 @@
 """Facts about a cluster that several kinds state in the same words."""
 
+from collections.abc import Mapping
+
 from detectors import figures
 from detectors.cluster import Build, Cluster
 from detectors.event import Fact, Label, Severity, Unit
@@ -70,6 +72,18 @@ def core_facts(cluster: Cluster, price_decimals: int) -> tuple[Fact, ...]:
         Fact("core", said, Unit.TEXT, Label.ESTIMATED, "core"),
         Fact("core_low", cluster.core_low, Unit.PRICE, Label.ESTIMATED, shown=False),
         Fact("core_high", cluster.core_high, Unit.PRICE, Label.ESTIMATED, shown=False),
+    )
+
+
+def venue_facts(shares: Mapping[str, float], divergence_bps: float | None) -> tuple[Fact, ...]:
+    """Which venues hold the open interest, and how far apart their prices are; nothing with fewer than two."""
+    if divergence_bps is None:
+        return ()
+    parts = [f"{venue} {share * 100:.0f}%" for venue, share in shares.items()]
+    said = ", ".join([*([f"{' + '.join(parts)} of open interest"] if len(parts) > 1 else []), f"{divergence_bps:.1f}"])
+    return (
+        Fact("venues", f"{said} bps apart", Unit.TEXT, Label.OBSERVED, "venues"),
+        Fact("venue_divergence_bps", round(divergence_bps, 2), Unit.BPS, Label.OBSERVED, shown=False),
     )
 
 

@@ -1,6 +1,6 @@
 """What a kind sees: one market at one moment, its map, its clusters and what changed in them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,7 +11,7 @@ from detectors.cluster import Cluster, ClusterChange
 from detectors.describe import describe
 from detectors.estimate import MarketEstimate
 from detectors.event import Band, Event, Evidence, Fact, Label, Level, Severity, Unit
-from detectors.market import Funding, Market, Side
+from detectors.market import Funding, Market, Side, VenueSample
 from detectors.tracked import TrackedCluster
 from detectors.trail import CELLS_A_BIN, COLUMN_MS
 from detectors.windows import Windows, windows_of
@@ -37,12 +37,28 @@ class MarketView:
     tracked: Sequence[TrackedCluster]
     changes: Sequence[ClusterChange] = ()
     new_funding: Sequence[Funding] = ()
+    by_venue: Sequence[VenueSample] = ()
+    """What each venue of a merged market said last; empty where there is one source, and after a restart until one
+    speaks."""
 
     @cached_property
     def clusters(self) -> tuple[Cluster, ...]:
         """Every cluster now, nearest first."""
         made = (describe(cluster, self.estimate.map, self.price) for cluster in self.tracked)
         return tuple(sorted(made, key=lambda cluster: cluster.distance))
+
+    @property
+    def divergence_bps(self) -> float | None:
+        """How far apart the venues' prices are; None with fewer than two."""
+        prices = [sample.price for sample in self.by_venue if sample.price is not None]
+        return (max(prices) - min(prices)) / self.price * 10_000 if len(prices) > 1 else None
+
+    @property
+    def venue_shares(self) -> Mapping[str, float]:
+        """Each venue's share of the open interest that is counted, the largest first."""
+        held = {one.venue: one.open_interest_base for one in self.by_venue if one.open_interest_base}
+        total = sum(held.values())
+        return {venue: base / total for venue, base in sorted(held.items(), key=lambda pair: -pair[1])}
 
     @property
     def open_interest_usd(self) -> float | None:

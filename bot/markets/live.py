@@ -12,14 +12,14 @@ from bot.markets.ccxt_errors import VenueError, VenueFatal
 from bot.markets.feed import Refusals, Source
 from bot.markets.live_budget import is_for_good
 from bot.markets.live_connect import ClientFactory, Reached, Venues, explain
-from bot.markets.live_depth import Books, DepthWithin
+from bot.markets.live_depth import Books, DepthTowards, DepthWithin
 from bot.markets.live_exchange import Rewrite
 from bot.markets.live_health import Freshness, stale_after_s
 from bot.markets.live_health import VenueStatus as VenueStatus  # commands look for it here
 from bot.markets.live_history import Past, Progress, Stretch, warm_start
 from bot.markets.live_join import join, until_joining
 from bot.markets.live_tiers import TierTables
-from bot.markets.live_types import BAR_MS, Clock, LookBatch, Notice, NoticeKind, WallClock
+from bot.markets.live_types import BAR_MS, Clock, Listing, LookBatch, Notice, NoticeKind, VenueClient, WallClock
 from bot.markets.live_watch import SILENT_S, Gap, PrintWatch
 from bot.markets.live_worker import Batch, VenueWorker
 from bot.markets.merge import Merger
@@ -149,8 +149,18 @@ class LiveFeed:
 
         Raises KeyError for a market that is not watched, ValueError for a band that is none.
         """
+        return await self._books.within(self._sources(base), low, high)
+
+    async def depth_towards(self, base: str, price: float, level: float) -> DepthTowards | None:
+        """Resting orders from ``price`` towards ``level``, as far as all books reach; None where there is no book.
+
+        Raises KeyError for a market that is not watched.
+        """
+        return await self._books.towards(self._sources(base), price, level)
+
+    def _sources(self, base: str) -> list[tuple[VenueClient, Listing]]:
         parts = [self._parts[venue] for venue in self._mergers[base].market.venues if venue in self._parts]
-        return await self._books.within([(part.client, part.listings[base]) for part in parts], low, high)
+        return [(part.client, part.listings[base]) for part in parts if base in part.listings]
 
     def _note(self, kind: NoticeKind, venue: str, series: str, text: str) -> None:
         self._notices.append(Notice(kind, self._clock.now_ms(), venue, series, text))

@@ -30,6 +30,16 @@ class DepthWithin:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class DepthTowards:
+    """Resting orders in USD from a price towards a level, summed over ``venues``; ``whole``: all the way."""
+
+    usd: float
+    until: float
+    whole: bool
+    venues: tuple[str, ...]
+
+
 def read(rows: Any, listing: Listing, unit: AmountUnit, levels: int) -> Book | None:
     """ccxt's order book of one market; None for one with an empty side or anything that is no number.
 
@@ -80,6 +90,29 @@ class Books:
             return DepthWithin(None, None, taken_at_ms, (), reason)
         bids, asks = (sum(one[side] for one in reached.values()) for side in (0, 1))
         return DepthWithin(bids, asks, taken_at_ms, tuple(reached), reason)
+
+    async def towards(self, sources: Sequence[Source], price: float, level: float) -> DepthTowards | None:
+        """What stands between ``price`` and ``level``, or as far towards it as the books of all that answer reach."""
+        books = await asyncio.gather(*(self._quietly(client, listing) for client, listing in sources))
+        known = {client.rules.name: one for (client, _), one in zip(sources, books, strict=True) if one is not None}
+        if not known or price == level:
+            return None
+        below = level < price
+        ends = []
+        for book in known.values():
+            side, whole = (book.bids, book.bids_whole) if below else (book.asks, book.asks_whole)
+            ends.append(level if whole else side[-1][0])
+        until = max(level, *ends) if below else min(level, *ends)
+        low, high = sorted((price, until))
+        resting = [book.bids if below else book.asks for book in known.values()]
+        usd = sum(at * base for side in resting for at, base in side if low <= at <= high)
+        return DepthTowards(usd, until, until == level, tuple(known))
+
+    async def _quietly(self, client: VenueClient, listing: Listing) -> Book | None:
+        try:
+            return await self._book(client, listing)
+        except VenueError:
+            return None
 
     async def _of(self, client: VenueClient, listing: Listing, low: float, high: float) -> tuple[float, float] | str:
         """USD of bids and asks, or why there is none to tell."""

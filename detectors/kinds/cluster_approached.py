@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from detectors import figures
 from detectors.cluster import Change, Cluster
-from detectors.cluster_facts import build_facts, core_facts, headline, severity_of, size_facts
+from detectors.cluster_facts import build_facts, core_facts, headline, severity_of, size_facts, venue_facts
 from detectors.event import Event, Fact, Label, Outcome, Unit
 from detectors.judging import judge_bands
 from detectors.market import Side
@@ -53,6 +53,7 @@ def detect(view: MarketView, settings: Settings, memory: Memory) -> tuple[Sequen
                     ),
                     *core_facts(cluster, view.market.price_decimals),
                     *build_facts(cluster),
+                    *venue_facts(view.venue_shares, view.divergence_bps),
                 ),
                 level=cluster.level,
                 notional_usd=cluster.notional_usd,

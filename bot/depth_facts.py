@@ -1,0 +1,67 @@
+"""What stands in order books between price and a cluster (M3): behind a thin book price falls further.
+
+Looked up when an event becomes an alert, and left out where it is not there in time.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from bot.markets.live import LiveFeed
+from bot.markets.live_depth import DepthTowards
+from detectors import figures
+from detectors.event import Event, Fact, Label, Unit
+from detectors.market import Side
+
+WITHIN_S = 1.0
+THIN = 0.5
+"""A book is called thin that holds less than this part of what would be liquidated, as estimated. Our own choice."""
+
+
+_NOT_AGAIN_S = 30.0
+"""After books that did not come in time: the alerts of a storm must not all wait for them."""
+
+
+class DepthFacts:
+    """Bids down to a cluster of longs, asks up to one of shorts, as far as the books of ``feed`` reach."""
+
+    def __init__(self, feed: LiveFeed) -> None:
+        self._feed = feed
+        self._again_s = 0.0
+
+    async def __call__(self, event: Event) -> Sequence[Fact]:
+        if event.level is None or event.side is None or not event.notional_usd:
+            return ()
+        level = event.level.centre
+        ahead = level < event.price if event.side is Side.LONG else level > event.price
+        if not ahead or time.monotonic() < self._again_s:
+            return ()
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                depth = await self._feed.depth_towards(event.market, event.price, level)
+        except TimeoutError:
+            self._again_s = time.monotonic() + _NOT_AGAIN_S
+            return ()
+        except KeyError:
+            return ()
+        return () if depth is None else _facts(event, depth, event.notional_usd)
+
+
+def _facts(event: Event, depth: DepthTowards, notional_usd: float) -> Sequence[Fact]:
+    orders = "bids" if event.side is Side.LONG else "asks"
+    if not depth.whole:
+        reach = abs(depth.until / event.price - 1)
+        said = f"{figures.usd(depth.usd)} of {orders} in the next {figures.percent(reach)}, where the books end"
+        return (
+            Fact("book", said, Unit.TEXT, Label.OBSERVED, "order book"),
+            Fact("book_usd", round(depth.usd, 2), Unit.USD, Label.OBSERVED, shown=False),
+            Fact("book_reach_pct", round(reach * 100, 4), Unit.RATIO, Label.CALCULATED, shown=False),
+        )
+    ratio = depth.usd / notional_usd
+    thin = "thin, " if ratio < THIN else ""
+    said = f"{thin}{figures.usd(depth.usd)} of {orders} on the way to its centre"
+    return (
+        Fact("book", said, Unit.TEXT, Label.OBSERVED, "order book"),
+        Fact("book_usd", round(depth.usd, 2), Unit.USD, Label.OBSERVED, shown=False),
+        Fact("book_to_cluster", round(ratio, 4), Unit.RATIO, Label.CALCULATED, shown=False),
+    )
