@@ -262,11 +262,18 @@ async def soak(spec: Mapping[str, Any]) -> dict[str, Any]:
                 days.append(
                     {"rss_mb": rss_mb(), "lag": await bot.lag_ms(), "alerts": sum(bot.app.tally.alerts.values())}
                 )
-            bars = sum(bot.bars.values())
+            opened = {
+                market.base: [
+                    one.bar.opened_at_ms
+                    for one in await bot.app.store.snapshots_since(market.base, None)
+                    if one.bar is not None
+                ]
+                for market in bot.feed.markets
+            }
             return {
                 "days": days,
-                "bars": bars,
-                "expected": 3 * (venues.clock.now_ms() // BAR_MS - begun_ms // BAR_MS),
+                "bars": sum(at_ms >= begun_ms for times in opened.values() for at_ms in times),
+                "missing": sum((times[-1] - times[0]) // BAR_MS + 1 - len(times) for times in opened.values()),
                 "took_s": time.monotonic() - begun_s,
                 "cpu_s": time.process_time() - cpu_s,
                 "failed": bot.app.failed_ticks,

@@ -1,6 +1,5 @@
 """Which markets to watch, and on which venues: the bases chosen, one view each."""
 
-import asyncio
 import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +7,8 @@ from dataclasses import dataclass
 from bot.markets import names
 from bot.markets.ccxt_errors import VenueError
 from bot.markets.live_connect import Reached, Venues, explain
-from bot.markets.live_types import BAR_MS, Listing
-from bot.markets.venues import InterestNow, coverage_of
+from bot.markets.live_types import Listing
+from bot.markets.venues import coverage_of
 from detectors.market import Market
 
 LARGEST = 30
@@ -83,16 +82,7 @@ def _is_same(price: float | None, of_venue: float | None) -> bool:
 
 
 async def _interest_now(one: Reached, listings: Sequence[Listing]) -> Mapping[str, float]:
-    """By history where a venue has no other way to say it."""
-    if one.client.rules.interest_now is not InterestNow.HISTORY:
-        return await one.client.interest_now(listings) if listings else {}
-    now_ms = one.client.now_ms() // BAR_MS * BAR_MS
-    told = await asyncio.gather(*(one.client.interest(each, now_ms - 3 * BAR_MS, now_ms) for each in listings))
-    return {
-        each.base: series.interest_base[max(series.interest_base)]
-        for each, series in zip(listings, told, strict=True)
-        if series.interest_base
-    }
+    return await one.client.interest_now(listings) if listings else {}
 
 
 def choose(

@@ -13,7 +13,7 @@ from bot.markets.live_budget import CallGate, Window
 from bot.markets.live_exchange import Exchange
 from bot.markets.live_types import BAR_MS, Book, Clock, Listing, MarketSeries, PrintSink, number, whole_ms
 from bot.markets.symbols import QUOTES
-from bot.markets.venues import InterestNow, TierUnit, VenueRules, split_multiplier
+from bot.markets.venues import Coverage, InterestNow, TierUnit, VenueRules, split_multiplier
 from detectors.leverage import MarginTier
 from detectors.market import HOUR_MS, MINUTE_MS, Bar, Funding, LiquidationTotal, VenueSample
 
@@ -324,11 +324,13 @@ class CcxtClient:
         totals: list[LiquidationTotal] = []
         newest: Mapping[str, Any] = {}
         step = self.rules.interest_page * BAR_MS
-        for start_ms in range(since_ms, until_ms + 1, step):
+        # Sums of liquidations are stamped at their start: those that end with the first sample are one row earlier.
+        from_ms = since_ms - BAR_MS if self.rules.coverage is Coverage.TOTALS else since_ms
+        for start_ms in range(from_ms, until_ms + 1, step):
             end_ms = min(start_ms + step - BAR_MS, until_ms)
             limit = (end_ms - start_ms) // BAR_MS + 1
             args = (listing.symbol, _TIMEFRAME, start_ms, limit)
-            if self.rules.interest_now is not InterestNow.HISTORY:
+            if self.rules.interest_until:
                 args += ({"until": end_ms},)  # type: ignore[assignment]
             rows = await self._ask("fetch_open_interest_history", *args, extra=True)
             if not isinstance(rows, list):
@@ -340,8 +342,11 @@ class CcxtClient:
                 if at_ms is None or amount is None or abs(at_ms - moment_ms) > _STAMP_SLACK_MS:
                     self._refuse("open_interest_not_a_number", "open_interest")
                 elif start_ms <= moment_ms <= end_ms:
+                    if moment_ms < until_ms:
+                        totals += live_prints.totals(self.rules, moment_ms, row.get("info"))
+                    if moment_ms < since_ms:
+                        continue
                     found.setdefault(moment_ms, listing.amount_base(amount, unit))
-                    totals += live_prints.totals(self.rules, moment_ms, row.get("info"))
                     if moment_ms == max(found) and isinstance(row.get("info"), dict):
                         newest = row["info"]
         return MarketSeries(

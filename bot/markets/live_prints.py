@@ -77,14 +77,18 @@ def position_side(rules: VenueRules, word: Any) -> Side | None:
     return Side.LONG if sold == (rules.print_side is PrintSide.ORDER) else Side.SHORT
 
 
-def totals(rules: VenueRules, closed_at_ms: int, info: Any) -> list[LiquidationTotal]:
-    """Gate's sums of the five minutes up to then."""
+def totals(rules: VenueRules, started_at_ms: int, info: Any) -> list[LiquidationTotal]:
+    """Gate's sums of the five minutes from then on, once they are over.
+
+    Its documentation says "stat timestamp" and no more. Taken for the start, as its candles' is, a sum is never read
+    before it is whole; were it the end, sums would come one bar late, and none would be lost.
+    """
     if rules.coverage is not Coverage.TOTALS or not isinstance(info, dict):
         return []
     long_usd, short_usd = (number(info.get(f"{side}_liq_usd"), signed=True) for side in ("long", "short"))
     if long_usd is None or short_usd is None or min(long_usd, short_usd) < 0:
         return []
-    return [LiquidationTotal(closed_at_ms - BAR_MS, BAR_MS, long_usd, short_usd, rules.name)]
+    return [LiquidationTotal(started_at_ms, BAR_MS, long_usd, short_usd, rules.name)]
 
 
 async def stream(rules: VenueRules, exchange: Any, listings: Sequence[Listing], sink: PrintSink) -> None:

@@ -19,7 +19,7 @@ from bot.markets.live_types import (
     VenueClient,
     until_next,
 )
-from bot.markets.venues import InterestNow
+from bot.markets.venues import Coverage
 from detectors.market import HOUR_MS, MINUTE_MS, Bar, Funding, VenueSample
 
 Batch = LookBatch | BarBatch
@@ -156,26 +156,25 @@ class VenueWorker:
         """Of this close from what is now, of closes whose bars were missed from history."""
         found: dict[str, MarketSeries] = {}
         late = self._clock.now_ms() + self._ahead_ms - closed_at_ms > _NOW_MEANS_CLOSE_MS
-        by_history = late or self.client.rules.interest_now is InterestNow.HISTORY
-        missed = [one for one in wanted if by_history or since_ms[one.base] < closed_at_ms - BAR_MS]
+        # What liquidations come with the statistics are asked for at every bar.
+        every = late or self.client.rules.coverage is Coverage.TOTALS
+        missed = [one for one in wanted if every or since_ms[one.base] < closed_at_ms - BAR_MS]
 
         async def ask(listing: Listing) -> None:
             first_ms = min(since_ms[listing.base] + BAR_MS, closed_at_ms)
             told = await self._try("open interest", lambda: self.client.interest(listing, first_ms, closed_at_ms))
-            if told is not None and told.interest_base:
+            if told is not None and (told.interest_base or told.totals):
                 found[listing.base] = told
 
         now, *_ = await asyncio.gather(
-            _nothing()
-            if by_history or not wanted
-            else self._try("open interest", lambda: self.client.interest_now(wanted)),
+            _nothing() if late or not wanted else self._try("open interest", lambda: self.client.interest_now(wanted)),
             *(ask(listing) for listing in missed),
         )
         for base, amount in (now or {}).items():
             told = found.get(base, MarketSeries())
             found[base] = replace(told, interest_base={**told.interest_base, closed_at_ms: amount})
         for base, told in found.items():
-            self._sampled_ms[base] = max(self._sampled_ms[base], *told.interest_base)
+            self._sampled_ms[base] = max(self._sampled_ms[base], *told.interest_base, 0)
         return found
 
     async def _funding(self, wanted: Sequence[Listing], closed_at_ms: int) -> dict[str, Sequence[Funding]]:

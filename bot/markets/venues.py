@@ -50,8 +50,6 @@ class InterestNow(StrEnum):
     """One call for all markets."""
     TICKERS = "tickers"
     """In the tickers, under `VenueRules.ticker_interest_key`."""
-    HISTORY = "history"
-    """The last row of its history."""
 
 
 class TierUnit(StrEnum):
@@ -94,6 +92,8 @@ class VenueRules:
     interest_page: int = 100
     interest_window_ms: int = 0
     """How far back open-interest history reaches; 0: there is none."""
+    interest_until: bool = True
+    """Whether its history can be asked for up to a time."""
     interest_budget: Budget | None = None
     """A limit on open-interest history and ratios that ccxt does not model."""
     ratio_timeframe: str = ""
@@ -212,10 +212,12 @@ _TABLE = (
         volume_unit=AmountUnit.CONTRACTS,
         interest_history_unit=AmountUnit.CONTRACTS,
         interest_now_unit=AmountUnit.CONTRACTS,
-        interest_now=InterestNow.HISTORY,
+        interest_now=InterestNow.TICKERS,  # the last row of its statistics is still being made
+        ticker_interest_key="total_size",
         interest_page=100,
+        interest_until=False,
         interest_window_ms=30 * DAY_MS,
-        coverage=Coverage.TOTALS,  # long_liq_usd and short_liq_usd name the position
+        coverage=Coverage.TOTALS,  # long_liq_usd and short_liq_usd name the position; stamped at the start
         tiers_unit=TierUnit.NOTIONAL,
         book_unit=AmountUnit.CONTRACTS,
         book_levels=300,

@@ -31,12 +31,20 @@ async def test_alerts_with_faults_on_equal_those_of_a_replay_without() -> None:
         before = await rigged.past(WARM_DAYS)
         for n in range(BARS):
             binance, okx = rigged.venues["binance"].faults, rigged.venues["okx"].faults
+            binance_server = rigged.venues["binance"]
             match n % 12:
+                case 0:
+                    await binance_server.burst("ETH", 500)
                 case 1:
                     binance.garbage("", path="klines", times=1)
                 case 2:
                     okx.garbage("<html></html>", path="candles", times=1)
+                case 3:
+                    binance.skew_ms = okx.skew_ms = 700
+                    okx.silent = True
                 case 4:
+                    binance.skew_ms = okx.skew_ms = 0
+                    okx.silent = False
                     binance.poison("NaN", path="openInterest", times=1)
                 case 5:
                     okx.reset(times=1)

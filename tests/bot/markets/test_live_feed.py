@@ -59,6 +59,45 @@ async def test_four_venues_become_one_view_of_each_base_in_base_units() -> None:
             assert [total.venue for total in snapshot.liquidations] == ["gate"]
 
 
+async def test_a_market_that_a_venue_delists_and_lists_again_goes_on_with_the_other_and_says_so() -> None:
+    async with rig(["binance", "okx"], ["BTC", "ETH"], days=0.5) as rigged:
+        assert await rigged.next_bar()
+        usual = {one.market.base: one.open_interest for one in rigged.bars}
+        rigged.venues["okx"].faults.delisted.add("ETH")
+        for _ in range(4):
+            assert await rigged.next_bar()
+        for base in ("BTC", "ETH"):
+            last = [one for one in rigged.bars if one.market.base == base][-1].open_interest
+            before = usual[base]
+            assert last is not None, f"{base} has no open interest"
+            assert before is not None
+            assert last.base == pytest.approx(before.base, rel=0.05), "a venue less looked like positions closed"
+        rigged.venues["okx"].faults.clear()
+        for _ in range(3):
+            assert await rigged.next_bar()
+        texts = [notice.text for notice in rigged.feed.notices()]
+        assert any("ETH: okx's open interest is not counted" in text for text in texts)
+        assert any("ETH: okx's open interest is counted again" in text for text in texts)
+        assert not any("BTC" in text for text in texts)
+
+
+async def test_gate_s_sums_are_of_the_bar_they_come_with_and_none_is_lost_or_told_twice() -> None:
+    async with rig(["binance", "gate"], ["DOGE"], days=2.0, seed=5) as rigged:
+        gate, market = rigged.venues["gate"], rigged.venues.history.markets["DOGE"]
+        for _ in range(24):
+            assert await rigged.next_bar()
+        happened = 0.0
+        for snapshot in rigged.bars:
+            assert snapshot.bar is not None
+            seen = market.prints_between(snapshot.bar.opened_at_ms - 1, snapshot.bar.closed_at_ms - 1)
+            usd = sum(one.notional_usd for one in gate.mine("DOGE", seen))
+            [total] = snapshot.liquidations
+            assert total.started_at_ms == snapshot.bar.opened_at_ms
+            assert total.long_usd + total.short_usd == pytest.approx(usd, rel=0.02, abs=1.0)
+            happened += usd
+        assert happened > 0, "nothing was liquidated there: choose another seed"
+
+
 async def test_no_print_of_a_burst_is_lost_on_any_venue_and_sides_are_the_position_s() -> None:
     async with rig(ALL[:3], ["BTC", "ETH"], days=0.5) as rigged:
         await until(lambda: not [gap for gap in rigged.feed.gaps if gap.until_ms is None])

@@ -76,10 +76,10 @@ def test_a_malformed_print_is_refused_and_not_raised(broken: dict[str, Any]) -> 
     assert len(refused) == 1
 
 
-def test_gate_tells_sums_of_five_minutes_by_the_position_s_side() -> None:
+def test_gate_tells_sums_of_the_five_minutes_from_its_stamp_on_by_the_position_s_side() -> None:
     info = {"long_liq_usd": "120.5", "short_liq_usd": "0"}
     [total] = live_prints.totals(VENUES["gate"], AT_MS, info)
-    assert (total.started_at_ms, total.interval_ms) == (AT_MS - 300_000, 300_000)
+    assert (total.started_at_ms, total.interval_ms) == (AT_MS, 300_000)
     assert (total.long_usd, total.short_usd, total.venue) == (120.5, 0.0, "gate")
     assert not live_prints.totals(VENUES["gate"], AT_MS, {"long_liq_usd": "NaN", "short_liq_usd": "0"})
     assert not live_prints.totals(VENUES["binance"], AT_MS, info)
