@@ -25,14 +25,18 @@ from bot.markets.live import LiveFeed
 from bot.markets.local.feed import LocalFeed
 from bot.markets.local.venues import VENUES
 from bot.markets.venues import rules_for
+from bot.platforms.seam import ChecksChats
 from detectors import figures
 from detectors.market import MarketSnapshot
+from storage.known_chats import subscribed
 
 _GO_LIVE = 'to go live, write kind = "live" under [source]'
 _LOCAL_SEED = 3
 _LOCAL_DAYS = 0.5
 _LOCAL_SPEED = 1.0
 _MOST_OFFERS = 60
+_MOST_CHATS = 20
+"""The latest chats that each platform is asked about."""
 _LINE_EVERY_BARS = 1000
 
 
@@ -74,7 +78,11 @@ async def _platform_rows(config: Config) -> list[Row]:
     except Fatal as error:
         return [Row("chats", False, error.reason, "mend the token in the environment")]
     for platform in platforms:
-        rows += [Row(one.what, one.ok, one.says, one.fix) for one in await platform.check()]
+        found = await platform.check()
+        if isinstance(platform, ChecksChats) and config.store.path and all(row.ok for row in found):
+            chats = subscribed(Path(config.store.path), platform.name, _MOST_CHATS)
+            found = [*found, *await platform.check_chats(chats)]
+        rows += [Row(one.what, one.ok, one.says, one.fix) for one in found]
     return rows
 
 

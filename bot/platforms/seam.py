@@ -7,7 +7,7 @@ it in its own manner. It knows no command; `bot.commands` knows no platform.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bot.deliver import Platform
 from bot.message import Message
@@ -154,3 +154,11 @@ class ChatPlatform(Platform, Protocol):
     @property
     def invite(self) -> str | None:
         """The link by which the bot is added, printed at the start; None until it is known."""
+
+
+@runtime_checkable
+class ChecksChats(Protocol):
+    """A platform that can say of chats whether the bot can still write there."""
+
+    async def check_chats(self, chat_ids: Sequence[str]) -> Sequence[CheckRow]:
+        """One row for all that is well, and one for each that is not, without starting. Never raises."""

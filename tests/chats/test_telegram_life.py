@@ -9,6 +9,7 @@ import pytest
 
 from bot.errors import Fatal
 from bot.message import Message
+from bot.platforms.seam import ChecksChats
 from bot.platforms.telegram import TelegramPlatform, errors
 from bot.platforms.telegram.lanes import MOST_WAITING
 from tests.chats.telegram_client import client
@@ -166,7 +167,7 @@ async def test_the_token_shows_in_no_log_at_any_level_and_in_no_traceback() -> N
                 await _fails(rig, server.world.started("Bob"), written)
             ann = server.world.started("Ann")
             await rig.platform.send(str(ann), Message("fine"), nonce="n")
-            rows = await rig.platform.check([str(ann)])
+            rows = [*await rig.platform.check(), *await rig.platform.check_chats([str(ann)])]
         async with running(server, connected=False) as rig:
             server.token = "4242:another"
             await _fails(rig, ann, written)
@@ -197,11 +198,12 @@ async def test_check_says_what_is_wrong_and_how_to_mend_it() -> None:
         channel, gone = world.channel("News", ann, bot="administrator"), world.group("Gone", ann)
         world.allow_bot(channel, post=False)
         platform = TelegramPlatform(server.token, base_url=server.address)
-        rows = await platform.check([str(ann), str(channel), str(gone), "nonsense"])
+        rows = [*await platform.check(), *await platform.check_chats([str(ann), str(channel), str(gone), "nonsense"])]
         says = {row.what: row for row in rows}
         assert "@ClusterwatchBot" in says["Telegram token"].says
         assert says["Telegram privacy mode"].ok
-        assert says[f"Telegram chat {ann}"].ok
+        assert says["Telegram chats"].says == "1 of 4 that watch something can be written to"
+        assert isinstance(platform, ChecksChats)
         assert "right to post" in says[f"Telegram chat {channel}"].fix
         assert "not in the chat" in says[f"Telegram chat {gone}"].says
         assert not says["Telegram chat nonsense"].ok

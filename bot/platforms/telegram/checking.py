@@ -1,7 +1,7 @@
 """``python -m bot check`` for Telegram: the token, what BotFather set, and whether chats can be reached."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from telegram import WebhookInfo
 from telegram.error import TelegramError
@@ -16,13 +16,21 @@ from bot.platforms.telegram.permissions import missing_rights, place_of
 WITHIN_S = 15.0
 
 
-async def check(bot: QuietBot, chats: Sequence[str]) -> Sequence[CheckRow]:
-    """``chats``: ids of chats that are subscribed. Never raises."""
+async def check(bot: QuietBot) -> Sequence[CheckRow]:
+    """The token and what was set for it. Never raises."""
+    return await _asked(bot, lambda: _about_bot(bot))
+
+
+async def check_chats(bot: QuietBot, chat_ids: Sequence[str]) -> Sequence[CheckRow]:
+    """One row for all chats that can be written to, and one for each that cannot. Never raises."""
+    return await _asked(bot, lambda: _about_chats(bot, chat_ids)) if chat_ids else ()
+
+
+async def _asked(bot: QuietBot, ask: Callable[[], Awaitable[Sequence[CheckRow]]]) -> Sequence[CheckRow]:
     try:
         async with asyncio.timeout(WITHIN_S):
             await bot.initialize()
-            rows = [_token(bot), _privacy(bot), _groups(bot), _webhook(await bot.get_webhook_info())]
-            return [*rows, *[await _reach(bot, chat) for chat in chats]]
+            return await ask()
     except TelegramError as error:
         return [_trouble(classified(error))]
     except TimeoutError:
@@ -30,6 +38,17 @@ async def check(bot: QuietBot, chats: Sequence[str]) -> Sequence[CheckRow]:
         return [CheckRow("Telegram", ok=False, says=f"no answer within {WITHIN_S:.0f} s", fix=fix)]
     finally:
         await bot.close_connections()
+
+
+async def _about_bot(bot: QuietBot) -> Sequence[CheckRow]:
+    return [_token(bot), _privacy(bot), _groups(bot), _webhook(await bot.get_webhook_info())]
+
+
+async def _about_chats(bot: QuietBot, chat_ids: Sequence[str]) -> Sequence[CheckRow]:
+    rows = [await _reach(bot, chat_id) for chat_id in chat_ids]
+    wrong = [row for row in rows if not row.ok]
+    said = f"{len(rows) - len(wrong)} of {len(rows)} that watch something can be written to"
+    return [CheckRow("Telegram chats", ok=True, says=said), *wrong]
 
 
 def _token(bot: QuietBot) -> CheckRow:

@@ -13,9 +13,8 @@ from bot.errors import Fatal, Retry
 from bot.message import Message
 from bot.pacing import Limits
 from bot.platforms.seam import CheckRow, CommandSpec, Handle, Suggest, Upkeep
-from bot.platforms.telegram import address, menu, turns
+from bot.platforms.telegram import address, checking, menu, turns
 from bot.platforms.telegram.answering import Answerer
-from bot.platforms.telegram.checking import check
 from bot.platforms.telegram.client import API, QuietBot, make_bot
 from bot.platforms.telegram.errors import classified
 from bot.platforms.telegram.permissions import Permissions
@@ -170,5 +169,8 @@ class TelegramPlatform:
         link = f"https://t.me/{self._bot.username}"
         return f"{link}?startgroup=true (to a channel: {link}?startchannel&admin=post_messages+edit_messages)"
 
-    async def check(self, chats: Sequence[str] = ()) -> Sequence[CheckRow]:
-        return await check(self._bot, chats)
+    async def check(self) -> Sequence[CheckRow]:
+        return await checking.check(self._bot)
+
+    async def check_chats(self, chat_ids: Sequence[str]) -> Sequence[CheckRow]:
+        return await checking.check_chats(self._bot, chat_ids)
