@@ -159,6 +159,7 @@ async def test_readers_do_not_turn_the_pages_of_a_channels_menu(rig: Rig) -> Non
     sent = int(await rig.platform.send(str(channel), PAGE, nonce="n"))
     press = world.press(channel, reader, sent, "3%")
     await rig.server.until(lambda: world.pressed[press] is not None)
+    assert "Only admins" in (world.pressed[press] or "")
     assert rig.server.sent(channel)[0].edits == 0
     world.press(channel, ann, sent, "3%")
     await rig.server.until(lambda: rig.server.sent(channel)[0].edits == 1)

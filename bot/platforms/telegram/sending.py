@@ -92,16 +92,15 @@ class Sender:
         """The message's id in its chat. ``answer``: to a command; ``reply_to`` in place of the message's own."""
         with _translated(address, self._turns):
             if message.chart is None:
-                await self._turns.wait(address, answer=answer)
-                return await self._send_text(address, message, reply_to)
+                return await self._send_text(address, message, answer=answer, reply_to=reply_to)
             return await self._send_chart(address, message, message.chart, answer=answer, reply_to=reply_to)
 
     async def edit(self, address: Address, message_id: str, message: Message, *, answer: bool = False) -> None:
         """Text or caption, whichever the message has. What stands there already is a success."""
         with _translated(address, self._turns):
-            await self._turns.wait(address, answer=answer)
             try:
-                await self._edit(address, int(message_id), message, caption=message.chart is not None)
+                async with self._turns.turn(address, answer=answer):
+                    await self._edit(address, int(message_id), message, caption=message.chart is not None)
             except BadRequest as error:
                 if says(error, "not modified"):
                     return
@@ -133,17 +132,18 @@ class Sender:
                 link_preview_options=_NO_PREVIEW,
             )
 
-    async def _send_text(self, address: Address, message: Message, reply_to: int | None) -> str:
-        sent = await self._bot.send_message(
-            address.chat_id,
-            text_of(message),
-            parse_mode=ParseMode.HTML,
-            message_thread_id=address.topic,
-            disable_notification=message.silent or None,
-            reply_parameters=_reply(message, reply_to),
-            reply_markup=keyboard(message),
-            link_preview_options=_NO_PREVIEW,
-        )
+    async def _send_text(self, address: Address, message: Message, *, answer: bool, reply_to: int | None) -> str:
+        async with self._turns.turn(address, answer=answer):
+            sent = await self._bot.send_message(
+                address.chat_id,
+                text_of(message),
+                parse_mode=ParseMode.HTML,
+                message_thread_id=address.topic,
+                disable_notification=message.silent or None,
+                reply_parameters=_reply(message, reply_to),
+                reply_markup=keyboard(message),
+                link_preview_options=_NO_PREVIEW,
+            )
         return str(sent.message_id)
 
     async def _send_chart(
@@ -153,18 +153,17 @@ class Sender:
             known = await asyncio.to_thread(_known, chart, as_file=message.chart_as_file)
         except OSError as error:
             log.warning("a chart cannot be read, the message goes out without: %s", error.strerror)
-            await self._turns.wait(address, answer=answer)
-            return await self._send_text(address, message, reply_to)
+            return await self._send_text(address, message, answer=answer, reply_to=reply_to)
         async with self._files.first(known.key) as file_id:
             # The turn comes after the wait for the upload, or all that waited would go out at once.
             if file_id is None:
                 return await self._upload(address, message, known, answer=answer, reply_to=reply_to)
-        await self._turns.wait(address, answer=answer)
         try:
-            sent = await self._send_file(address, message, file_id, reply_to)
+            async with self._turns.turn(address, answer=answer):
+                sent = await self._send_file(address, message, file_id, reply_to)
         except BadRequest as error:
             if not any(says(error, words) for words in _UNKNOWN_FILE):
-                return await self._without_chart(error, address, message, reply_to)
+                return await self._without_chart(error, address, message, answer=answer, reply_to=reply_to)
             self._files.forget(known.key)
             return await self._upload(address, message, known, answer=answer, reply_to=reply_to)
         return str(sent.message_id)
@@ -172,12 +171,12 @@ class Sender:
     async def _upload(
         self, address: Address, message: Message, known: Known, *, answer: bool, reply_to: int | None
     ) -> str:
-        await self._turns.wait(address, answer=answer)
         data = known.chart if isinstance(known.chart, bytes) else await asyncio.to_thread(known.chart.read_bytes)
         try:
-            sent = await self._send_file(address, message, InputFile(data, "chart.png"), reply_to)
+            async with self._turns.turn(address, answer=answer):
+                sent = await self._send_file(address, message, InputFile(data, "chart.png"), reply_to)
         except BadRequest as error:
-            return await self._without_chart(error, address, message, reply_to)
+            return await self._without_chart(error, address, message, answer=answer, reply_to=reply_to)
         # An album-wide choice of sizes: the last is the largest.
         given = sent.document.file_id if sent.document else sent.photo[-1].file_id if sent.photo else None
         if given is not None:
@@ -214,12 +213,14 @@ class Sender:
             read_timeout=timeout_s,
         )
 
-    async def _without_chart(self, error: BadRequest, address: Address, message: Message, reply_to: int | None) -> str:
+    async def _without_chart(
+        self, error: BadRequest, address: Address, message: Message, *, answer: bool, reply_to: int | None
+    ) -> str:
         """What is wrong with the picture alone must not cost the alert. Raises the error if it is something else."""
         if not any(says(error, words) for words in (_NO_PHOTOS, "photo_invalid", "image_process_failed")):
             raise error
         log.warning("a chart was refused in %s, the message goes out without: %s", address, error)
-        return await self._send_text(address, message, reply_to)
+        return await self._send_text(address, message, answer=answer, reply_to=reply_to)
 
 
 @contextmanager

@@ -7,8 +7,9 @@ to a thousand chats does not keep anybody waiting.
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from bot.errors import Retry
 from bot.pacing import Limits, Pace, Rate
@@ -22,6 +23,10 @@ GROUP = Rate(15 / 60, burst=5)
 """20 in any minute, as documented."""
 _WITH_ANSWERS = Rate(1.0, burst=2)
 """Short bursts in one chat are allowed (documented); an answer needs one."""
+MOST_IN_WINDOW = 29
+"""Messages that may count in one second of Telegram's, which allows some 30."""
+KEPT_FOR_ANSWERS = 2
+"""Of those."""
 LONGEST_WAIT_S = 8.0
 _KEPT = 20_000
 
@@ -31,17 +36,58 @@ def limits(address: Address) -> Limits:
     return Limits(str(address.chat_id), (CHAT,) if address.is_private else (CHAT, GROUP))
 
 
+class Window:
+    """No more than so many messages in any second, by Telegram's clock and not by ours.
+
+    A pace alone does not see to that: what waits while this machine is busy goes out together after. A message counts
+    from when it leaves until a second after its answer, so it counts whenever Telegram may have counted it.
+    """
+
+    def __init__(self, most: int = MOST_IN_WINDOW, seconds: float = 1.0) -> None:
+        self._most, self._seconds = most, seconds
+        self._under_way = 0
+        self._answered_at_s: deque[float] = deque()
+        self._alerts, self._answers = asyncio.Lock(), asyncio.Lock()
+
+    @asynccontextmanager
+    async def place(self, *, answer: bool) -> AsyncIterator[None]:
+        """Inside, the message may be sent. Those who wait come one after another."""
+        most = self._most if answer else self._most - KEPT_FOR_ANSWERS
+        async with self._answers if answer else self._alerts:
+            while (free_in_s := self._free_in(most)) > 0:  # noqa: ASYNC110 - time alone frees a place
+                await asyncio.sleep(free_in_s)
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            self._answered_at_s.append(time.monotonic())
+
+    def _free_in(self, most: int) -> float:
+        now_s = time.monotonic()
+        while self._answered_at_s and self._answered_at_s[0] <= now_s - self._seconds:
+            self._answered_at_s.popleft()
+        if self._under_way + len(self._answered_at_s) < most:
+            return 0.0
+        return self._answered_at_s[0] + self._seconds - now_s + 0.001 if self._answered_at_s else 0.01
+
+
 class Turns:
     def __init__(self, per_second: float = PER_SECOND, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
         self._alerts, self._answers = Pace(per_second), Pace(ANSWERS_PER_SECOND)
+        # Who has bought a higher pace from Telegram has as much room in a second.
+        self._window = Window(max(MOST_IN_WINDOW, round(per_second * MOST_IN_WINDOW / PER_SECOND)))
         self._chats: OrderedDict[int, tuple[Pace, ...]] = OrderedDict()
         self._open_at_s: dict[int, float] = {}
         """When a chat may be written to again that Telegram has told to wait."""
 
-    async def wait(self, address: Address, *, answer: bool = False) -> None:
-        """Until it is this chat's turn. Raises Retry, with nothing taken, where that is too long from now."""
+    @asynccontextmanager
+    async def turn(self, address: Address, *, answer: bool = False) -> AsyncIterator[None]:
+        """Inside, it is this chat's turn, for one message. Raises Retry, with nothing taken, where it is far off."""
         await asyncio.sleep(self.take(address, answer=answer))
+        async with self._window.place(answer=answer):
+            yield
 
     def take(self, address: Address, *, answer: bool = False) -> float:
         """Take the next turn; how long to wait for it, in seconds. Raises Retry, with nothing taken."""
