@@ -133,6 +133,53 @@ def replay(
         asyncio.run(run(order, JsonShow() if as_json else RichShow()))
 
 
+@main.command()
+@click.argument("recording", type=FOLDER)
+@click.option("--market", "markets", multiple=True, metavar="SYMBOL", help="Only this market; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, nothing else on standard output.")
+@click.option("--chart", type=FILE, help="Draw the reliability chart into this PNG file.")
+@click.option("--preset", type=click.Choice(["adaptive", "strict", "sensitive"]), help="What counts as a cluster.")
+@click.pass_obj
+def scorecard(
+    config_file: Path | None,
+    recording: Path,
+    markets: tuple[str, ...],
+    as_json: bool,
+    chart: Path | None,
+    preset: str | None,
+) -> None:
+    """How the alerts of RECORDING turned out, against chance."""
+    with faults_named():
+        from rich.console import Console
+
+        from bot import scoring_run
+        from bot.markets.recorded import RecordedFeed
+        from bot.platforms.console import Printer
+        from bot.scorecard import to_json
+        from detectors import figures
+
+        console, played = Console(stderr=True), 0
+        with console.status("playing") as status:
+
+            def moved(at_ms: int) -> None:
+                nonlocal played
+                played += 1
+                if console.is_terminal and played % 200 == 0:
+                    status.update(f"playing {figures.moment(at_ms)}")
+
+            feed = RecordedFeed(recording, markets or None)
+            card = asyncio.run(scoring_run.run(feed, _config(config_file, preset), moved))
+        if chart is not None:
+            from bot.chart import draw_reliability
+
+            with _writable(chart):
+                chart.write_bytes(draw_reliability(card.scored, card.message().title, simulated=card.simulated))
+        if as_json:
+            click.echo(to_json(card.record()))
+        else:
+            Printer().show(card.message())
+
+
 @main.command("map")
 @click.argument("recording", type=FOLDER)
 @click.option("--market", required=True, metavar="SYMBOL", help="Whatever /watch takes: BTC, btcusdt, BTC/USDT:USDT.")

@@ -168,15 +168,16 @@ def block_sums(values: Floats, blocks: Times) -> Floats:
 
 
 def t_as_normal(sums: Floats) -> float | None:
-    """Student's t of block sums against 0, as the standard normal deviate that is as unlikely; None under 8 blocks.
-
-    The conversion is Abramowitz and Stegun 26.7.8.
-    """
+    """Student's t of block sums against 0, as the standard normal deviate that is as unlikely; None under 8 blocks."""
     count = len(sums)
     spread = float(np.sqrt(count / (count - 1) * np.sum((sums - sums.mean()) ** 2))) if count > 1 else 0.0
     if count < LEAST_BLOCKS or spread == 0:
         return None
-    t, freedom = float(sums.sum()) / spread, count - 1
+    return normal_of_t(float(sums.sum()) / spread, count - 1)
+
+
+def normal_of_t(t: float, freedom: int) -> float:
+    """The standard normal deviate as unlikely as Student's ``t`` (Abramowitz and Stegun 26.7.8)."""
     return t * (1 - 1 / (4 * freedom)) / math.sqrt(1 + t * t / (2 * freedom))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import bench_chart, bench_map, bench_rates, bench_stick, bench_truth
+from benchmarks import bench_chart, bench_map, bench_rates, bench_score, bench_stick, bench_truth
 from benchmarks.calibration import best_of, calibration_loop
 from benchmarks.reference import reference_map
 from benchmarks.report import Report, show
@@ -50,6 +50,11 @@ def test_the_map_benchmark_runs() -> None:
     assert found.disagreement < 1e-6
     assert found.array_bytes > 0
     assert found.checkpoint_bytes > found.decisions_bytes > 0
+
+
+def test_the_scoring_benchmark_judges_every_alert() -> None:
+    *_, judged = bench_score.measure(500)
+    assert judged == 500
 
 
 def test_the_chart_benchmark_runs() -> None:
@@ -154,4 +159,4 @@ def test_the_command_names_its_benchmarks() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--help"], check=True, capture_output=True, text=True, cwd=CHECKOUT
     )
-    assert "map|chart|rates|stick|truth" in done.stdout
+    assert "map|chart|score|rates|stick|truth" in done.stdout

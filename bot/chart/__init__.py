@@ -7,9 +7,11 @@
 import asyncio
 import importlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from detectors.event import Event
+from detectors.scoring import Scored, reliability
 
 WIDTH_PX = 1100
 HEIGHT_PX = 825
@@ -26,6 +28,15 @@ def draw(event: Event, *, width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX) 
     if event.evidence is None:
         raise ValueError(f"{event.key} carries no evidence: load the alert with its evidence before drawing it")
     return compose(event, event.evidence, width_px, height_px).png()
+
+
+def draw_reliability(
+    scored: Sequence[Scored], title: str, *, simulated: bool = False, width_px: int = 760, height_px: int = 600
+) -> bytes:
+    """What came of alerts against their chance level, as PNG bytes. Not for an event loop."""
+    from bot.chart.reliability_picture import compose_reliability
+
+    return compose_reliability(reliability(scored), title, width_px, height_px, simulated=simulated).png()
 
 
 class ChartDrawer:

@@ -39,8 +39,20 @@ async def why(asked: Asked) -> Message:
         low, high = (figures.level(edge, event.price_decimals) for edge in (event.level.low, event.level.high))
         lines.append(f"The band, estimated: {low} to {high}.")
     lines += [_fact(event, fact) for fact in event.facts]
+    lines += await _what_came(asked, event)
     footer = (*((SIMULATED,) if event.simulated else ()), f"{event.kind} · {event.key}", NOT_ADVICE)
     return Message(f"Why: {event.headline}", tuple(lines), footer)
+
+
+async def _what_came(asked: Asked, event: Event) -> list[str]:
+    """The alert's own outcome, once its horizon has passed."""
+    kept = await asked.house.store.outcomes(event.taken_at_ms, market=event.market, kind=event.kind, whole=True)
+    found = next((one for one in kept if one.key == event.key), None)
+    if found is None:
+        return ["What came of it is judged when its horizon has passed."]
+    level = f"; by chance {found.chance.share * 100:.0f} % ({found.chance.n} other times)" if found.chance else ""
+    came = f"What came of it: {found.outcome.value}, judged {figures.moment(found.decided_at_ms)}{level}."
+    return [came, *(_fact(event, fact) for fact in found.facts)]
 
 
 def _fact(event: Event, fact: Fact) -> str:

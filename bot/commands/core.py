@@ -11,7 +11,7 @@ from dataclasses import replace
 from bot import asking
 from bot.asking import NotUnderstood
 from bot.charting import ChartFolder
-from bot.commands import about, alerts, elsewhere, market, menus, settings, watching
+from bot.commands import about, alerts, elsewhere, market, menus, scorecard, settings, watching
 from bot.commands.doorman import Doorman
 from bot.commands.registry import Asked, Command, House
 from bot.commands.suggesting import suggestions
@@ -62,6 +62,7 @@ FAMILIES: tuple[tuple[Command, ...], ...] = (
     market.COMMANDS,
     settings.COMMANDS,
     alerts.COMMANDS,
+    scorecard.COMMANDS,
     about.COMMANDS,
     _HELP,
 )

@@ -92,7 +92,14 @@ def _receipt(view: MarketView, settings: Settings, cluster: Cluster, sweep: Swee
             Label.OBSERVED,
             "time in the zone",
         ),
-        Fact("watched_since_ms", since_ms, Unit.COUNT, Label.OBSERVED, shown=False),
+        Fact(
+            "watched_before_minutes",
+            round((view.taken_at_ms - since_ms) / MINUTE_MS, 6),
+            Unit.MINUTES,
+            Label.OBSERVED,
+            "liquidations counted from so long before",
+            shown=False,
+        ),
     ]
     before = sweep.open_interest_at_entry
     if view.estimate.map.open_interest_base and before:
@@ -128,9 +135,10 @@ def complete(event: Event, view: MarketView, settings: Settings) -> Completed:
 
     Until then nothing is said: a sum that still grows would only be edited again and again.
     """
-    since_ms, side = event.number("watched_since_ms"), event.side
-    if since_ms is None or side is None:
+    before_minutes, side = event.number("watched_before_minutes"), event.side
+    if before_minutes is None or side is None:
         return Completed(final=True)
+    since_ms = event.taken_at_ms - round(before_minutes * MINUTE_MS)
     waited_ms = view.taken_at_ms - event.taken_at_ms
     settled = waited_ms >= settings.receipt_minutes * MINUTE_MS
     prints = any(one.started_at_ms is None for one in view.estimate.observed)
@@ -141,7 +149,7 @@ def complete(event: Event, view: MarketView, settings: Settings) -> Completed:
     given_up = waited_ms >= RECEIPT_GIVEN_UP_MS
     if not (settled and (prints or covered)) and not given_up:
         return Completed()
-    fresh = {fact.name: fact for fact in _liquidated(view, side, round(since_ms))}
+    fresh = {fact.name: fact for fact in _liquidated(view, side, since_ms)}
     before = event.number("open_interest_at_entry_base")
     if before:
         fresh["open_interest_change"] = _interest_change(view, before, event.taken_at_ms)
