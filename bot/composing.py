@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from bot.message import Message, from_event, grouped
+from bot.message import POSSIBLE_REPEAT, Message, from_event, grouped
 from bot.policy import Reason
 from detectors.event import Event, Severity
 from detectors.market import MINUTE_MS
@@ -38,7 +38,7 @@ def words(task: Task, notices: Sequence[Notice]) -> Message:
     times = [notice.event.taken_at_ms for notice in notices]
     group = grouped(messages, max(MINUTE_MS, max(times) - min(times)))
     if any(notice.possible_repeat for notice in notices):
-        group = replace(group, footer=("Possible repeat: an earlier attempt may have arrived", *group.footer))
+        group = replace(group, footer=(POSSIBLE_REPEAT, *group.footer))
     alerts = f"{len(notices)} alert{'s' * (len(notices) > 1)}"
     if task is Task.EXPIRE:
         group = replace(group, title=f"Too late to send in full: {alerts}")

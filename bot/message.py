@@ -18,6 +18,8 @@ TITLE_LIMIT = 60
 GROUP_LIMIT = 20
 WICK_PCT = 0.1
 """A wick that came nearer by less needs no words."""
+POSSIBLE_REPEAT = "Possible repeat: an earlier attempt may have arrived"
+"""The footer's line of a message that may be there already."""
 SIMULATED = "SIMULATED market"
 NOT_ADVICE = "A probability map, not a promise. Not financial advice."
 
@@ -108,7 +110,7 @@ def from_event(event: Event, reason: str, late_by_ms: int | None = None, possibl
     why = _WHY.get(reason.lower(), reason.replace("_", " ").lower())
     footer = [f"Why now: {why}" if why else "", _labels(event, own), NOT_ADVICE]
     if possible_repeat:
-        footer.insert(0, "Possible repeat: an earlier attempt may have arrived")
+        footer.insert(0, POSSIBLE_REPEAT)
     if event.simulated:
         footer.insert(0, SIMULATED)
     footer.append(f"{event.venue} {event.symbol} · {figures.moment(event.taken_at_ms)} · {handle_of(event.key)}")

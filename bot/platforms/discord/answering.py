@@ -10,7 +10,7 @@ import discord
 
 from bot.message import Message
 from bot.platforms.discord import rights
-from bot.platforms.discord.asking import NAME, Asker
+from bot.platforms.discord.asking import LACKING, NAME, Asker
 from bot.platforms.discord.errors import in_words
 from bot.platforms.discord.rendering import render, view_of
 from bot.platforms.discord.slash import completed, focused, to_complete
@@ -86,9 +86,18 @@ class Answerer:
             if not handling.done():
                 await interaction.response.defer(ephemeral=changes and interaction.guild_id is not None)
             message = await handling
-            if changes:
-                message = _with_rights(message, interaction)
+            if text := self._lacking(interaction, changes=changes):
+                message = replace(message, lines=(*message.lines, text))
             await self._show(interaction, message, guessed=changes)
+
+    def _lacking(self, interaction: discord.Interaction, *, changes: bool) -> str:
+        """What the bot lacks where the alerts are to go, and who can grant it how; empty for nothing."""
+        if LACKING in interaction.extras:
+            return str(interaction.extras[LACKING])
+        if not changes or interaction.guild_id is None:
+            return ""
+        in_thread = isinstance(interaction.channel, discord.Thread)
+        return rights.explained(rights.missing(interaction.app_permissions, in_thread=in_thread))
 
     async def _handled(self, request: Request) -> Message:
         try:
@@ -128,12 +137,3 @@ class Answerer:
         else:  # a follow-up would inherit from the deferral who sees it
             await interaction.delete_original_response()
             await interaction.followup.send(**fresh, ephemeral=private)
-
-
-def _with_rights(message: Message, interaction: discord.Interaction) -> Message:
-    """With what the bot lacks where the alerts are to go, and who can grant it how."""
-    if interaction.guild_id is None:
-        return message
-    in_thread = isinstance(interaction.channel, discord.Thread)
-    text = rights.explained(rights.missing(interaction.app_permissions, in_thread=in_thread))
-    return replace(message, lines=(*message.lines, text)) if text else message

@@ -13,6 +13,8 @@ from bot.platforms.seam import ALLOWED, CommandSpec, Place, Request, Verdict
 from storage.chats import Chat
 
 NAME = "discord"
+LACKING = "lacking"
+"""Where an interaction keeps what the bot lacks in another channel that was asked for."""
 _IDS = re.compile(r"(?:<#(?P<mention>\d{1,20})>|/channels/\d+/(?P<link>\d{1,20})|^(?P<id>\d{15,20})$)")
 
 
@@ -78,6 +80,11 @@ class Asker:
                 return Verdict(allowed=False, why="You are not a member of that server any more.")
             return self._verdict(channel.permissions_for(now), now)
 
+        me: discord.Member | None = channel.guild.me
+        if me is not None:
+            in_thread = isinstance(channel, discord.Thread)
+            lacking = rights.missing(channel.permissions_for(me), in_thread=in_thread)
+            interaction.extras[LACKING] = rights.explained(lacking, f"#{channel.name}")
         chat = Chat(NAME, str(channel.id))
         return Request(chat, text, rights.place_of(channel), may_change, str(interaction.user.id))
 

@@ -1,7 +1,6 @@
 """Alerts to channels over REST, whether the gateway is up or not; and the search that spares a channel a repeat."""
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections import OrderedDict
@@ -13,7 +12,7 @@ from typing import Any
 import discord
 
 from bot.errors import PlatformError, Reject, Retry
-from bot.message import Message
+from bot.message import POSSIBLE_REPEAT, Message, handle_of
 from bot.platforms.discord import rights
 from bot.platforms.discord.errors import NO_HISTORY_FOR_REPLY, SOON_S, translate
 from bot.platforms.discord.publishing import Publisher
@@ -28,7 +27,6 @@ NONCE_SURE_S = 120.0
 """Discord drops a repeat of a nonce for some minutes; two of them are relied on."""
 SEARCHED = 200
 REMEMBERED = 2000
-POSSIBLE_REPEAT = "Possible repeat"
 
 
 class Sender:
@@ -168,14 +166,12 @@ class Sender:
         self, channel: discord.PartialMessageable, message: Message, nonce: str, held: discord.Permissions | None
     ) -> tuple[Message, int | None]:
         """The message as it should go out, or the id of the one that an earlier attempt has brought there."""
-        if not any(line.startswith(POSSIBLE_REPEAT) for line in message.footer):
+        if POSSIBLE_REPEAT not in message.footer:
             return message, None
         tried_s = self._attempts.get(nonce)
         if tried_s is not None and self._now_s() - tried_s < NONCE_SURE_S:
             return message, None  # the nonce sees to it
-        without = replace(
-            message, footer=tuple(line for line in message.footer if not line.startswith(POSSIBLE_REPEAT))
-        )
+        without = replace(message, footer=tuple(line for line in message.footer if line != POSSIBLE_REPEAT))
         sure, found = await self._search(channel, without, held)
         return (without if sure else message), found
 
@@ -216,14 +212,11 @@ def _is(
     if handle is not None and message.alert_id is not None:
         ids = [getattr(part, "custom_id", None) or "" for row in there.components for part in _parts(row)]
         footer = (embed.footer.text if embed else None) or ""
-        return any(handle in custom_id for custom_id in ids) or handle in footer or message.alert_id in footer
+        # Other messages of ours name the alert as well, such as the answer to /why; none begins with its first line.
+        begins = (looked_for.content or "") in there.content
+        return begins and (any(handle in custom_id for custom_id in ids) or handle in footer)
     wanted = looked_for.embed.description if looked_for.embed else None
     return there.content == (looked_for.content or "") and (embed.description if embed else None) == wanted
-
-
-def handle_of(alert_id: str) -> str:
-    """How an alert is called in the commands of its buttons."""
-    return f"#{hashlib.sha256(alert_id.encode()).hexdigest()[:8]}"
 
 
 def _parts(row: object) -> list[object]:

@@ -9,7 +9,7 @@ import discord
 import pytest
 import yarl
 
-from bot.message import Message
+from bot.message import Message, handle_of
 from bot.platforms.discord import DiscordPlatform, client
 from bot.platforms.seam import Choices, CommandSpec, Option, Request
 from storage.chats import Chat
@@ -124,7 +124,7 @@ def alert(title: str = "🔴 BTC short cluster 1.8% above: ~$42.1M", **changes: 
     message = Message(
         title,
         ("Price 94,200 at 10:15 UTC", "Size ~$42.1M · 1.4% of open interest"),
-        ("~ estimated · others observed", "binance BTC/USDT:USDT · cluster_formed:BTC:abc"),
+        ("~ estimated · others observed", "binance BTC/USDT:USDT · " + handle_of("cluster_formed:BTC:abc")),
         alert_id="cluster_formed:BTC:abc",
     )
     return replace(message, **changes)  # type: ignore[arg-type]

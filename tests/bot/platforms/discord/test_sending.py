@@ -8,15 +8,13 @@ import discord
 import pytest
 
 from bot.errors import PlatformError, Reject, Retry
-from bot.message import Button, Menu, Message
+from bot.message import POSSIBLE_REPEAT as REPEAT
+from bot.message import Button, Menu, Message, handle_of
 from bot.platforms.discord import sending
-from bot.platforms.discord.sending import handle_of
 from tests.bot.platforms.discord.rig import Rig, alert, eventually
 from tests.chats.discord_server import Fault, Trouble
 from tests.chats.discord_server import world as w
 from tests.chats.discord_server.world import Channel
-
-REPEAT = "Possible repeat: an earlier attempt may have arrived"
 
 
 async def send(rig: Rig, channel: Channel, message: Message, nonce: str = "n") -> str:
@@ -257,6 +255,13 @@ async def test_an_alert_is_found_by_the_handle_in_its_buttons(rest: Rig, channel
     rest.platform._sender._attempts.clear()
     assert await send(rest, channel, alert(footer=(REPEAT,))) == first
     assert len(channel.seen) == 1
+
+
+async def test_another_message_that_names_the_alert_is_not_taken_for_it(rest: Rig, channel: Channel) -> None:
+    handle = handle_of("cluster_formed:BTC:abc")
+    await send(rest, channel, Message(f"Why {handle}", footer=(handle,), alert_id="other"), "1")
+    await send(rest, channel, alert(footer=(REPEAT,)), "2")
+    assert [message.title for message in channel.seen] == [f"Why {handle}", alert().title]
 
 
 async def test_a_grouped_message_is_found_word_by_word(rest: Rig, channel: Channel) -> None:
