@@ -121,7 +121,7 @@ def _no_single_venue(word: str, markets: Sequence[Market]) -> None:
     """Alerts come from the merged view of a market, and of that alone: said, never taken for something else."""
     venues = sorted({venue for market in markets for venue in market.venues})
     if word.lower() not in venues:
-        raise NotUnderstood(f'There is no venue "{shortened(word)}" here: there are {", ".join(venues)}.')
+        raise NotUnderstood(f'There is no venue "{shortened(word)}" here, only {", ".join(venues)}.')
     raise NotUnderstood(
         f"Not accepted: alerts come from all venues together ({', '.join(venues)}), and there is no view of one alone "
         "yet. Leave the venue out.",

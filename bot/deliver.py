@@ -36,8 +36,8 @@ _CLAIM_AT_LEAST = 8
 """Places that must be free before more is claimed, unless nothing is under way: a claim is a commit."""
 _EVIDENCE_KEPT = 16
 SEND_TIMEOUT_S = 30.0
-STOP_WITHIN_S = 8.0
-"""A host gives 30 s, we promise 10; the rest is for closing the store."""
+STOP_WITHIN_S = 5.0
+"""A host gives 30 s, we promise 10; the rest is for the last tick, the platforms and the store."""
 FAULTS_ALLOWED = 8
 LONGEST_BACKOFF_S = 60.0
 

@@ -5,11 +5,10 @@ from dataclasses import replace
 
 from detectors.event import Event, Evidence
 from detectors.market import DAY_MS
-from storage import sql_queues
 from storage.chats import Chat
-from storage.holds import hold
 from storage.sql import Connection
 from storage.sql_chats import chat_row
+from storage.sql_fan_out import add_deliveries
 from storage.store import Committed, Counts, Silence, StoredAlert, TickCommit
 
 # The newest revision of an event's spine; the one first seen when nothing completed it.
@@ -27,19 +26,8 @@ def add_decisions(connection: Connection, tick: TickCommit) -> Committed:
             "INSERT INTO alerts VALUES (?, ?) ON CONFLICT DO NOTHING", (event_id, evidence)
         ).rowcount
         new += Committed(alerts=inserted)
-        for delivery in alert.deliveries:
-            chat = chat_row(connection, delivery.chat)
-            added = connection.execute(
-                "INSERT INTO deliveries (event_id, chat, taken_at_ms, reason, expires_at_ms) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT (event_id, chat) DO NOTHING RETURNING id",
-                (event_id, chat, alert.event.taken_at_ms, delivery.reason, delivery.expires_at_ms),
-            ).fetchall()
-            for (delivery_id,) in added:
-                if delivery.hold_until_ms is None:
-                    sql_queues.add(connection, chat, delivery_id)
-                else:
-                    hold(connection, event_id, chat, delivery.reason, delivery.hold_until_ms)
-                new += Committed(deliveries=1)
+        added = add_deliveries(connection, event_id, alert.event.taken_at_ms, alert.deliveries)
+        new += Committed(deliveries=added)
     return new + Committed(revisions=sum(_complete(connection, event) for event in tick.completed))
 
 

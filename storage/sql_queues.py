@@ -39,11 +39,14 @@ def renew(connection: Connection, chat_row: int) -> None:
     )
 
 
-def add(connection: Connection, chat_row: int, delivery_id: int) -> None:
-    """A new delivery stands behind the chat's others."""
-    connection.execute(
-        "INSERT INTO queues (chat, head) VALUES (?, ?) ON CONFLICT (chat) DO NOTHING", (chat_row, delivery_id)
-    )
+def add_all(connection: Connection, heads: Sequence[tuple[int, int]]) -> None:
+    """``heads``: (chat, delivery). A new delivery stands behind the chat's others."""
+    if heads:
+        marks = ", ".join(["(?, ?)"] * len(heads))
+        connection.execute(
+            f"INSERT INTO queues (chat, head) VALUES {marks} ON CONFLICT (chat) DO NOTHING",
+            [value for pair in heads for value in pair],
+        )
 
 
 def idle(connection: Connection, now_ms: int, after: int, platform: str | None) -> list[tuple[int, int]]:
