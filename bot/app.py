@@ -15,7 +15,7 @@ from bot import memory
 from bot.charting import ChartFolder
 from bot.chats import Chats, make_platforms
 from bot.commands import Commands
-from bot.config import Config, ConfigError
+from bot.config import Config
 from bot.deliver import Deliverer, Notice, words
 from bot.markets import names
 from bot.markets.feed import ReplayableFeed, Source
@@ -28,13 +28,13 @@ from bot.platforms.seam import ChatPlatform
 from bot.playback import Moment, Tally
 from bot.schedule import Schedule
 from bot.score import Scorer
+from bot.stores import make_store
 from bot.watch import Resumed, Watcher
 from detectors.market import Market
 from detectors.registry import find_kinds
 from storage.chats import EVERY_MARKET, Subscription
 from storage.errors import StoreError
 from storage.outbox import Task
-from storage.sqlite import SqliteStore
 from storage.store import NewAlert, Store
 
 log = logging.getLogger(__name__)
@@ -43,16 +43,6 @@ NOTICES_SHOWN = 8
 DIGESTS_EVERY_S = 5.0
 REACH_WITHIN_S = 12.0
 """What a venue gets to answer in at the start; then the bot starts without it, or says why it cannot."""
-
-
-def check_host(environ: Mapping[str, str]) -> None:
-    """Raises ConfigError on a host whose disk does not last."""
-    if "DYNO" not in environ:
-        return
-    why = "this host (DYNO is set) wipes its disk at every restart, so subscriptions and alerts would be lost daily"
-    fix = "run on a host with a disk that lasts; PostgreSQL, which would do here, arrives with a later release"
-    missing = "" if environ.get("DATABASE_URL") else " and there is no DATABASE_URL"
-    raise ConfigError("This host", [f"DATABASE_URL: {why}{missing}; {fix}"])
 
 
 def make_feed(config: Config) -> AnyFeed:
@@ -110,11 +100,7 @@ class App:
         self.config, self.feed = config, feed
         self.printer = printer or console.Printer(console.make_console(config.console.colour))
         self.schedule = schedule or Schedule()
-        self.store: Store = store or SqliteStore(
-            Path(config.store.path) if config.store.path else None,
-            feed.source,
-            max_subscriptions=config.policy.max_subscriptions,
-        )
+        self.store: Store = store or make_store(config, environ, feed.source, on_wait=self._say)
         kinds = find_kinds()
         self.charts = (
             ChartFolder(Path(config.charts.folder), kept=config.charts.kept, processes=chart_processes)
@@ -128,7 +114,7 @@ class App:
             EVERY_MARKET, within_pct=config.policy.within_pct, min_notional_usd=config.policy.min_notional_usd
         )
         others = make_platforms(config, environ) if platforms is None else platforms
-        self.chats = Chats(others, self.store, lambda text: self.printer.show(Message(text)))
+        self.chats = Chats(others, self.store, self._say)
         self.commands = Commands(
             self.store,
             feed,
@@ -280,6 +266,10 @@ class App:
         self.beat_s = time.monotonic()
 
     # --- what parts ask of it
+
+    def _say(self, text: str) -> None:
+        """To whoever runs the bot."""
+        self.printer.show(Message(text))
 
     async def _compose(self, task: Task, notices: Sequence[Notice]) -> Message:
         message = words(task, notices)

@@ -9,7 +9,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bot import config as configs
-from bot.app import App, check_host, make_feed
+from bot.app import App, make_feed
 from bot.config import Config
 from bot.ending import cancelled, stop_signals
 from bot.markets.feed import Source
@@ -21,6 +21,7 @@ from bot.playback import Moment, play, up_to
 from bot.probes import probes
 from bot.run_live import serve_live
 from bot.show import print_summary
+from bot.stores import check_host
 from detectors.market import DAY_MS
 from storage.chats import EVERY_MARKET
 from storage.store import NewAlert

@@ -1,5 +1,6 @@
 """The store's use-cases in SQL, one text for every backend; what differs is in `storage.sqlite`, `storage.postgres`."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from detectors.chance import Chance
@@ -38,6 +39,9 @@ class SqlStore(SqlWriter):
     ) -> None:
         super().__init__(source, on_wait=on_wait)
         self._max_subscriptions = max_subscriptions
+
+    @abstractmethod
+    async def backup(self) -> str | None: ...
 
     # -- markets
 

@@ -9,6 +9,7 @@ import pytest
 from tests import postgres_server
 from tests.postgres_server import PostgresServer
 
+os.environ.pop("DATABASE_URL", None)  # whoever runs the tests may have a database of his own in it
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 

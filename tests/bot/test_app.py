@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from bot import run
-from bot.app import App, check_host, make_feed
-from bot.config import Config, ConfigError
+from bot.app import App, make_feed
+from bot.config import Config
 from bot.markets.names import UnknownMarket
 from bot.markets.simulated import SimulatedFeed
 from bot.platforms.console import CHAT, Printer
@@ -126,12 +126,3 @@ async def test_parts_can_be_replaced(tmp_path: Path) -> None:
     async with App(settings, SimulatedFeed(1, 1, ["PEPE"]), store=store) as app:
         assert app.store is store
         assert list(app.watcher.engines) == ["PEPE"]
-
-
-def test_a_host_that_wipes_its_disk_is_refused_with_the_reason() -> None:
-    check_host({})
-    check_host({"DATABASE_URL": "postgres://..."})
-    with pytest.raises(ConfigError, match=r"wipes its disk.*no DATABASE_URL"):
-        check_host({"DYNO": "worker.1"})
-    with pytest.raises(ConfigError, match="PostgreSQL"):
-        check_host({"DYNO": "worker.1", "DATABASE_URL": "postgres://..."})
