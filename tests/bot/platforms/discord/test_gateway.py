@@ -212,3 +212,17 @@ async def test_no_token_is_in_any_log_at_debug_any_repr_and_any_traceback(
     assert len(caplog.records) > 20
     formatted = [logging.Formatter().format(record) for record in caplog.records]
     assert not [text for text in (*said, *formatted) if secret in text]
+
+
+async def test_a_library_that_waits_too_long_to_connect_again_is_started_anew(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bot.platforms.discord import platform as platforms
+
+    monkeypatch.setattr(platforms, "PATIENCE_S", 0.1)
+    monkeypatch.setattr("discord.backoff.ExponentialBackoff.delay", lambda _: 1000.0)
+    rig.server.gateway.refuses_with = 503
+    await rig.server.gateway.close_all(1001)
+    await eventually(lambda: "alerts go on" in rig.platform.condition)
+    rig.server.gateway.refuses_with = None
+    await eventually(lambda: rig.platform.condition.startswith("connected"), 10)
