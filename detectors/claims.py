@@ -123,8 +123,8 @@ def funding_shocks(scored: Sequence[Scored]) -> Claim:
     here, usual = float(counts[0]), float(counts[1:].mean()) if len(counts) > 1 else 0.0
     as_many = float(np.mean(counts >= here))
     says = (
-        f"{here:.0f} clusters of the crowded side dissolved within a day of {n['shocks']} shocks; at other times "
-        f"{usual:.1f} would have ({as_many * 100:.0f} % of times give as many)"
+        f"{here:.0f} clusters of the crowded side dissolved within a day of a shock (n = {n['shocks']}); at other "
+        f"times {usual:.1f} would have ({as_many * 100:.0f} % of times give as many)"
     )
     enough = n["shocks"] >= LEAST
     verdict = UNKNOWN if not enough else "yes" if as_many < 0.025 else "no, fewer" if as_many > 0.975 else LUCK

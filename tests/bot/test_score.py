@@ -1,6 +1,7 @@
 """Alerts are scored from the stored series, when their horizon has passed and whenever the job happens to run."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -8,11 +9,12 @@ from bot.playback import Tally, play
 from bot.score import Scorer
 from bot.watch import Watcher
 from detectors import odds
-from detectors.event import OutcomeClass
+from detectors.event import Event, Fact, Label, OutcomeClass, Unit
 from detectors.market import DAY_MS, HOUR_MS
 from detectors.registry import find_kinds
 from detectors.scoring import Scored
 from storage.chats import EVERY_MARKET, Subscription
+from storage.outbox import Sent, Task
 from storage.sqlite import SqliteStore
 from storage.store import NewAlert, StoredAlert
 from tests.bot.played import config, market, moments, play_all, subscribe, watcher
@@ -157,3 +159,31 @@ async def test_a_chat_that_watches_nothing_makes_no_alerts_and_no_outcomes(store
     watching = await played(store)
     assert await scorer(store).score(watching.market_times()) == 0
     await subscribe(store, Subscription(EVERY_MARKET))
+
+
+async def test_a_sweep_told_of_is_edited_once_its_receipt_is_whole_and_stays_the_same_event(store: SqliteStore) -> None:
+    told: dict[str, list[tuple[Task, Event]]] = {}
+    watching = Watcher(
+        store,
+        config().engine_settings(),
+        find_kinds(),
+        evidence=False,
+        odds=lambda _: (Fact("odds", "in 90 days", Unit.TEXT, Label.CALCULATED),),
+    )
+    await watching.start([market()])
+    for number, moment in enumerate(moments(DAYS)):
+        await watching.take(moment)
+        for claim in await store.claim(number, 50, flush=True):
+            for delivery in claim.deliveries:
+                told.setdefault(delivery.event.key, []).append((claim.task, delivery.event))
+            await store.settle(claim.deliveries, Sent("1"))
+    sweeps = {key: seen for key, seen in told.items() if key.startswith("cluster_consumed")}
+    whole = {key: seen for key, seen in sweeps.items() if len(seen) > 1}
+    assert whole
+    for (first_task, first), (second_task, second) in whole.values():
+        assert (first_task, second_task) == (Task.SEND, Task.EDIT)
+        assert replace(first, facts=()) == replace(second, facts=())
+        assert first.value("receipt_after_minutes") is None
+        assert second.value("receipt_after_minutes") is not None
+        assert first.value("odds") == second.value("odds") == "in 90 days"
+    assert all(len(seen) == 1 for key, seen in told.items() if key not in sweeps)
