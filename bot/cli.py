@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -212,6 +213,31 @@ def show_map(
             from bot.platforms.console import Printer
 
             Printer().show(liquidation_map(view))
+
+
+@main.command()
+@click.argument("recording", type=FOLDER)
+@click.option("--market", required=True, metavar="SYMBOL", help="Whatever /watch takes: BTC, btcusdt, BTC/USDT:USDT.")
+@click.option(
+    "--fit",
+    type=click.Choice(["walk-forward", "none"]),
+    default="walk-forward",
+    help="Also fit leverage weights on the first half and judge them on the second. The default.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
+@click.pass_obj
+def truth(config_file: Path | None, recording: Path, market: str, fit: str, as_json: bool) -> None:
+    """Hold the estimate of one market of RECORDING to what was really liquidated."""
+    with faults_named():
+        from rich.console import Console
+
+        from bot import truth as truths
+
+        found = truths.measure(recording, market, _config(config_file).estimate, fit=fit != "none")
+        if as_json:
+            click.echo(json.dumps(truths.as_record(found), allow_nan=False))
+        else:
+            truths.show(found, Console(width=None if sys.stdout.isatty() else 120))
 
 
 @main.command()

@@ -43,6 +43,12 @@ class EstimateSettings:
     """Funding this far from usual counts as fully crowded (tanh(1))."""
 
 
+def crowding_from(funding: Funding, crowding_funding_8h: float) -> float:
+    """-1..+1: +1 longs are crowded and pay for it."""
+    rate_8h = funding.rate * 8 / funding.interval_hours
+    return math.tanh((rate_8h - USUAL_FUNDING_8H) / crowding_funding_8h)
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """Observed liquidations of one side summed over one stretch that ended at ``at_ms``."""
@@ -83,11 +89,7 @@ class MarketEstimate:
     @property
     def crowding(self) -> float:
         """-1..+1 from the last funding rate: +1 longs are crowded and pay for it."""
-        if not self.funding:
-            return 0.0
-        last = self.funding[-1]
-        rate_8h = last.rate * 8 / last.interval_hours
-        return math.tanh((rate_8h - USUAL_FUNDING_8H) / self.settings.crowding_funding_8h)
+        return crowding_from(self.funding[-1], self.settings.crowding_funding_8h) if self.funding else 0.0
 
     def apply(self, snapshot: MarketSnapshot) -> MapChange | None:
         """Takes in a snapshot; returns what its bar did to the map, None without a bar or open interest."""

@@ -210,9 +210,7 @@ class LiquidationMap:
 
     def longest_gap_ms(self, bar_interval_ms: int) -> int:
         """How far apart two samples of open interest may be and still be bridged."""
-        return (self.settings.longest_gap_bars + 1) * bar_interval_ms + max(
-            0, self.open_interest_interval_ms - bar_interval_ms
-        )
+        return self.settings.longest_gap_ms(bar_interval_ms, self.open_interest_interval_ms)
 
     def _apply_open_interest(self, bar: Bar, sample: OpenInterest) -> tuple[bool, NDArray[np.float64]]:
         """Closes for a new sample; returns (gap, what it opens: float64[groups, cells], not yet in ``group_known``)."""

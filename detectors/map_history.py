@@ -17,6 +17,7 @@ from detectors.flows import MOST_REPLACED, UsualVolume, kept_after, relative_vol
 from detectors.liquidation_map import GROUPS, RECENTRE_CELLS, LiquidationMap
 from detectors.map_settings import MapSettings
 from detectors.market import HOUR_MS, Side
+from detectors.price_grid import PriceGrid
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -48,12 +49,7 @@ def map_from_history(settings: MapSettings, history: BarHistory) -> LiquidationM
     if not len(history.close):
         return made
     grid = settings.grid
-    close, low, high = (grid.cells_of(prices) for prices in (history.close, history.low, history.high))
-    reached_low, reached_high = low.copy(), high.copy()
-    reached_low[1:] = np.minimum(low[1:], close[:-1])
-    reached_high[1:] = np.maximum(high[1:], close[:-1])
-    after_gap = np.flatnonzero(np.diff(history.opened_at_ms) != history.interval_ms) + 1
-    low[after_gap], high[after_gap] = reached_low[after_gap], reached_high[after_gap]
+    low, high, reached_low, reached_high, close = reach_of(grid, history)
     origins = _origins(close, grid.cells)
 
     hours, hour_of_bar = np.unique(history.opened_at_ms // HOUR_MS, return_inverse=True)
@@ -63,7 +59,7 @@ def map_from_history(settings: MapSettings, history: BarHistory) -> LiquidationM
     made.last_bar_opened_at_ms = int(history.opened_at_ms[-1])
     made.bar_interval_ms, made.open_interest_interval_ms = history.interval_ms, history.open_interest_interval_ms
     relative, usual = relative_volumes(history.volume_base)
-    flows = _flows(settings, history, relative, made.longest_gap_ms(history.interval_ms))
+    flows = flows_of(settings, history, relative)
     _leave_pending(made, history, (low, high), (reached_low, reached_high), relative, usual)
     if flows is None:
         return made
@@ -116,8 +112,22 @@ def map_from_history(settings: MapSettings, history: BarHistory) -> LiquidationM
     return made
 
 
+def reach_of(grid: PriceGrid, history: BarHistory) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+    """Grid cells of each bar, [n] each: lowest and highest that it is entered over, lowest and highest that it reaches
+    (the close before it included), and its close. After a hole a bar is entered over all that it reaches."""
+    close, low, high = (grid.cells_of(prices) for prices in (history.close, history.low, history.high))
+    reached_low, reached_high = low.copy(), high.copy()
+    reached_low[1:] = np.minimum(low[1:], close[:-1])
+    reached_high[1:] = np.maximum(high[1:], close[:-1])
+    after_gap = np.flatnonzero(np.diff(history.opened_at_ms) != history.interval_ms) + 1
+    low[after_gap], high[after_gap] = reached_low[after_gap], reached_high[after_gap]
+    return low, high, reached_low, reached_high, close
+
+
 @dataclass(frozen=True)
-class _Flows:
+class Flows:
+    """What opened and closed in a history."""
+
     opened: Floats
     """Base units opened at each bar and of known age, [n]."""
     unknown: Floats
@@ -126,13 +136,17 @@ class _Flows:
     """First bar of the range that unknown entries are spread over, [n]."""
     kept: Floats
     """Share of a bar's deposit that no later closing took, [groups, n]."""
+    kept_at: Floats
+    """Share of each group that the sample at each bar left, [groups, n]; 1 where there was none."""
     made_at: Ints
     """Bar whose sample of open interest made the deposit; the grid may have moved until then, [n]."""
     open_interest_base: float
     open_interest_at_ms: int
 
 
-def _flows(settings: MapSettings, history: BarHistory, relative: Floats, longest_gap_ms: int) -> _Flows | None:
+def flows_of(settings: MapSettings, history: BarHistory, relative: Floats) -> Flows | None:
+    """From open interest and volume relative to what is usual (float64[n]); None without open interest."""
+    longest_gap_ms = settings.longest_gap_ms(history.interval_ms, history.open_interest_interval_ms)
     count = len(history.close)
     samples = np.flatnonzero(~np.isnan(history.open_interest_base))
     if not samples.size:
@@ -169,7 +183,9 @@ def _flows(settings: MapSettings, history: BarHistory, relative: Floats, longest
     unknown_since[samples[0]] = 0
     unknown[samples[1:][gap]] = np.maximum(0.0, net[gap])
     unknown_since[samples[1:][gap]] = samples[:-1][gap] + 1
-    return _Flows(opened, unknown, unknown_since, kept, samples[index], float(base[-1]), int(closed_at[-1]))
+    return Flows(
+        opened, unknown, unknown_since, kept, kept_at[:, :count], samples[index], float(base[-1]), int(closed_at[-1])
+    )
 
 
 def _suffix(best: np.ufunc, reached: Ints, close: Ints) -> Ints:

@@ -27,3 +27,7 @@ class MapSettings:
     def churn(self, interval_ms: int) -> float:
         """Gross over net change of open interest for samples that far apart, at least 1."""
         return max(1.0, math.pow(interval_ms / FIVE_MINUTES_MS, self.churn_exponent))
+
+    def longest_gap_ms(self, bar_interval_ms: int, open_interest_interval_ms: int) -> int:
+        """How far apart two samples of open interest may be and still be bridged."""
+        return (self.longest_gap_bars + 1) * bar_interval_ms + max(0, open_interest_interval_ms - bar_interval_ms)

@@ -1,0 +1,157 @@
+"""Node by node, exposure adds up to the map; and a fit finds the weights behind what was liquidated."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from detectors.fit import ROUND_LEVERAGES, Evidence, fit, fit_model, fitted, on_nodes, realised_share
+from detectors.leverage import LeverageModel
+from detectors.liquidation_map import LiquidationMap
+from detectors.map_settings import MapSettings
+from detectors.market import HOUR_MS, MarketSnapshot, Side
+from detectors.node_exposure import node_exposure
+from detectors.observed_history import ObservedHistory, observed_history
+from tests.detectors.histories import PLAIN, RandomMarket, Tape, bars_of, random_market, straight
+
+CROWDING = 5e-4
+
+
+def of(snapshots: list[MarketSnapshot]) -> ObservedHistory:
+    return observed_history(snapshots, CROWDING)
+
+
+@pytest.mark.parametrize(
+    "made_of", [RandomMarket(900), RandomMarket(900, missing_bars=0.05), RandomMarket(900, missing_open_interest=0.4)]
+)
+@pytest.mark.parametrize("model", [PLAIN, LeverageModel()], ids=["plain", "default"])
+def test_weighted_nodes_add_up_to_what_the_map_consumes(model: LeverageModel, made_of: RandomMarket) -> None:
+    settings, history = MapSettings(model), random_market(made_of)
+    exposure = node_exposure(settings, history)
+    weights = np.asarray(model.weights) / sum(model.weights)
+    found = exposure.weighted(Side.LONG, weights) + exposure.weighted(Side.SHORT, weights)
+    made = LiquidationMap(settings)
+    consumed = np.array([made.update(*one).consumed.sum() for one in bars_of(history)])
+    assert consumed.max() > 0
+    assert np.allclose(found, consumed, rtol=1e-5, atol=1e-6 * consumed.max())
+
+
+def tape_of_one_deposit(wait_bars: int) -> ObservedHistory:
+    """1000 opened at 100 in one bar, and a fall of 5 % that begins so many bars later."""
+    tape = Tape(100.0)
+    tape.bar(100.0, 1000.0)
+    tape.bar(100.0, 2000.0)
+    tape.walk([100.0] * wait_bars, [2000.0] * wait_bars)
+    tape.walk(straight(100, 95, 5), [2000.0] * 5)
+    return of(tape.written)
+
+
+def test_what_is_younger_than_an_hour_is_not_claimed_and_what_is_older_is() -> None:
+    settings = MapSettings(replace(PLAIN, nodes=(25.0,), weights=(1.0,)))
+
+    def taken(wait_bars: int) -> float:
+        history = tape_of_one_deposit(wait_bars)
+        found = node_exposure(settings, history.bars, youngest_ms=HOUR_MS)
+        return float(found.consumed[Side.LONG].sum())
+
+    # 25x lies 3.6 % away, which the fourth bar of the fall reaches
+    assert taken(12 - 4) == 0.0
+    assert taken(12 - 3) == pytest.approx(1000.0)
+
+
+def test_only_distances_from_one_per_cent_on_are_claimed() -> None:
+    settings = MapSettings(replace(PLAIN, nodes=(100.0, 50.0), weights=(0.5, 0.5)))
+    found = node_exposure(settings, tape_of_one_deposit(20).bars, nearest=0.01).consumed[Side.LONG]
+    assert found[0].sum() == 0.0  # 100x: 0.6 % away
+    assert found[1].sum() > 0.0
+
+
+def test_a_node_of_a_continuum_is_cut_where_one_per_cent_begins() -> None:
+    nodes = tuple(float(1 / (distance + 0.004)) for distance in np.geomspace(0.0081, 0.02, 12))
+    settings = MapSettings(replace(PLAIN, nodes=nodes, weights=(1.0,) * 12))
+    found = node_exposure(settings, tape_of_one_deposit(20).bars, nearest=0.01).consumed[Side.LONG].sum(axis=1)
+    cut = found / found[-1]
+    assert cut[0] == 0.0
+    assert ((cut > 0.02) & (cut < 0.98)).sum() == 1
+    assert np.all(np.diff(cut) >= -1e-9)
+
+
+# --- fits
+
+
+def made_up(true: dict[float, float], events: int, seed: int = 0, share: float = 0.2) -> tuple[LeverageModel, Evidence]:
+    """Intervals in which single stretches of leverage are traded through, and draws around what ``true`` expects."""
+    rng = np.random.default_rng(seed)
+    prior = fit_model(LeverageModel())
+    nodes = np.asarray(prior.nodes)
+    count = 3000
+    centres = rng.uniform(np.log(3), np.log(100), count)
+    window = np.exp(-0.5 * ((np.log(nodes)[:, None] - centres) / 0.1) ** 2) * rng.exponential(1.0, count)
+    weights = on_nodes(LeverageModel(tuple(true), tuple(true.values())), prior.nodes)
+    rates = weights @ window
+    scale = events / rates.sum()
+    seen = rng.poisson(rates * scale).astype(float) * share / scale
+    nothing = np.zeros((len(nodes), count))
+    return prior, Evidence({Side.LONG: window, Side.SHORT: nothing}, {Side.LONG: seen, Side.SHORT: np.zeros(count)})
+
+
+def near(prior: LeverageModel, weights: tuple[float, ...], low: float, high: float) -> float:
+    return sum(weight for node, weight in zip(prior.nodes, weights, strict=True) if low < node < high)
+
+
+def test_a_fit_finds_the_leverage_that_is_liquidated_and_the_share_that_is() -> None:
+    prior, evidence = made_up({20.0: 0.8, 5.0: 0.2}, events=3000)
+    found = fitted(prior, evidence)
+    before = tuple(np.asarray(prior.weights) / sum(prior.weights))
+    assert near(prior, found.weights, 18, 22) > 3 * near(prior, before, 18, 22)
+    assert near(prior, found.weights, 30, 80) < 0.3 * near(prior, before, 30, 80)
+    assert found.realised_share == pytest.approx(0.2, rel=0.1)
+
+
+def test_little_evidence_moves_the_weights_little() -> None:
+    def moved(events: int) -> float:
+        prior, evidence = made_up({20.0: 0.8, 5.0: 0.2}, events=events)
+        before = np.asarray(prior.weights) / sum(prior.weights)
+        return float(np.abs(np.array(fitted(prior, evidence).weights) - before).sum())
+
+    assert moved(3) < 0.4 * moved(3000)
+
+
+def test_a_market_where_nothing_was_liquidated_keeps_the_prior() -> None:
+    prior, evidence = made_up({20.0: 1.0}, events=1)
+    silent = Evidence(evidence.traded_through, {side: np.zeros(len(evidence)) for side in Side})
+    result = fit(prior, on_nodes(LeverageModel(), prior.nodes), silent)
+    assert result.weights == pytest.approx(tuple(np.asarray(prior.weights) / sum(prior.weights)))
+    assert not result.believed
+
+
+def test_a_fit_is_believed_where_it_beats_the_default_on_what_it_has_not_seen() -> None:
+    prior, evidence = made_up({20.0: 0.8, 5.0: 0.2}, events=2000)
+    result = fit(prior, on_nodes(LeverageModel(), prior.nodes), evidence)
+    assert result.gain > 0
+    assert result.believed
+
+
+def test_a_fit_to_a_market_that_has_changed_since_is_not_believed() -> None:
+    prior, early = made_up({20.0: 1.0}, events=2000)
+    _, late = made_up({4.0: 1.0}, events=2000, seed=1)
+    both = Evidence(
+        {side: np.concatenate([early.traded_through[side], late.traded_through[side]], axis=1) for side in Side},
+        {side: np.concatenate([early.liquidated[side], late.liquidated[side]]) for side in Side},
+    )
+    result = fit(prior, on_nodes(LeverageModel(), prior.nodes), both)
+    assert result.gain < 0
+    assert not result.believed
+
+
+def test_the_fitted_model_has_the_round_leverages_and_the_users_other_assumptions() -> None:
+    model = replace(LeverageModel(), turnover_daily=0.1, position_usd=1000.0)
+    found = fit_model(model)
+    assert set(ROUND_LEVERAGES) <= set(found.nodes)
+    assert (found.turnover_daily, found.position_usd) == (0.1, 1000.0)
+
+
+def test_the_realised_share_is_what_was_liquidated_over_what_was_traded_through() -> None:
+    side = {Side.LONG: np.array([[10.0, 0.0]]), Side.SHORT: np.array([[0.0, 30.0]])}
+    seen = {Side.LONG: np.array([2.0, 0.0]), Side.SHORT: np.array([0.0, 2.0])}
+    assert realised_share(np.array([1.0]), Evidence(side, seen)) == pytest.approx(0.1)
