@@ -44,6 +44,8 @@ class Client(discord.Client):
     """No messages and no members are kept; servers and their channels are, for the bot's own rights there."""
 
     def __init__(self, listener: Listener | None = None) -> None:
+        # Nothing is spoken, so nobody needs to be warned that nothing can be.
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         super().__init__(
             intents=discord.Intents(guilds=True),
             max_messages=None,
