@@ -200,6 +200,9 @@ class Deliverer:
             settlement = self._later(0, error.reason)
         except TimeoutError:
             settlement = self._later(_backoff(claim), "no answer", ambiguous=sending)
+        except StoreUnavailable as error:
+            log.warning("what is to be sent cannot be read: %s", error)
+            settlement = self._later(_backoff(claim), "the store cannot be read")
         except asyncio.CancelledError:
             settlement = self._later(0, "stopped", ambiguous=sending)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other chats go on and the delivery is settled

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from bot.deliver import IN_FLIGHT, Deliverer
+from bot.deliver import FAULTS_ALLOWED, IN_FLIGHT, Deliverer
 from bot.errors import Moved, Retry
 from detectors.event import Severity
 from storage.chat_settings import ChatSettings, Sound
 from storage.chats import Chat
+from storage.errors import StoreUnavailable
 from storage.sqlite import SqliteStore
 from storage.store import NewAlert, NewDelivery, StoredAlert
 from tests.bot.delivering import Bench, FakePlatform, compose, running, until
@@ -117,6 +118,27 @@ async def test_what_an_alert_drew_is_read_once_however_many_chats_get_it(bench: 
     bench.store.alert = counted  # type: ignore[method-assign]
     await bench.deliverer().drain()
     assert (len(bench.platform.sent), read) == (100, 1)
+
+
+async def test_a_store_that_cannot_be_read_for_long_loses_no_alert(bench: Bench) -> None:
+    failures, real = FAULTS_ALLOWED + 3, bench.store.alert
+
+    async def failing(alert_id: str) -> StoredAlert | None:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise StoreUnavailable("the disk is gone")
+        return await real(alert_id)
+
+    bench.store.alert = failing  # type: ignore[method-assign]
+    await bench.owe("a")
+    deliverer = bench.deliverer()
+    while failures >= 0:
+        assert bench.platform.sent == []
+        bench.now_ms += 60_000
+        await deliverer.drain()
+    assert bench.platform.titles(ALICE) == ["🟢 long a"]
+    assert not any("Possible repeat" in line for line in bench.platform.sent[0][1].footer)
 
 
 async def test_many_chats_are_settled_in_few_commits(bench: Bench) -> None:
