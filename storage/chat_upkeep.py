@@ -13,10 +13,12 @@ def find(connection: Connection, chat: Chat) -> int | None:
 
 
 def unpark(connection: Connection, chat: Chat) -> bool:
-    """Whether it was parked."""
-    row = find(connection, chat)
-    update = "UPDATE chats SET parked = NULL WHERE id = ? AND parked IS NOT NULL"
-    return row is not None and connection.execute(update, (row,)).rowcount > 0
+    """Whether it, or a topic of it (``ID/...``), was parked."""
+    update = (
+        "UPDATE chats SET parked = NULL WHERE platform = ? AND (chat_id = ? OR chat_id LIKE ?) AND parked IS NOT NULL"
+    )
+    done = connection.execute(update, (chat.platform, chat.chat_id, f"{chat.chat_id}/%"))
+    return bool(done.rowcount > 0)
 
 
 def migrate(connection: Connection, old: Chat, new: Chat) -> bool:

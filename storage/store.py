@@ -270,7 +270,7 @@ class Store(Protocol):
         """Send this chat nothing more: what it is owed becomes dead with that reason."""
 
     async def unpark(self, chat: Chat) -> bool:
-        """Serve a parked chat again; False where it was not parked."""
+        """Serve a parked chat again, its topics (``ID/...``) with it; False where none was parked."""
 
     async def migrate_chat(self, old: Chat, new: Chat) -> bool:
         """The chat has another id now: what it watches and what it is owed move; False where there was nothing."""

@@ -122,7 +122,7 @@ class Upkeep(Protocol):
         happened. A chat that never asked for anything leaves no trace."""
 
     async def back(self, chat: Chat) -> None:
-        """The bot was added again: a parked chat is served again."""
+        """The bot was added again: a parked chat is served again, its topics with it."""
 
     async def moved(self, old: Chat, new: Chat) -> None:
         """The chat has another id now: what it watches and what it is owed move with it."""

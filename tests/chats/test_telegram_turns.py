@@ -35,6 +35,17 @@ def test_no_schedule_of_alerts_and_answers_is_ever_refused(wishes: list[tuple[fl
         server.take(chat_id)
 
 
+def test_many_alerts_and_many_answers_at_once_stay_under_the_limit_together() -> None:
+    now = 0.0
+    turns = Turns(now_s=lambda: now)
+    sends = [(turns.take(Address(n)), n) for n in range(1, 101)]
+    sends += [(turns.take(Address(n), answer=True), n) for n in range(101, 131)]
+    server = Limits(lambda: now)
+    for at_s, chat_id in sorted(sends):
+        now = at_s
+        server.take(chat_id)
+
+
 def test_a_thousand_chats_are_told_at_the_pace_and_a_command_is_still_answered_at_once() -> None:
     turns = Turns(now_s=lambda: 0.0)
     waits = [turns.take(Address(n)) for n in range(1, 1001)]

@@ -53,3 +53,12 @@ async def test_a_parked_chat_is_served_again_when_it_is_back_and_a_stranger_leav
     assert not await store.unpark(NEW)
     assert [watch.chat for watch in await store.subscriptions()] == [OLD]
     assert not (await store.counts()).parked
+
+
+async def test_the_topics_of_a_chat_come_back_with_it_and_no_other_chat_does(store: Store) -> None:
+    topic, other = Chat(OLD.platform, f"{OLD.chat_id}/7"), Chat(OLD.platform, f"{OLD.chat_id}7")
+    for chat in (OLD, topic, other):
+        await store.watch(chat, Subscription("BTC"))
+        await store.park(chat, "removed")
+    assert await store.unpark(OLD)
+    assert {watch.chat for watch in await store.subscriptions()} == {OLD, topic}
