@@ -193,6 +193,34 @@ async def test_groups_topics_and_channels_are_served_by_their_admins_wishes_and_
     await bot.play_until(lambda: len(bot.alerts(kicked)) > 1)
 
 
+HOSTILE = (
+    "<b>open",
+    "/watch <script>alert(1)</script>",
+    "/watch </b></pre><a href='tg://user?id=1'>x</a>",
+    "/watch @everyone @durov",
+    "/watch '); DROP TABLE chats; --",
+    "/watch \u202eCTB\u0000\x1b[31m",
+    "/watch ВТС",
+    "/watch BTC min $" + "9" * 400,
+    "/" + "🟢" * 1500,
+    "/why #" + "é" * 60,
+    "&lt;&amp;&#60;",
+    "/in @dailynews <i>",
+)
+
+
+async def test_whatever_is_typed_the_answer_is_one_that_telegram_takes_and_nothing_is_kept(bot: Bot) -> None:
+    """P14."""
+    ann = bot.world.started("Ann")
+    for line in HOSTILE:
+        answer = await bot.says(ann, lambda line=line: bot.world.say(ann, ann, line))  # type: ignore[misc]
+        assert {one["type"] for one in answer.entities} <= {"bold", "italic", "code"}
+        assert "@everyone" not in answer.words
+        assert "@durov" not in answer.words
+    assert [one for one in bot.server.refusals if "chat not found" not in one] == []
+    assert await bot.watches(ann) == []
+
+
 def _comes_back(world: World, chat_id: int, user_id: int) -> None:
     world.set_status(chat_id, world.bot.user_id, "member")
     world.say(chat_id, user_id, "/watch BTC")
