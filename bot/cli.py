@@ -311,6 +311,18 @@ def record(config_file: Path | None, out: Path, hours: float | None, local: bool
         click.echo(f"{bars:,} bars in {out}")
 
 
+@main.command()
+@click.option("--to", required=True, metavar="URL", help="postgresql:// address or SQLite file; it must be empty.")
+@click.option("--from", "from_", metavar="URL", help="Default: the database that the bot works with.")
+@click.pass_obj
+def move(config_file: Path | None, to: str, from_: str | None) -> None:
+    """Carry the whole database over, all or nothing, and compare both sides. Stop the bot first."""
+    with faults_named():
+        from bot import moving
+
+        click.echo(moving.run(_config(config_file), os.environ, to, from_))
+
+
 def _configured(config_file: Path | None) -> "Config | None":
     """The config named, or config.toml; None without either. Raises ConfigError."""
     from bot import config as configs

@@ -107,7 +107,7 @@ class ScheduleSection(Section):
     checkpoint_minutes: float = Field(default=60.0, gt=0)
     housekeeping_minutes: float = Field(default=10.0, gt=0)
     score_minutes: float = Field(default=15.0, gt=0)
-    backup_hours: float = Field(default=24.0, gt=0)
+    backup_hours: float = Field(default=1.0, gt=0)
     heartbeat_seconds: float = Field(default=30.0, gt=0)
 
 

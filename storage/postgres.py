@@ -6,7 +6,7 @@ connections between sessions (PgBouncer in transaction mode) breaks that, so con
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -50,14 +50,21 @@ class PostgresConnection:
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
         if self._trace is not None:
             self._trace(sql)
-        return self.raw.execute(numbered(sql), [_storable(value) for value in parameters])
+        return self.raw.execute(numbered(sql), [storable(value) for value in parameters])
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Cursor:
         if self._trace is not None:
             self._trace(sql)
         cursor = self.raw.cursor()
-        cursor.executemany(numbered(sql), [[_storable(value) for value in row] for row in rows])
+        cursor.executemany(numbered(sql), [[storable(value) for value in row] for row in rows])
         return cursor
+
+    def stream(self, sql: str) -> Iterator[Any]:
+        """The rows of a query without holding all of them; inside a transaction."""
+        with psycopg.RawServerCursor(self.raw, "stream") as cursor:
+            cursor.itersize = 1000
+            cursor.execute(sql.encode())
+            yield from cursor
 
     def set_trace_callback(self, callback: Callable[[str], object] | None, /) -> None:
         self._trace = callback
@@ -83,7 +90,7 @@ def numbered(sql: str) -> bytes:
     return re.sub(r"\?", number, sql).encode()
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """PostgreSQL's texts hold no NUL: its symbol takes its place."""
     return value.translate(_NO_NUL) if isinstance(value, str) and "\x00" in value else value
 
@@ -111,7 +118,7 @@ class PostgresStore(SqlStore):
         self._name = f"PostgreSQL database {parts.get('dbname', '')} at {parts.get('host', 'this machine')}"
 
     @property
-    def _where(self) -> str:
+    def where(self) -> str:
         return self._name
 
     def _lead(self) -> bool:
@@ -129,11 +136,11 @@ class PostgresStore(SqlStore):
         try:
             self._check_encoding(connection)
             (before,) = connection.execute("SELECT to_regclass('clusterwatch_migrations') IS NOT NULL").fetchone()
-            migrate_postgres(connection, self._where)
+            migrate_postgres(connection, self.where)
         except psycopg.errors.DuplicateTable as error:
             self._disconnect()
             raise NotOurs(
-                f"{self._where} holds another program's tables: give Clusterwatch a database or a schema of its own."
+                f"{self.where} holds another program's tables: give Clusterwatch a database or a schema of its own."
             ) from error
         except BaseException:
             self._disconnect()
@@ -143,7 +150,7 @@ class PostgresStore(SqlStore):
     def _check_encoding(self, connection: PostgresConnection) -> None:
         (encoding,) = connection.execute("SHOW server_encoding").fetchone()
         if encoding != "UTF8":
-            raise NotOurs(f"{self._where} is encoded as {encoding}: make one with ENCODING 'UTF8'.")
+            raise NotOurs(f"{self.where} is encoded as {encoding}: make one with ENCODING 'UTF8'.")
 
     def _disconnect(self) -> None:
         if self._postgres is not None:

@@ -14,6 +14,10 @@ class Cursor(Protocol):
     def rowcount(self) -> int:
         """Rows that the statement changed."""
 
+    @property
+    def description(self) -> Any:
+        """Of a query: one sequence a column that begins with its name."""
+
     def fetchone(self) -> Any: ...
 
     def fetchall(self) -> list[Any]: ...

@@ -54,7 +54,7 @@ class SqlWriter(ABC):
 
     @property
     @abstractmethod
-    def _where(self) -> str:
+    def where(self) -> str:
         """The database as an operator knows it, without secrets."""
 
     @abstractmethod
@@ -86,7 +86,7 @@ class SqlWriter(ABC):
         except Exception as error:
             if self._is_unavailable(error):
                 raise StoreUnavailable(
-                    f"{self._where} cannot be opened ({_words(error)}): see who holds it, and its rights."
+                    f"{self.where} cannot be opened ({_words(error)}): see who holds it, and its rights."
                 ) from error
             raise
 
@@ -94,15 +94,15 @@ class SqlWriter(ABC):
         waiting = False
         while not await self._run(self._lead):
             if not waiting and self._on_wait is not None:
-                self._on_wait(f"Waiting for the other copy of Clusterwatch, which works with {self._where}.")
+                self._on_wait(f"Waiting for the other copy of Clusterwatch, which works with {self.where}.")
             waiting = True
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _open(self) -> Opened:
         connected = self._connect()
         try:
-            with self._transaction(connected.connection) as connection:
-                _bind(connection, self._source, self._where)
+            with self.transaction(connected.connection) as connection:
+                _bind(connection, self._source, self.where)
                 set_meta(connection, "leader", self._leader)
                 returned = sql_outbox.return_claimed(connection)
         except BaseException:
@@ -120,6 +120,17 @@ class SqlWriter(ABC):
             self._closed = True
             await self._run(close)
             self._writer.shutdown()
+
+    # -- for work on a database that no bot works with (`storage.move`): in the caller's own thread
+
+    def attach(self) -> Connection | None:
+        """A connection with this version's schema, bound to no source; None while a bot works with the database."""
+        with self._faults_named("opened"):
+            return self._connect().connection if self._lead() else None
+
+    def detach(self) -> None:
+        self._disconnect()
+        self._writer.shutdown()
 
     # -- the writer thread
 
@@ -152,7 +163,7 @@ class SqlWriter(ABC):
         def transact() -> T:
             series = self._stored_series
             try:
-                with self._faults_named("written"), self._transaction(self._ready()) as connection:
+                with self._faults_named("written"), self.transaction(self._ready()) as connection:
                     result = work(connection)
             except BaseException:
                 series.forget()
@@ -171,11 +182,11 @@ class SqlWriter(ABC):
             raise
         except Exception as error:
             if self._is_unavailable(error):
-                raise StoreUnavailable(f"{self._where} cannot be {what} now ({_words(error)}).") from error
+                raise StoreUnavailable(f"{self.where} cannot be {what} now ({_words(error)}).") from error
             raise
 
     @contextmanager
-    def _transaction(self, connection: Connection) -> Iterator[Connection]:
+    def transaction(self, connection: Connection) -> Iterator[Connection]:
         connection.execute(self.begin)
         try:
             yield connection
@@ -191,7 +202,7 @@ class SqlWriter(ABC):
         """The connection, made anew where it was lost. Raises StoreUnavailable, Superseded."""
         connection = self._connection
         if self._superseded:
-            raise Superseded(self._where)
+            raise Superseded(self.where)
         if not self._is_lost():
             return connection
         led = self._lead()
@@ -200,11 +211,11 @@ class SqlWriter(ABC):
         if found is None or found[0] != self._leader:
             self._superseded = True
             self._disconnect()
-            raise Superseded(self._where)
+            raise Superseded(self.where)
         if not led:  # nobody else has begun: the server has not noticed yet that our connection is gone
             self._disconnect()
-            raise StoreUnavailable(f"{self._where} still holds the lock of the connection that was lost.")
-        with self._transaction(renewed):
+            raise StoreUnavailable(f"{self.where} still holds the lock of the connection that was lost.")
+        with self.transaction(renewed):
             sql_outbox.return_unheard(renewed, self._heard)
         self._open_connection, self._series = renewed, Series(renewed)
         return renewed

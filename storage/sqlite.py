@@ -34,7 +34,7 @@ class SqliteStore(SqlStore):
         self._database: Database | None = None
 
     @property
-    def _where(self) -> str:
+    def where(self) -> str:
         return str(self._file.path) if self._file else "The temporary store"
 
     def _lead(self) -> bool:
@@ -50,7 +50,7 @@ class SqliteStore(SqlStore):
                 database.conn.execute("PRAGMA journal_mode = WAL")
                 database.conn.execute("PRAGMA synchronous = FULL")
             database.conn.execute("PRAGMA foreign_keys = ON")
-            migrate_sqlite(database, self._where)
+            migrate_sqlite(database, self.where)
         except BaseException:
             self._disconnect()
             raise
