@@ -3,8 +3,6 @@
 Looked up when an event becomes an alert, and left out where it is not there in time.
 """
 
-import asyncio
-import time
 from collections.abc import Sequence
 
 from bot.markets.live import LiveFeed
@@ -13,13 +11,8 @@ from detectors import figures
 from detectors.event import Event, Fact, Label, Unit
 from detectors.market import Side
 
-WITHIN_S = 1.0
 THIN = 0.5
 """A book is called thin that holds less than this part of what would be liquidated, as estimated. Our own choice."""
-
-
-_NOT_AGAIN_S = 30.0
-"""After books that did not come in time: the alerts of a storm must not all wait for them."""
 
 
 class DepthFacts:
@@ -27,23 +20,15 @@ class DepthFacts:
 
     def __init__(self, feed: LiveFeed) -> None:
         self._feed = feed
-        self._again_s = 0.0
 
     async def __call__(self, event: Event) -> Sequence[Fact]:
         if event.level is None or event.side is None or not event.notional_usd:
             return ()
         level = event.level.centre
         ahead = level < event.price if event.side is Side.LONG else level > event.price
-        if not ahead or time.monotonic() < self._again_s:
+        if not ahead:
             return ()
-        try:
-            async with asyncio.timeout(WITHIN_S):
-                depth = await self._feed.depth_towards(event.market, event.price, level)
-        except TimeoutError:
-            self._again_s = time.monotonic() + _NOT_AGAIN_S
-            return ()
-        except KeyError:
-            return ()
+        depth = await self._feed.depth_towards(event.market, event.price, level)
         return () if depth is None else _facts(event, depth, event.notional_usd)
 
 

@@ -13,6 +13,8 @@ _SYMBOL = Option("symbol", "the market, such as BTC", required=True, choices=Cho
 async def show_map(asked: Asked) -> Message:
     view = asked.house.view(asked.words, "/map BTC")
     message = replies.liquidation_map(view)
+    if (tiers := asked.house.watcher.tiers(view.market.base)) is not None:
+        message = replace(message, footer=(f"Maintenance margin: {tiers.source}", *message.footer))
     if asked.house.charts is None or view.open_interest_usd is None:
         return message
     return replace(message, chart=await asked.house.charts.save(replies.map_event(view)))

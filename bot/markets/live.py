@@ -12,7 +12,7 @@ from bot.markets.ccxt_errors import VenueError, VenueFatal
 from bot.markets.feed import Refusals, Source
 from bot.markets.live_budget import is_for_good
 from bot.markets.live_connect import ClientFactory, Reached, Venues, explain
-from bot.markets.live_depth import Books, DepthTowards, DepthWithin
+from bot.markets.live_depth import Books, DepthTowards
 from bot.markets.live_exchange import Rewrite
 from bot.markets.live_health import Freshness, stale_after_s
 from bot.markets.live_health import VenueStatus as VenueStatus  # commands look for it here
@@ -143,13 +143,6 @@ class LiveFeed:
     async def tiers_asked(self, within_s: float) -> None:
         """Wait until every venue has been asked for its tiers, but not for longer."""
         await self._tiers.asked(within_s)
-
-    async def depth(self, base: str, low: float, high: float) -> DepthWithin:
-        """Resting orders from ``low`` to ``high`` over the market's venues, at most half a minute old.
-
-        Raises KeyError for a market that is not watched, ValueError for a band that is none.
-        """
-        return await self._books.within(self._sources(base), low, high)
 
     async def depth_towards(self, base: str, price: float, level: float) -> DepthTowards | None:
         """Resting orders from ``price`` towards ``level``, as far as all books reach; None where there is no book.

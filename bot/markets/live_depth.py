@@ -1,7 +1,6 @@
-"""What stands in order books between two prices (M3): a cluster behind a thin book falls further."""
+"""What stands in order books on the way to a cluster (M3): behind a thin book price falls further."""
 
 import asyncio
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,22 +11,8 @@ from bot.markets.live_types import Book, Clock, Listing, VenueClient, number
 from bot.markets.venues import AmountUnit
 
 FRESH_S = 30.0
-_WITHIN_S = 5.0
-"""How long a book is waited for: an alert does not wait for a venue that is paused."""
-
-
-@dataclass(frozen=True, slots=True)
-class DepthWithin:
-    """Resting orders between two prices, summed over ``venues``: those whose book reaches that far.
-
-    None where no book does; ``reason`` then says why, and otherwise which venues are missing.
-    """
-
-    bid_usd: float | None
-    ask_usd: float | None
-    taken_at_ms: int
-    venues: tuple[str, ...]
-    reason: str = ""
+_WITHIN_S = 0.8
+"""How long a book is waited for: an alert waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +60,8 @@ class Books:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._kept: dict[tuple[str, str], tuple[float, Book]] = {}
+        self._not_before_s: dict[str, float] = {}
         self._lines: dict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
-
-    async def within(self, sources: Sequence[Source], low: float, high: float) -> DepthWithin:
-        """Sum over the venues whose book reaches. Raises ValueError for a band that is none."""
-        if not 0 < low <= high < math.inf:
-            raise ValueError(f"no price band: {low} to {high}")
-        taken_at_ms = self._clock.now_ms()
-        told = await asyncio.gather(*(self._of(client, listing, low, high) for client, listing in sources))
-        names = [client.rules.name for client, _ in sources]
-        reached = {name: one for name, one in zip(names, told, strict=True) if not isinstance(one, str)}
-        reason = "; ".join(one for one in told if isinstance(one, str)) or ("" if reached else "no venue to ask")
-        if not reached:
-            return DepthWithin(None, None, taken_at_ms, (), reason)
-        bids, asks = (sum(one[side] for one in reached.values()) for side in (0, 1))
-        return DepthWithin(bids, asks, taken_at_ms, tuple(reached), reason)
 
     async def towards(self, sources: Sequence[Source], price: float, level: float) -> DepthTowards | None:
         """What stands between ``price`` and ``level``, or as far towards it as the books of all that answer reach."""
@@ -109,24 +81,18 @@ class Books:
         return DepthTowards(usd, until, until == level, tuple(known))
 
     async def _quietly(self, client: VenueClient, listing: Listing) -> Book | None:
-        try:
-            return await self._book(client, listing)
-        except VenueError:
+        """None from a venue that is in trouble; one that was too slow is not asked again for a while."""
+        name, now_s = client.rules.name, self._clock.steady_s()
+        if now_s < self._not_before_s.get(name, now_s):
             return None
-
-    async def _of(self, client: VenueClient, listing: Listing, low: float, high: float) -> tuple[float, float] | str:
-        """USD of bids and asks, or why there is none to tell."""
-        name = client.rules.name
         try:
             async with asyncio.timeout(_WITHIN_S):
-                book = await self._book(client, listing)
+                return await self._book(client, listing)
         except TimeoutError:
-            return f"{name} did not answer within {_WITHIN_S:.0f} s"
-        except VenueError as error:
-            return f"{name}: {error.reason}"
-        if book is None:
-            return f"{name}: no book that can be read"
-        return book.within_usd(low, high) or f"{name}'s book ends at {book.bids[-1][0]:g} and {book.asks[-1][0]:g}"
+            self._not_before_s[name] = now_s + FRESH_S
+        except VenueError:
+            pass
+        return None
 
     async def _book(self, client: VenueClient, listing: Listing) -> Book | None:
         key = (client.rules.name, listing.base)

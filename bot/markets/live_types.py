@@ -104,17 +104,6 @@ class Book:
     bids_whole: bool
     asks_whole: bool
 
-    def within_usd(self, low: float, high: float) -> tuple[float, float] | None:
-        """USD of bids and of asks from ``low`` to ``high``; None where the book ends inside that band."""
-        if self._ends_inside(low, high):
-            return None
-        bids = sum(price * base for price, base in self.bids if low <= price <= high)
-        asks = sum(price * base for price, base in self.asks if low <= price <= high)
-        return bids, asks
-
-    def _ends_inside(self, low: float, high: float) -> bool:
-        return (low < self.bids[-1][0] and not self.bids_whole) or (high > self.asks[-1][0] and not self.asks_whole)
-
 
 @dataclass(frozen=True, slots=True)
 class LookBatch:

@@ -1,9 +1,6 @@
 """The order book on the way to a cluster, as a fact of its alert; and what venues say of one market."""
 
-import asyncio
 from typing import Any
-
-import pytest
 
 from bot.depth_facts import DepthFacts
 from bot.markets.ccxt_errors import VenueError
@@ -19,12 +16,11 @@ from tests.storage.make import event
 class Asked:
     """A feed with one answer about books."""
 
-    def __init__(self, answer: DepthTowards | None, *, after_s: float = 0.0) -> None:
-        self.answer, self.after_s, self.asked = answer, after_s, list[tuple[str, float, float]]()
+    def __init__(self, answer: DepthTowards | None) -> None:
+        self.answer, self.asked = answer, list[tuple[str, float, float]]()
 
     async def depth_towards(self, base: str, price: float, level: float) -> DepthTowards | None:
         self.asked.append((base, price, level))
-        await asyncio.sleep(self.after_s)
         return self.answer
 
 
@@ -54,14 +50,8 @@ async def test_shorts_above_are_met_by_asks_and_what_price_has_passed_by_nothing
     assert len(feed.asked) == 1
 
 
-@pytest.mark.parametrize("feed", [Asked(None), Asked(DepthTowards(1.0, 97.5, True, ()), after_s=5.0)])
-async def test_an_alert_does_not_wait_for_books_that_do_not_come(feed: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.depth_facts.WITHIN_S", 0.02)
-    given: Any = feed
-    look_up = DepthFacts(given)
-    for _ in range(3):
-        assert await look_up(event()) == ()
-    assert len(feed.asked) == (1 if feed.after_s else 3), "every alert of a storm waits"
+async def test_without_a_book_an_alert_says_nothing_of_it() -> None:
+    assert await told(Asked(None)) == {}
 
 
 class Client:

@@ -4,8 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bot.markets import live_depth, live_tiers
 from bot.markets.ccxt_errors import VenueRetry
@@ -130,87 +128,72 @@ async def test_depth_is_what_stands_in_the_venue_s_book_in_dollars(venue: str) -
     async with rig([venue], ["BTC", "pepe"], days=0.2) as rigged:
         for base in ("BTC", "PEPE"):
             listed = rigged.venues[venue].listed()[base]
-            levels = VENUES[venue].book_levels
-            bids, asks = listed.book(rigged.clock.now_ms(), levels)
+            bids, asks = listed.book(rigged.clock.now_ms(), VENUES[venue].book_levels)
             scale = listed.multiplier
-            low, high = bids[40][0] / scale, asks[25][0] / scale
-            told = await rigged.feed.depth(base, low * 0.99999, high * 1.00001)
-            assert told.venues == (venue,)
+            price, low, high = bids[0][0] / scale, bids[40][0] / scale, asks[25][0] / scale
+            below = await rigged.feed.depth_towards(base, price * 1.00001, low * 0.99999)
+            above = await rigged.feed.depth_towards(base, price, high * 1.00001)
+            assert below is not None
+            assert above is not None
+            assert below.venues == above.venues == (venue,)
+            assert below.whole
+            assert above.whole
             # Amounts are rounded to lots or contracts on the wire.
-            assert told.bid_usd == pytest.approx(sum(p * a for p, a in bids[:41]), rel=0.02)
-            assert told.ask_usd == pytest.approx(sum(p * a for p, a in asks[:26]), rel=0.02)
-            assert told.taken_at_ms == rigged.clock.now_ms()
+            assert below.usd == pytest.approx(sum(p * a for p, a in bids[:41]), rel=0.02)
+            assert above.usd == pytest.approx(sum(p * a for p, a in asks[:26]), rel=0.02)
 
 
-async def test_depth_sums_the_venues_whose_book_reaches_and_names_the_others() -> None:
+async def test_books_are_summed_as_far_as_all_of_them_reach_and_it_is_said_how_far() -> None:
     async with rig(["binance", "gate"], ["BTC"], days=0.2) as rigged:
         price = rigged.venues.history.markets["BTC"].price(rigged.clock.now_ms())
-        near = await rigged.feed.depth("BTC", price * 0.99, price * 0.999)
-        assert near.venues == ("binance", "gate")
-        assert near.reason == ""
-        assert near.ask_usd == 0
-        assert near.bid_usd is not None
+        near = await rigged.feed.depth_towards("BTC", price, price * 0.99)
+        assert near is not None
+        assert (near.venues, near.whole) == (("binance", "gate"), True)
         # 300 steps of a basis point are Gate's, 1000 Binance's.
-        far = await rigged.feed.depth("BTC", price * 0.95, price * 0.999)
-        assert far.venues == ("binance",)
-        assert far.reason.startswith("gate's book ends at ")
-        beyond = await rigged.feed.depth("BTC", price * 0.8, price * 0.9)
-        assert (beyond.bid_usd, beyond.ask_usd, beyond.venues) == (None, None, ())
-        assert beyond.reason.count("book ends at") == 2
+        far = await rigged.feed.depth_towards("BTC", price, price * 0.95)
+        assert far is not None
+        assert not far.whole
+        assert far.until == pytest.approx(price * 0.97, rel=0.002)
+        assert far.usd > near.usd
 
 
-async def test_several_bands_cost_one_call_a_venue_for_half_a_minute() -> None:
+async def test_several_alerts_cost_one_call_a_venue_for_half_a_minute() -> None:
     async with rig(["okx"], ["BTC"], days=0.2) as rigged:
         price = rigged.venues.history.markets["BTC"].price(rigged.clock.now_ms())
         books = "/api/v5/market/books"
-        await asyncio.gather(*(rigged.feed.depth("BTC", price * 0.99, price * (1 + n / 1000)) for n in range(5)))
+        levels = [price * (1 + n / 1000) for n in range(1, 6)]
+        await asyncio.gather(*(rigged.feed.depth_towards("BTC", price, level) for level in levels))
         assert rigged.venues["okx"].requests[books] == 1
         await rigged.advance(31_000)
-        await rigged.feed.depth("BTC", price * 0.99, price)
+        await rigged.feed.depth_towards("BTC", price, price * 0.99)
         assert rigged.venues["okx"].requests[books] == 2
 
 
-async def test_a_venue_in_trouble_is_a_reason_and_not_an_error() -> None:
+async def test_venues_in_trouble_give_no_depth_and_no_error() -> None:
     async with rig(["binance", "okx"], ["BTC"], days=0.2) as rigged:
         rigged.venues["binance"].faults.answer(503, path="depth")
         rigged.venues["okx"].faults.poison("NaN", path="books")
         price = rigged.venues.history.markets["BTC"].price(rigged.clock.now_ms())
-        told = await rigged.feed.depth("BTC", price * 0.999, price)
-        assert told.bid_usd is None
-        assert "binance: the venue fails" in told.reason
-        assert "okx: no book that can be read" in told.reason
+        assert await rigged.feed.depth_towards("BTC", price, price * 0.999) is None
         assert rigged.feed.refusals["book_not_understood okx/book"] == 1
-        with pytest.raises(ValueError, match="no price band"):
-            await rigged.feed.depth("BTC", price, price * 0.9)
 
 
-async def test_a_venue_that_is_paused_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_venue_that_is_slow_is_not_waited_for_nor_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     class Paused:
         rules = rules_for("okx")
+        asked = 0
 
         async def book(self, _: Any) -> Any:
+            self.asked += 1
             await asyncio.sleep(60)
 
     monkeypatch.setattr(live_depth, "_WITHIN_S", 0.02)
     client: Any = Paused()
-    told = await Books(SetClock()).within([(client, BTC)], 1.0, 2.0)
-    assert told.bid_usd is None
-    assert "did not answer" in told.reason
-
-
-prices = st.floats(1, 100)
-
-
-@given(st.lists(prices, min_size=1, max_size=20), prices, prices)
-def test_a_book_tells_a_sum_only_where_it_reaches_that_far(ladder: list[float], one: float, two: float) -> None:
-    low, high = sorted((one, two))
-    bids = [(price, 1.0) for price in sorted(ladder, reverse=True)]
-    asks = [(100 + price, 1.0) for price in sorted(ladder)]
-    cut = Book(bids, asks, bids_whole=False, asks_whole=False).within_usd(low, high)
-    whole = Book(bids, asks, bids_whole=True, asks_whole=True).within_usd(low, high)
-    assert whole is not None
-    assert whole[0] == pytest.approx(sum(price for price in ladder if low <= price <= high))
-    assert cut == (whole if low >= min(ladder) else None)
+    clock = SetClock()
+    books = Books(clock)
+    for _ in range(5):
+        assert await books.towards([(client, BTC)], 1.0, 2.0) is None
+    assert client.asked == 1, "every alert of a storm waits for it"
 
 
 @pytest.mark.parametrize(
