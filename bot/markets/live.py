@@ -244,6 +244,9 @@ class LiveFeed:
             try:
                 await run()
             except Exception as error:  # whatever it is, it is one venue's
+                if self._closed:
+                    # A group of tasks that fails just when it is cancelled tells of the failure alone.
+                    return
                 log.exception("the %s of %s ended", part, venue)
                 self._refusals.add("fault", f"{venue}/{part}")
                 text = f"{venue}: its {part} ended by a fault of ours ({error!r}); begun again in {_AGAIN_S:.0f} s"
