@@ -13,7 +13,9 @@ from benchmarks import bench_chart, bench_map, bench_rates, bench_score, bench_s
 from benchmarks.calibration import best_of, calibration_loop
 from benchmarks.reference import reference_map
 from benchmarks.report import Report, show
+from bot import truth as truths
 from bot.markets.simulated import write_simulation
+from detectors import truth as truth_measures
 from detectors.leverage import LeverageModel
 from detectors.map_history import map_from_history
 from detectors.map_settings import MapSettings
@@ -64,18 +66,18 @@ def test_the_chart_benchmark_runs() -> None:
 
 def test_the_truth_benchmark_gives_one_correlation_a_seed_and_map() -> None:
     found = bench_truth.measure([3, 4], days=1.0)
-    assert set(found) == {*bench_truth.MODELS, bench_truth.UNIFORM}
+    assert set(found) == {*bench_truth.MODELS, bench_truth.UNIFORM, bench_truth.FITTED, bench_truth.USED}
     assert all(len(values) == 2 and max(map(abs, values)) <= 1 for values in found.values())
 
 
 def test_a_map_equal_to_the_truth_correlates_fully_and_a_flat_one_not_at_all() -> None:
     truth = np.array([0.0, 1.0, 5.0, 2.0])
-    assert bench_truth.pearson(3 * truth, truth) == pytest.approx(1.0)
-    assert bench_truth.pearson(np.ones(4), truth) == 0.0
+    assert truth_measures.pearson(3 * truth, truth) == pytest.approx(1.0)
+    assert truth_measures.pearson(np.ones(4), truth) == 0.0
 
 
 def test_bins_cover_ten_per_cent_to_each_side_of_price_in_steps_of_a_quarter_per_cent() -> None:
-    edges = bench_truth.bin_edges(200.0)
+    edges = truths.bin_edges(200.0)
     assert edges[0] == pytest.approx(180.0)
     assert 219.0 < edges[-1] <= 220.0
     assert np.allclose(edges[1:] / edges[:-1], 1.0025)
