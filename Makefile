@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: run test lint types check bench lock clean
+.PHONY: run test lint types check crash bench lock clean
 .DEFAULT_GOAL := run
 
 # MARKET=local: the live path against local venues, offline.
@@ -24,6 +24,10 @@ types: $(VENV)/.installed-dev
 
 check:
 	@.ci/run
+
+# Kills the bot at every step of the way to a chat, on both stores, and prints what the chats then hold.
+crash: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.crash
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m benchmarks

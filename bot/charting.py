@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import secrets
 import signal
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -105,7 +106,8 @@ def chart_name(event: Event) -> str:
 
 def write_png(path: Path, png: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
+    # A name of its own: two chats that are told of one event at once write the same chart.
+    part = path.with_name(f"{path.stem}-{secrets.token_hex(4)}.part")
     part.write_bytes(png)
     part.replace(path)
 

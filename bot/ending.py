@@ -1,10 +1,16 @@
 """How the process is told to end, and how what still runs in it is ended."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+log = logging.getLogger(__name__)
+AGAIN_S = 0.25
+GIVE_UP_S = 3.0
+"""A task that has not ended by then is left behind: the host gives ten seconds for everything."""
 
 
 @contextmanager
@@ -20,10 +26,21 @@ def stop_signals() -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(sign)
 
 
-async def cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """End what still runs. Raises what one of them raised."""
+async def cancelled(tasks: Sequence[asyncio.Task[Any]], *, give_up_s: float = GIVE_UP_S) -> None:
+    """End what still runs, in a bounded time. Raises what one of them raised.
+
+    A library can swallow a cancellation (``wait_for`` that has just got its answer, a clean-up that catches too much),
+    so it is repeated; what does not end all the same is said and left behind.
+    """
+    loop = asyncio.get_running_loop()
+    until_s, running = loop.time() + give_up_s, {task for task in tasks if not task.done()}
+    while running and loop.time() < until_s:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=AGAIN_S)
+    for task in running:
+        where = task.get_stack(limit=1)
+        log.warning("%s does not end, and is left behind (%s)", task.get_name(), where[-1] if where else "nowhere")
     for task in tasks:
-        task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
-            raise result
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            raise error
