@@ -16,6 +16,7 @@ from storage.store import NewDelivery, Silence, Store
 
 Conversation = tuple[str, str, str, int]
 """Kind, market, subject, arming."""
+Told = tuple[dict[Conversation, dict[Chat, LastAlert]], Counter[tuple[Chat, str, str]]]
 
 
 class Decider:
@@ -41,6 +42,14 @@ class Decider:
         self._settings = await self._store.chat_settings()
         sets = any(set_size(one.subscription.market) for watches in self._chats.values() for one in watches)
         self._ranks = self._rank_now() if sets else {}
+
+    def told(self) -> Told:
+        """What was decided and is not committed yet, for `go_back`."""
+        return {key: dict(chats) for key, chats in self._told.items()}, self._told_today.copy()
+
+    def go_back(self, told: Told) -> None:
+        """Forget what was decided since then: it is going to be decided anew."""
+        self._told, self._told_today = defaultdict(dict, told[0]), told[1]
 
     def forget(self) -> None:
         self._told.clear()

@@ -82,6 +82,8 @@ class Watcher:
         """Ticks and checkpoints are jobs of their own, and a checkpoint must not see half a tick."""
         self._coming: deque[MarketSnapshot] = deque()
         """Snapshots not stepped yet: a store that fails in the middle of a moment loses none of the others."""
+        self._undecided: Step | None = None
+        """What an engine has taken and nobody has decided, since the store failed or somebody broke off meanwhile."""
         self._queue: list[TickCommit] = []
         self._cursors: dict[str, Cursor] = {}
         self._noted: dict[str, Counter[str]] = defaultdict(Counter)
@@ -140,6 +142,7 @@ class Watcher:
         async with self._busy:
             self._coming.extend(snapshots)
             turns = Turns()
+            await self._decide_step()
             while self._coming:
                 await self._step(self._coming.popleft())
                 await turns.take()
@@ -200,15 +203,25 @@ class Watcher:
         step = self.engines[base].step(snapshot)
         if step is None:
             return
-        tick = TickCommit(step.snapshot, None, step.events, completed=step.completed)
-        try:
-            tick = await self._decide(step)
-        finally:
-            # Even undecided: the engine has taken the step, so the series must have it too.
-            self._queue.append(tick)
         self._at_bar.pop(base, None)
         if step.snapshot.bar is not None:
             self._at_bar[base] = step.snapshot.bar.opened_at_ms
+        self._undecided = step
+        await self._decide_step()
+
+    async def _decide_step(self) -> None:
+        """Decide what is undecided, before anything else is stepped or committed: else its alerts were lost, and a
+        checkpoint was ahead of the series. Raises StoreUnavailable; the next call decides anew."""
+        if (step := self._undecided) is None:
+            return
+        told = self._decider.told()
+        try:
+            tick = await self._decide(step)
+        except BaseException:
+            self._decider.go_back(told)
+            raise
+        self._queue.append(tick)
+        self._undecided = None
 
     async def flush(self) -> Sequence[NewAlert]:
         """Commit what is queued; the alerts in it. Raises StoreUnavailable and keeps the queue."""
@@ -216,6 +229,7 @@ class Watcher:
             return await self._flush()
 
     async def _flush(self) -> Sequence[NewAlert]:
+        await self._decide_step()
         if not self._queue:
             return ()
         last = {tick.snapshot.market.base: i for i, tick in enumerate(self._queue)}
@@ -238,7 +252,7 @@ class Watcher:
         """
         self._checkpoint_due.update(self.engines)
         async with self._busy:
-            if not self._queue:
+            if not self._queue and self._undecided is None:
                 await self._save_due_checkpoints()
 
     async def _save_due_checkpoints(self) -> None:

@@ -140,24 +140,37 @@ async def test_a_failed_commit_loses_nothing_and_is_made_up_for() -> None:
     await calm.close()
 
 
-async def test_a_snapshot_that_could_not_be_decided_on_is_in_the_series_all_the_same() -> None:
+async def test_what_could_not_be_decided_on_is_decided_once_it_can_be_with_all_its_alerts() -> None:
     class Deaf(SqliteStore):
-        """Cannot say who watches what."""
+        """Cannot say who watches what, for a while."""
+
+        deaf = True
 
         async def subscriptions(self, chat: Chat | None = None) -> Sequence[Watch]:
-            raise StoreUnavailable("locked")
+            if self.deaf:
+                raise StoreUnavailable("locked")
+            return await super().subscriptions(chat)
 
-    store = Deaf(None, "simulated")
-    await store.open()
-    watching = watcher(store)
-    await watching.start([market()])
-    for moment in moments()[:600]:
-        with suppress(StoreUnavailable):
-            await watching.take(moment)
-    await watching.flush()
-    assert len(await store.snapshots_since("BTC", None)) == 600
-    assert (await store.counts()).events
+    store, calm = Deaf(None, "simulated"), SqliteStore(None, "simulated")
+    alerts: list[list[str]] = []
+    for one in (store, calm):
+        await one.open()
+        await subscribe(one)
+        watching = watcher(one)
+        await watching.start([market()])
+        for moment in moments()[:600]:
+            with suppress(StoreUnavailable):
+                await watching.take(moment)
+        if one is store:
+            assert watching.engines["BTC"].screen.last_bar_opened_at_ms is not None
+            store.deaf = False
+        await watching.take(())
+        await watching.flush()
+        alerts.append(sorted(alert.alert_id for alert in await one.recent(1000)))
+        assert len(await one.snapshots_since("BTC", None)) == 600
+    assert alerts[0] == alerts[1] != []
     await store.close()
+    await calm.close()
 
 
 async def test_changed_settings_build_the_estimate_anew_and_adopt_what_is_there_silently(tmp_path: Path) -> None:

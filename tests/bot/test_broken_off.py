@@ -1,0 +1,120 @@
+"""A decision that fails or is broken off in the middle, and a commit that is (P1, P2, P12): no alert is lost by it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from bot.watch import Watcher
+from storage.chats import Chat, Watch
+from storage.errors import StoreUnavailable
+from storage.sqlite import SqliteStore
+from storage.store import Committed, TickCommit
+from tests.bot.played import keys, market, moments, play_all, subscribe, watcher
+
+
+class Slow(SqliteStore):
+    """Reading who watches, or committing, fails or hangs once at the given time."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "simulated")
+        self.at, self.reads, self.commits = -1, 0, 0
+        self.how, self.what = "fails", "read"
+
+    async def _trouble(self, what: str, n: int) -> None:
+        if (what, n) == (self.what, self.at):
+            if self.how == "fails":
+                raise StoreUnavailable("locked")
+            await asyncio.sleep(60)
+
+    async def subscriptions(self, chat: Chat | None = None) -> Sequence[Watch]:
+        self.reads += 1
+        await self._trouble("read", self.reads)
+        return await super().subscriptions(chat)
+
+    async def last_told_all(self, *args: Any) -> Any:
+        self.reads += 1
+        await self._trouble("read", self.reads)
+        return await super().last_told_all(*args)
+
+    async def commit_ticks(self, ticks: Sequence[TickCommit]) -> Committed:
+        self.commits += 1
+        await self._trouble("commit", self.commits)
+        committed = await super().commit_ticks(ticks)
+        await self._trouble("committed", self.commits)
+        return committed
+
+
+async def prepared() -> tuple[Slow, Watcher]:
+    store = Slow()
+    await store.open()
+    await subscribe(store)
+    watching = watcher(store)
+    await watching.start([market()])
+    return store, watching
+
+
+async def decided(store: SqliteStore) -> list[str]:
+    return sorted(alert.alert_id for alert in await store.recent(1000))
+
+
+@pytest.fixture(scope="module")
+def due() -> list[str]:
+    async def play() -> list[str]:
+        store, watching = await prepared()
+        told = keys(await play_all(watching, moments()))
+        await store.close()
+        return sorted(told)
+
+    return asyncio.run(play())
+
+
+@pytest.mark.parametrize("how", ["fails", "hangs"])
+@pytest.mark.parametrize(("what", "at"), [("read", n) for n in range(1, 8)] + [("commit", 600), ("committed", 700)])
+async def test_a_tick_that_is_broken_off_is_decided_anew_and_loses_nothing(
+    due: list[str], how: str, what: str, at: int
+) -> None:
+    store, watching = await prepared()
+    store.how, store.what, store.at = how, what, at
+    broken = 0
+    for moment in moments():
+        try:
+            async with asyncio.timeout(None if how == "fails" else 1):
+                await _soon(watching, moment, how)
+        except (StoreUnavailable, TimeoutError, asyncio.CancelledError):
+            broken += 1
+    await watching.flush()
+    await watching.checkpoint()
+    assert broken == 1
+    assert await decided(store) == due
+    again = watcher(store)
+    await again.start([market()])
+    assert again.engines["BTC"].estimate.to_bytes() == watching.engines["BTC"].estimate.to_bytes()
+    await store.close()
+
+
+async def _soon(watching: Watcher, moment: Any, how: str) -> None:
+    """As a stop does it: what takes too long is cancelled."""
+    taking = asyncio.ensure_future(watching.take(moment))
+    done, _ = await asyncio.wait([taking], timeout=5 if how == "fails" else 0.25)
+    if not done:
+        taking.cancel()
+    await taking
+
+
+async def test_a_stop_in_the_middle_of_a_decision_makes_no_checkpoint_ahead_of_the_series(due: list[str]) -> None:
+    store, watching = await prepared()
+    store.how, store.at = "hangs", 3
+    for moment in moments():
+        try:
+            await _soon(watching, moment, "hangs")
+        except asyncio.CancelledError:
+            break
+    await watching.flush()
+    await watching.checkpoint()
+    again = watcher(store)
+    await again.start([market()])
+    await play_all(again, moments())
+    assert await decided(store) == due
+    await store.close()
