@@ -287,7 +287,8 @@ class App:
         if self.charts is not None and self.charts.failed:
             faults.append(f"Charts that could not be drawn: {self.charts.failed}")
         going_on = self.catching_up.condition if self.catching_up else None
-        return [*([going_on] if going_on else []), *self.notes, *faults, *self.notices]
+        conditions = [one for one in (going_on, self.store.condition) if one]
+        return [*conditions, *self.notes, *faults, *self.notices]
 
     def _waiting_for(self, market: str) -> str | None:
         return self.catching_up.waiting_for(market) if self.catching_up else None

@@ -174,8 +174,9 @@ def _choose(connection: Connection, chat_row: int, hold_ms: int | None, market_m
         return _Choice(chat_row, Task.DIGEST, digest)
     first_ms = pending[0][1]
     (told,) = connection.execute(
-        "SELECT count(*) FROM deliveries WHERE chat = ? AND taken_at_ms > ? AND state = 'sent'",
-        (chat_row, first_ms - storm.within_ms),
+        "SELECT count(*) FROM "
+        "(SELECT 1 FROM deliveries WHERE chat = ? AND taken_at_ms > ? AND state = 'sent' LIMIT ?) told",
+        (chat_row, first_ms - storm.within_ms, storm.more_than),
     ).fetchone()
     together = [row for row, taken_at_ms, _ in pending if taken_at_ms < first_ms + storm.within_ms]
     if told + len(together) <= storm.more_than:

@@ -73,6 +73,15 @@ class SqlWriter(ABC):
     def _is_unavailable(self, error: BaseException) -> bool:
         """Whether the same call may succeed later."""
 
+    def _make_room(self, error: BaseException) -> bool:  # noqa: ARG002 - a backend may need it
+        """Whether what failed is worth trying at once again, for something was done about it."""
+        return False
+
+    @property
+    def condition(self) -> str | None:
+        """What the operator should know of the store, for ``/status``; None when all is well."""
+        return None
+
     def _is_lost(self) -> bool:
         """Whether the connection, and the lock with it, is gone."""
         return False
@@ -163,8 +172,16 @@ class SqlWriter(ABC):
         def transact() -> T:
             series = self._stored_series
             try:
-                with self._faults_named("written"), self.transaction(self._ready()) as connection:
-                    result = work(connection)
+                with self._faults_named("written"):
+                    try:
+                        with self.transaction(self._ready()) as connection:
+                            result = work(connection)
+                    except Exception as error:
+                        if not self._make_room(error):
+                            raise
+                        series.forget()
+                        with self.transaction(self._ready()) as connection:
+                            result = work(connection)
             except BaseException:
                 series.forget()
                 raise
@@ -192,9 +209,12 @@ class SqlWriter(ABC):
             yield connection
             connection.execute("COMMIT")
         except BaseException:
-            if not self._is_lost():
-                connection.execute("ROLLBACK")
+            self._roll_back(connection)
             raise
+
+    def _roll_back(self, connection: Connection) -> None:
+        if not self._is_lost():
+            connection.execute("ROLLBACK")
 
     # -- going on after a lost connection
 

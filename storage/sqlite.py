@@ -6,11 +6,13 @@ a write-ahead log that two connections reset, hence one connection.
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sqlite_utils import Database
 
 from storage.migrations import migrate_sqlite
+from storage.sql import Connection
 from storage.sql_store import SqlStore
 from storage.sql_writer import Connected
 from storage.sqlite_files import DatabaseFile
@@ -32,6 +34,7 @@ class SqliteStore(SqlStore):
         super().__init__(source, max_subscriptions=max_subscriptions, on_wait=on_wait)
         self._file = DatabaseFile(path) if path else None
         self._database: Database | None = None
+        self._full = False
 
     @property
     def where(self) -> str:
@@ -56,6 +59,7 @@ class SqliteStore(SqlStore):
             raise
         if self._file:
             self._file.mark()
+            self._full = not self._file.keep_ballast()
         return Connected(database.conn, created, tuple(notes))
 
     def _disconnect(self) -> None:
@@ -64,6 +68,31 @@ class SqliteStore(SqlStore):
         self._database = None
         if self._file is not None:
             self._file.unlock()
+
+    def _make_room(self, error: BaseException) -> bool:
+        if not isinstance(error, sqlite3.Error) or error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            return False
+        self._full = True
+        if self._file is None or not self._file.give_up_ballast():
+            return False
+        with suppress(sqlite3.Error):  # a log that is written back is written anew from its beginning
+            self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        return True
+
+    @property
+    def condition(self) -> str | None:
+        return f"The disk of {self.where} is full: make room; alerts may come late" if self._full else None
+
+    async def heartbeat(self, now_ms: int) -> None:
+        await super().heartbeat(now_ms)
+        file = self._file
+        if self._full and file is not None:
+            self._full = not await self._run(file.keep_ballast)
+
+    def _roll_back(self, connection: Connection) -> None:
+        # A full disk or a failed read rolls back by itself, and a second time is an error.
+        if self._database is not None and self._database.conn.in_transaction:
+            connection.execute("ROLLBACK")
 
     def _is_unavailable(self, error: BaseException) -> bool:
         return isinstance(error, sqlite3.OperationalError)

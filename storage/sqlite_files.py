@@ -10,7 +10,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from storage.sql import Connection
 
 _MAGIC = b"SQLite format 3\x00"
 _KEEP = 3
+_BALLAST_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,33 @@ class DatabaseFile:
             return []
         return self._restore(f"{self.path} is damaged ({problem})", self._set_aside("corrupt"))
 
+    def keep_ballast(self) -> bool:
+        """Hold some room on the disk back; False where there is none left to hold."""
+        ballast, part = self._ballast, self._ballast.with_name(self._ballast.name + ".part")
+        if ballast.exists():
+            return True
+        try:
+            with part.open("wb") as file:
+                file.write(bytes(_BALLAST_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(ballast)
+        except OSError:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            return False
+        return True
+
+    def give_up_ballast(self) -> bool:
+        """Free that room; whether there was any. On a full disk a write-ahead log cannot even delete."""
+        there = self._ballast.exists()
+        self._ballast.unlink(missing_ok=True)
+        return there
+
+    @property
+    def _ballast(self) -> Path:
+        return self.path.with_name(self.path.name + ".ballast")
+
     def mark(self) -> None:
         self.marker.write_text(
             f"{self.path.name} was made by Clusterwatch. If it is lost, the bot refuses to start on an empty one;\n"
@@ -91,14 +119,20 @@ class DatabaseFile:
         )
 
     def backup(self, connection: Connection) -> Path:
-        """A compact copy; complete before it takes its name, and the oldest beyond three go."""
+        """A compact copy; complete and checked before it takes its name, and the oldest beyond three go."""
         backups = self.backups()
         number = int(backups[0].name.rpartition("-")[2]) + 1 if backups else 1
         target = self.path.with_name(f"{self.path.name}.backup-{number:06d}")
         part = target.with_name(target.name + ".part")
         part.unlink(missing_ok=True)
-        connection.execute("VACUUM INTO ?", (str(part),))
-        _publish(part, target)
+        try:
+            connection.execute("VACUUM INTO ?", (str(part),))
+            problem = _problem(part, ours=True)
+            if problem is not None:
+                raise DatabaseLost(f"The backup of {self.path} is not sound ({problem}): see to the disk.")
+            _publish(part, target)
+        finally:
+            part.unlink(missing_ok=True)  # a full disk has no room for half a backup
         for old in self.backups()[_KEEP:]:
             old.unlink()
         return target

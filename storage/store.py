@@ -163,6 +163,10 @@ class Store(Protocol):
     async def close(self) -> None:
         """Finish what is being written. Closing twice does nothing."""
 
+    @property
+    def condition(self) -> str | None:
+        """What the operator should know of the store, for ``/status``; None when all is well."""
+
     async def backup(self) -> str | None:
         """Make a backup, keep the newest three; its place, or None where the store is temporary."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import bench_chart, bench_map, bench_rates, bench_score, bench_stick, bench_truth
+from benchmarks import bench_chart, bench_map, bench_rates, bench_score, bench_stick, bench_store, bench_truth
 from benchmarks.calibration import best_of, calibration_loop
 from benchmarks.reference import reference_map
 from benchmarks.report import Report, show
@@ -162,3 +162,10 @@ def test_the_command_names_its_benchmarks() -> None:
         [sys.executable, "-m", "benchmarks", "--help"], check=True, capture_output=True, text=True, cwd=CHECKOUT
     )
     assert "map|chart|score|rates|stick|truth" in done.stdout
+
+
+def test_the_store_is_measured_on_both_backends() -> None:
+    claims, commits, locks = bench_store.run(quick=True)
+    assert [row[0] for row in claims.rows] == ["SQLite"] * 3 + ["PostgreSQL"] * 3
+    assert [row[0] for row in (*commits.rows, *locks.rows)] == ["SQLite", "PostgreSQL"] * 2
+    assert all(len(row) == len(report.columns) for report in (claims, commits, locks) for row in report.rows)

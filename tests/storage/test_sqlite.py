@@ -150,7 +150,7 @@ async def test_a_damaged_database_without_a_backup_stops_the_start_every_time(pa
         with pytest.raises(DatabaseLost, match=sentence):
             await store.open()
         await store.close()
-    assert files(path) == {"bot.db.corrupt-1", "bot.db.marker"}
+    assert files(path) == {"bot.db.ballast", "bot.db.corrupt-1", "bot.db.marker"}
 
 
 async def test_a_damaged_backup_is_passed_over(path: Path) -> None:

@@ -1,0 +1,176 @@
+"""The store on both backends: ``python -m benchmarks store``.
+
+Claims out of an outbox of 100,000 pending deliveries, however they are spread over chats; commits of a tick with an
+alert to ten chats; and how late the event loop comes while another program locks the database for three seconds.
+PostgreSQL is a real server on this machine (`tests.postgres_server`) that flushes to the disk, as SQLite does.
+"""
+
+import asyncio
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg
+
+from benchmarks.report import Report
+from storage import sql_queues
+from storage.chats import Chat
+from storage.outbox import Sent
+from storage.postgres import PostgresStore
+from storage.sql import Connection
+from storage.sql_store import SqlStore
+from storage.sqlite import SqliteStore
+from storage.store import TickCommit
+from tests import postgres_server
+from tests.storage.make import alert, event, look, tick
+
+SPREADS = ((1, 100_000), (1_000, 100), (100_000, 1))
+"""(chats, pending deliveries of each)."""
+IN_FLIGHT = 32
+STATE = bytes(range(256)) * 80
+DAY_MS = 86_400_000
+
+
+def run(*, quick: bool) -> list[Report]:
+    rounds, divide = (20, 100) if quick else (300, 1)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        postgres_server.start(Path(folder) / "postgres", fsync="on", autovacuum="on") as server,
+    ):
+        number = iter(range(100))
+        makers: dict[str, Callable[[], tuple[SqlStore, str]]] = {
+            "SQLite": lambda: _sqlite(Path(folder) / f"{next(number)}.db"),
+            "PostgreSQL": lambda: _postgres(server.create_database()),
+        }
+        claims, commits, locks = [], [], []
+        for name, make in makers.items():
+            for chats, each in SPREADS:
+                spread = (max(1, chats // divide), max(1, each // divide)) if chats * each > divide else (1, 1)
+                claims.append(asyncio.run(_claims(name, make, *spread, rounds)))
+            commits.append(asyncio.run(_commits(name, make, rounds)))
+            locks.append(asyncio.run(_locked(name, make, 0.3 if quick else 3.0)))
+    return [
+        Report(
+            "Claiming out of a full outbox, milliseconds",
+            ("store", "chats", "pending", f"first claim of {IN_FLIGHT} chats", "claim p50", "claim p99", "settle p99"),
+            tuple(claims),
+            (f"{rounds} claims of one chat each, with {IN_FLIGHT} in flight, each settled as sent.",),
+        ),
+        Report(
+            "Committing a tick with an alert to ten chats, milliseconds",
+            ("store", "p50", "p99", "slowest"),
+            tuple(commits),
+            (f"{rounds} ticks, with a snapshot and 20 KB of state each.",),
+        ),
+        Report(
+            "Event loop while another program locks the database", ("store", "locked", "slowest wake-up"), tuple(locks)
+        ),
+    ]
+
+
+def _sqlite(path: Path) -> tuple[SqlStore, str]:
+    return SqliteStore(path, "recorded"), str(path)
+
+
+def _postgres(url: str) -> tuple[SqlStore, str]:
+    return PostgresStore(url, "recorded"), url
+
+
+async def _claims(
+    name: str, make: Callable[[], tuple[SqlStore, str]], chats: int, each: int, rounds: int
+) -> tuple[str, ...]:
+    store, place = make()
+    await store.open()
+    await store._write(lambda connection: _fill(connection, chats, each))  # noqa: SLF001 - no use-case owes so much
+    if "://" in place:
+        with psycopg.connect(place, autocommit=True) as other:
+            other.execute("VACUUM ANALYZE")  # as autovacuum does within a minute
+    started = time.perf_counter()
+    held = list(await store.claim(0, IN_FLIGHT))
+    first = time.perf_counter() - started
+    claiming, settling = [], []
+    for _ in range(min(rounds, chats * each - len(held))):
+        done = held.pop(0)
+        started = time.perf_counter()
+        await store.settle(done.deliveries, Sent("m"))
+        settling.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        held += await store.claim(0, 1)
+        claiming.append(time.perf_counter() - started)
+        if not held:
+            break
+    await store.close()
+    times = (first, statistics.median(claiming), _p99(claiming), _p99(settling)) if claiming else (first,) * 4
+    return (name, f"{chats:,}", f"{chats * each:,}", *(f"{seconds * 1000:.2f}" for seconds in times))
+
+
+def _fill(connection: Connection, chats: int, each: int) -> None:
+    """Alerts a day apart, so that none are grouped."""
+    one = event(0)
+    connection.executemany(
+        "INSERT INTO events (key, kind, market, subject, arming, taken_at_ms, spine) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        ((f"key-{n}", one.kind, "BTC", f"s{n}", 1, n * DAY_MS, one.to_json()) for n in range(each)),
+    )
+    connection.executemany(
+        "INSERT INTO chats (platform, chat_id) VALUES ('console', ?)", ((str(n),) for n in range(chats))
+    )
+    connection.execute(
+        "INSERT INTO deliveries (event_id, chat, taken_at_ms, reason) "
+        "SELECT e.id, c.id, e.taken_at_ms, 'first' FROM events e CROSS JOIN chats c ORDER BY e.id, c.id"
+    )
+    sql_queues.rebuild(connection)
+
+
+async def _commits(name: str, make: Callable[[], tuple[SqlStore, str]], rounds: int) -> tuple[str, ...]:
+    store, _ = make()
+    await store.open()
+    chats = [Chat("console", str(n)) for n in range(10)]
+    taken = []
+    for n in range(rounds):
+        committed: TickCommit = tick(n, alert(event(n, subject=f"s{n}"), *chats), state=STATE)
+        started = time.perf_counter()
+        await store.commit_tick(committed)
+        taken.append(time.perf_counter() - started)
+    await store.close()
+    times = (statistics.median(taken), _p99(taken), max(taken))
+    return (name, *(f"{seconds * 1000:.2f}" for seconds in times))
+
+
+async def _locked(name: str, make: Callable[[], tuple[SqlStore, str]], for_s: float) -> tuple[str, ...]:
+    store, place = make()
+    await store.open()
+    await store.commit_tick(tick(0))
+    worst = 0.0
+    with _lock(place):
+        writing = [asyncio.create_task(store.commit_tick(TickCommit(look(10**13 + n)))) for n in range(20)]
+        until = time.perf_counter() + for_s
+        while time.perf_counter() < until:
+            due = time.perf_counter() + 0.005
+            await asyncio.sleep(0.005)
+            worst = max(worst, time.perf_counter() - due)
+        assert not any(task.done() for task in writing)
+    await asyncio.gather(*writing)
+    await store.close()
+    return (name, f"{for_s:.1f} s", f"{worst * 1000:.1f} ms")
+
+
+@contextmanager
+def _lock(place: str) -> Iterator[None]:
+    if "://" in place:
+        with psycopg.connect(place) as other:
+            other.execute("LOCK TABLE snapshots, markets IN ACCESS EXCLUSIVE MODE")
+            yield
+            other.rollback()
+    else:
+        with closing(sqlite3.connect(place)) as other_file:
+            other_file.execute("BEGIN IMMEDIATE")
+            yield
+            other_file.rollback()
+
+
+def _p99(taken: list[float]) -> float:
+    return sorted(taken)[min(len(taken) - 1, int(len(taken) * 0.99))]

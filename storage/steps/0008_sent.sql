@@ -1,0 +1,1 @@
+CREATE INDEX deliveries_sent ON deliveries (chat, taken_at_ms) WHERE state = 'sent';
