@@ -189,8 +189,7 @@ def _choose(connection: Connection, chat_row: int, hold_ms: int | None, market_m
 def _digest(connection: Connection, chat_row: int) -> list[int]:
     """All that was held back for one reason and is due now, whole even if it is much."""
     held = connection.execute(
-        f"SELECT id, reason FROM deliveries WHERE chat = ? AND {OPEN} AND state = 'pending' AND {_DIGESTED} "
-        "ORDER BY id",
+        f"SELECT id, reason FROM deliveries WHERE chat = ? AND state = 'pending' AND {_DIGESTED} ORDER BY id",
         (chat_row,),
     ).fetchall()
     return [row for row, reason in held if reason == held[0][1]]
