@@ -6,6 +6,7 @@ a while are the same case: nothing is told before its commit, and a failed commi
 
 import asyncio
 import hashlib
+import logging
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +20,11 @@ from detectors.leverage import BINANCE_BTC_TIERS
 from detectors.market import HOUR_MS, Market, MarketSnapshot
 from detectors.odds import is_odds
 from detectors.registry import EventKind
+from storage.errors import StoreUnavailable
 from storage.market_facts import StoredTiers
 from storage.store import Cursor, NewAlert, Silence, Store, TickCommit
 
+log = logging.getLogger(__name__)
 LOOKED_UP = frozenset({"book", "book_usd", "book_reach_pct", "book_to_cluster"})
 """Names of the facts that `Watcher.look_up` adds."""
 Odds = Callable[[Event], tuple[Fact, ...]]
@@ -217,8 +220,14 @@ class Watcher:
         told = self._decider.told()
         try:
             tick = await self._decide(step)
-        except BaseException:
+        except (StoreUnavailable, asyncio.CancelledError):
             self._decider.go_back(told)
+            raise
+        except Exception:
+            # A fault of ours would come again and hold every market up: the step is kept, and nobody told of it.
+            self._decider.go_back(told)
+            self._queue.append(TickCommit(step.snapshot, None, step.events, completed=step.completed))
+            self._undecided = None
             raise
         self._queue.append(tick)
         self._undecided = None
@@ -302,7 +311,7 @@ class Watcher:
         for event in step.events:
             deliveries, silent = await self._decider.decide(event)
             silences += silent
-            if deliveries and (told := (*self._odds(event), *await self.look_up(event))):
+            if deliveries and (told := (*self._odds(event), *await self._looked_up(event))):
                 self._told_odds[event.key] = told
                 event = replace(event, facts=(*event.facts, *told))
             events.append(event)
@@ -310,6 +319,14 @@ class Watcher:
                 shown = step.view.with_evidence(event) if self._evidence else event
                 alerts.append(NewAlert(shown, tuple(deliveries)))
         return TickCommit(step.snapshot, None, tuple(events), tuple(alerts), tuple(silences), completed)
+
+    async def _looked_up(self, event: Event) -> Sequence[Fact]:
+        """No alert waits for, or fails by, what is only worth a line in it."""
+        try:
+            return await self.look_up(event)
+        except Exception:
+            log.exception("nothing could be looked up for %s", event.key)
+            return ()
 
     async def _with_its_odds(self, event: Event) -> Event:
         """A completed event with the odds and what was looked up, which are none of its kind's facts."""

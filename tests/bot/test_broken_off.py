@@ -21,11 +21,13 @@ class Slow(SqliteStore):
         super().__init__(None, "simulated")
         self.at, self.reads, self.commits = -1, 0, 0
         self.how, self.what = "fails", "read"
+        self.hanging = asyncio.Event()
 
     async def _trouble(self, what: str, n: int) -> None:
         if (what, n) == (self.what, self.at):
             if self.how == "fails":
                 raise StoreUnavailable("locked")
+            self.hanging.set()
             await asyncio.sleep(60)
 
     async def subscriptions(self, chat: Chat | None = None) -> Sequence[Watch]:
@@ -80,9 +82,8 @@ async def test_a_tick_that_is_broken_off_is_decided_anew_and_loses_nothing(
     broken = 0
     for moment in moments():
         try:
-            async with asyncio.timeout(None if how == "fails" else 1):
-                await _soon(watching, moment, how)
-        except (StoreUnavailable, TimeoutError, asyncio.CancelledError):
+            await _soon(watching, moment, store)
+        except (StoreUnavailable, asyncio.CancelledError):
             broken += 1
     await watching.flush()
     await watching.checkpoint()
@@ -94,11 +95,14 @@ async def test_a_tick_that_is_broken_off_is_decided_anew_and_loses_nothing(
     await store.close()
 
 
-async def _soon(watching: Watcher, moment: Any, how: str) -> None:
-    """As a stop does it: what takes too long is cancelled."""
+async def _soon(watching: Watcher, moment: Any, store: Slow) -> None:
+    """As a stop does it: what hangs is cancelled."""
     taking = asyncio.ensure_future(watching.take(moment))
-    done, _ = await asyncio.wait([taking], timeout=5 if how == "fails" else 0.25)
-    if not done:
+    hanging = asyncio.ensure_future(store.hanging.wait())
+    await asyncio.wait([taking, hanging], return_when=asyncio.FIRST_COMPLETED)
+    hanging.cancel()
+    if store.hanging.is_set():
+        store.hanging.clear()
         taking.cancel()
     await taking
 
@@ -108,7 +112,7 @@ async def test_a_stop_in_the_middle_of_a_decision_makes_no_checkpoint_ahead_of_t
     store.how, store.at = "hangs", 3
     for moment in moments():
         try:
-            await _soon(watching, moment, "hangs")
+            await _soon(watching, moment, store)
         except asyncio.CancelledError:
             break
     await watching.flush()
@@ -117,4 +121,29 @@ async def test_a_stop_in_the_middle_of_a_decision_makes_no_checkpoint_ahead_of_t
     await again.start([market()])
     await play_all(again, moments())
     assert await decided(store) == due
+    await store.close()
+
+
+async def test_a_fault_of_ours_in_a_decision_or_a_look_up_holds_no_market_up(
+    due: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_: Any) -> Any:
+        raise KeyError("BTC")
+
+    store, watching = await prepared()
+    watching.look_up = broken
+    assert sorted(keys(await play_all(watching, moments()))) == due
+    assert "nothing could be looked up" in caplog.text
+    await store.close()
+    store, watching = await prepared()
+    watching._decider.look = lambda: broken(None)  # type: ignore[method-assign]
+    failed = 0
+    for moment in moments():
+        try:
+            await watching.take(moment)
+        except KeyError:
+            failed += 1
+    await watching.flush()
+    assert failed > 0
+    assert len(await store.snapshots_since("BTC", None)) == len(moments())
     await store.close()

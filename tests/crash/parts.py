@@ -11,6 +11,7 @@ from typing import Any
 from bot.app import App
 from bot.deliver import Notice, Platform
 from bot.markets.live import LiveFeed
+from bot.markets.live_depth import DepthTowards
 from bot.markets.live_history import Past, Progress, Stretch
 from bot.message import Message
 from detectors.engine import MarketEngine
@@ -86,6 +87,9 @@ class StoryFeed(LiveFeed):
         part = self._come_to.with_suffix(".part")
         part.write_text(str(self._next))
         part.replace(self._come_to)
+
+    async def depth_towards(self, base: str, price: float, level: float) -> DepthTowards | None:
+        return None
 
     async def tiers_asked(self, within_s: float) -> None:
         pass

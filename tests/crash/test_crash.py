@@ -18,6 +18,8 @@ from tests.crash.rig import Rig, rigs
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
     pytest.mark.xdist_group("crash"),
+    # A kill in the middle of an upload leaves the server with half a file.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 STORES = ("SQLite", "PostgreSQL") if find_spec("storage.postgres") else ("SQLite",)
 SLICE = ("bar arrived", "commit begins", "commit: commit", "committed", "claimed", "composed", "telegram answer read",
@@ -52,7 +54,7 @@ def test_killed_at_each_step_nothing_is_lost_and_discord_gets_no_repeat(
 
 
 def test_killed_between_the_answer_and_the_settlement_telegram_gets_one_repeat_that_says_so(rig: Rig) -> None:
-    for kill, trial in matrix.run(rig, [Kill("telegram answer read", 3), Kill("discord answer read", 3)]):
+    for kill, trial in matrix.run(rig, [Kill("telegram sent", 3), Kill("discord sent", 3)]):
         assert trial is not None
         assert trial.problems == ()
         assert trial.on("discord", trial.repeated) == 0
