@@ -6,7 +6,7 @@ import random
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.errors import Retry
@@ -21,6 +21,7 @@ WISHES = st.lists(
 
 
 @given(WISHES)
+@example([(0.0, Address(1), True)] * 4 + [(0.0, Address(2), True)] * 3 + [(0.0, Address(2), False)])
 def test_no_schedule_of_alerts_and_answers_is_ever_refused(wishes: list[tuple[float, Address, bool]]) -> None:
     now = 0.0
     turns = Turns(now_s=lambda: now)

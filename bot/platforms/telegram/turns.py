@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from bot.errors import Retry
 from bot.pacing import Limits, Pace, Rate
@@ -78,7 +79,7 @@ class Turns:
         self._alerts, self._answers = Pace(per_second), Pace(ANSWERS_PER_SECOND)
         # Who has bought a higher pace from Telegram has as much room in a second.
         self._window = Window(max(MOST_IN_WINDOW, round(per_second * MOST_IN_WINDOW / PER_SECOND)))
-        self._chats: OrderedDict[int, tuple[Pace, ...]] = OrderedDict()
+        self._chats: OrderedDict[int, _Chat] = OrderedDict()
         self._open_at_s: dict[int, float] = {}
         """When a chat may be written to again that Telegram has told to wait."""
 
@@ -95,12 +96,18 @@ class Turns:
         closed_for_s = self._open_at_s.get(address.chat_id, now_s) - now_s
         if closed_for_s > LONGEST_WAIT_S:
             raise Retry(f"Telegram asks to wait {closed_for_s:.0f} s", closed_for_s)
-        paces = self._paces(address)
-        due_s = max(pace.wait(now_s) for pace in paces)
+        chat = self._chat(address)
+        # The chat's turns come in the order they were asked for, and each counts from when it is used.
+        at_s = max(now_s, now_s + closed_for_s, chat.due_s)
+        due_s = at_s - now_s + max(pace.wait(at_s) for pace in chat.paces)
         if due_s > LONGEST_WAIT_S:
             raise Retry("this chat was written to often enough for now", due_s)
         overall = self._answers if answer else self._alerts
-        return max(closed_for_s, *(pace.take(now_s) for pace in (*paces, overall)))
+        at_s = max(at_s, now_s + overall.take(now_s))
+        for pace in chat.paces:
+            at_s += pace.take(at_s)
+        chat.due_s = at_s
+        return max(0.0, at_s - now_s)
 
     def close(self, address: Address, for_s: float) -> None:
         """Telegram has told this chat to wait."""
@@ -108,13 +115,21 @@ class Turns:
         self._open_at_s = {chat: at_s for chat, at_s in self._open_at_s.items() if at_s > now_s}
         self._open_at_s[address.chat_id] = now_s + for_s
 
-    def _paces(self, address: Address) -> tuple[Pace, ...]:
-        paces = self._chats.get(address.chat_id)
-        if paces is None:
+    def _chat(self, address: Address) -> "_Chat":
+        chat = self._chats.get(address.chat_id)
+        if chat is None:
             rates = (_WITH_ANSWERS,) if address.is_private else (_WITH_ANSWERS, GROUP)
-            paces = self._chats[address.chat_id] = tuple(Pace(rate.per_second, rate.burst) for rate in rates)
+            chat = _Chat(tuple(Pace(rate.per_second, rate.burst) for rate in rates))
+            self._chats[address.chat_id] = chat
             if len(self._chats) > _KEPT:
                 self._chats.popitem(last=False)
         else:
             self._chats.move_to_end(address.chat_id)
-        return paces
+        return chat
+
+
+@dataclass(slots=True)
+class _Chat:
+    paces: tuple[Pace, ...]
+    due_s: float = 0.0
+    """When its last turn is used."""
