@@ -23,6 +23,7 @@ from bot.markets.live import LiveFeed
 from bot.markets.recorded import RecordedFeed
 from bot.markets.simulated import SimulatedFeed
 from bot.message import Message
+from bot.notices import NoticeBoard
 from bot.platforms import console
 from bot.platforms.seam import ChatPlatform
 from bot.playback import Moment, Tally
@@ -32,7 +33,7 @@ from bot.stores import make_store
 from bot.watch import Resumed, Watcher
 from detectors.market import Market
 from detectors.registry import find_kinds
-from storage.chats import EVERY_MARKET, Subscription
+from storage.chats import EVERY_MARKET, Chat, Subscription
 from storage.errors import StoreError
 from storage.outbox import Task
 from storage.store import NewAlert, Store
@@ -131,6 +132,9 @@ class App:
         market_ms = feed.clock.now_ms if isinstance(feed, LiveFeed) and feed.source is Source.LIVE else None
         everywhere = [console.ConsolePlatform(self.printer), *others]
         self.deliverer = Deliverer(self.store, everywhere, self._compose, market_ms=market_ms)
+        told = [Chat(*name.split(":", 1)) for name in config.notices.chats]
+        # The terminal has every notice already.
+        self.board = NoticeBoard(self.store, self.deliverer.say, told, [one.name for one in others])
         self.tally = Tally()
         self.moments: Iterator[Moment] = iter(())
         """What the feed has still to bring."""
@@ -168,6 +172,7 @@ class App:
         # The market first: a database made by a start that fails would not be a new one at the next.
         markets = await self.feed.start()
         self._closing.push_async_callback(self.feed.close)
+        self.board.started_ms = self.feed.clock.now_ms() if isinstance(self.feed, LiveFeed) else None
         opened = await self.store.open()
         self._closing.push_async_callback(self.store.close)
         if self.charts is not None:
@@ -197,6 +202,7 @@ class App:
     async def __aexit__(self, *_: object) -> None:
         await self.schedule.stop()
         await self.deliverer.stop()
+        await self.board.stop()
         await self.chats.stop()
         try:
             await self.watcher.flush()
@@ -288,7 +294,7 @@ class App:
             faults.append(f"Charts that could not be drawn: {self.charts.failed}")
         going_on = self.catching_up.condition if self.catching_up else None
         conditions = [one for one in (going_on, self.store.condition) if one]
-        return [*conditions, *self.notes, *faults, *self.notices]
+        return [*conditions, *self.notes, *faults, *self.board.condition(), *self.notices]
 
     def _waiting_for(self, market: str) -> str | None:
         return self.catching_up.waiting_for(market) if self.catching_up else None

@@ -116,6 +116,11 @@ class LogSection(Section):
     format: Literal["text", "json"] = "text"
 
 
+class NoticesSection(Section):
+    chats: tuple[Annotated[str, Field(pattern=r"^(telegram|discord):[^\s:]+$")], ...] = ()
+    """The operator's own, as ``PLATFORM:ID``."""
+
+
 class HealthSection(Section):
     ping_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
     """Empty: no pings."""
@@ -137,6 +142,7 @@ class Config(Section):
     schedule: ScheduleSection = ScheduleSection()
     log: LogSection = LogSection()
     health: HealthSection = HealthSection()
+    notices: NoticesSection = NoticesSection()
     clusters: ClusterSettings = ClusterSettings()
     estimate: Annotated[EstimateSettings, BeforeValidator(_over_default_estimate)] = DEFAULT_ESTIMATE
     kinds: Mapping[str, Any] = Field(default_factory=dict)

@@ -124,6 +124,31 @@ class Deliverer:
         if self._fatal is not None:
             raise self._fatal
 
+    async def say(self, chat: Chat, message: Message, nonce: str) -> None:
+        """Send, once, what is no delivery, at the pace that deliveries keep. What the refusal of a delivery would do to
+        the chat or the platform is done; whether to try again is the caller's. Raises PlatformError, TimeoutError.
+        """
+        platform = self._platforms[chat.platform]
+        await self._wait_turn(chat, platform)
+        if self._stopping:
+            raise Retry("stopping", 0, ambiguous=True)
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await platform.send(chat.chat_id, message, nonce=nonce)
+        except Retry as error:
+            self._pause(platform.name, error)
+            raise
+        except Reject as error:
+            if error.chat_gone:
+                await self._persist(self._store.park, chat, error.reason)
+            raise
+        except Moved as error:
+            await self._persist(self._move, chat, Chat(chat.platform, error.chat_id))
+            raise
+        except Fatal as error:
+            self._end(error)
+            raise
+
     async def stop(self, within_s: float = STOP_WITHIN_S) -> None:
         """Claim nothing more, let what is being sent finish; what does not is returned as a possible repeat."""
         self._stopping = self._settler.stopping = True
@@ -184,8 +209,7 @@ class Deliverer:
             sending = not self._stopping
             settlement = await self._send(claim, platform, message) if sending else self._later(0, "stopping")
         except Retry as error:
-            if error.everywhere:
-                self._paused_until_s[platform.name] = time.monotonic() + error.after_s
+            self._pause(platform.name, error)
             settlement = self._later(error.after_s, error.reason, ambiguous=error.ambiguous)
         except Reject as error:
             settlement = Dead(error.reason)
@@ -195,8 +219,7 @@ class Deliverer:
             await self._persist(self._move, claim.chat, Chat(claim.chat.platform, error.chat_id))
             settlement = self._later(0, error.reason)
         except Fatal as error:
-            self._fatal = error
-            self._stopping = self._settler.stopping = True
+            self._end(error)
             settlement = self._later(0, error.reason)
         except TimeoutError:
             settlement = self._later(_backoff(claim), "no answer", ambiguous=sending)
@@ -208,6 +231,14 @@ class Deliverer:
         except Exception as error:  # noqa: BLE001 - whatever it is, the other chats go on and the delivery is settled
             settlement = self._fault(claim, error, ambiguous=sending)
         await self._settler.settle(claim.deliveries, settlement)
+
+    def _pause(self, platform: str, error: Retry) -> None:
+        if error.everywhere:
+            self._paused_until_s[platform] = time.monotonic() + error.after_s
+
+    def _end(self, error: Fatal) -> None:
+        self._fatal = error
+        self._stopping = self._settler.stopping = True
 
     async def _move(self, old: Chat, new: Chat) -> None:
         await self._store.migrate_chat(old, new)

@@ -69,6 +69,7 @@ async def serve_live(
     if time_is_up:
         await app.deliverer.drain()
     await app.deliverer.stop()
+    await app.board.stop()
     await closing
     await tell_notices(app, feed)
     await cancelled([*ends, catching_up, ready])
@@ -98,11 +99,15 @@ async def _keep_shares(app: App, moment: Sequence[MarketSnapshot]) -> None:
 
 
 async def tell_notices(app: App, feed: LiveFeed) -> None:
-    """What the feed says of its data: to whoever runs the bot, and kept for ``/status``; gaps are stored for good."""
-    for notice in feed.notices():
+    """What the feed says of its data: to whoever runs the bot and the chats that asked for it, and kept for
+    ``/status``; gaps are stored for good."""
+    notices = feed.notices()
+    for notice in notices:
         said = f"{figures.clock(notice.at_ms)} {notice.kind}: {notice.text}"
         app.notices.append(said)
         app.printer.show(Message(f"⚠ {said}"))
+    with nothing_ends_it(app, "notices could not be told"):
+        await app.board.post(notices)
     if gaps := feed.gaps:
         with nothing_ends_it(app, "gaps could not be stored"):
             await app.store.note_gaps(gaps)

@@ -41,6 +41,8 @@ class ChatSettings:
     """Alerts a day; None: no limit."""
     muted_markets: Mapping[str, int] = field(default_factory=dict)
     """By base asset: until when, market time in ms."""
+    notices: bool = False
+    """Whether it is told what is wrong with the data."""
 
 
 USUAL = ChatSettings()

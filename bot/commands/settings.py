@@ -1,4 +1,4 @@
-"""How a chat is told: ``/settings`` and what it sets, ``/mute``, ``/quiet``, ``/silent``, ``/cap``."""
+"""How a chat is told: ``/settings`` and what it sets, ``/mute``, ``/quiet``, ``/silent``, ``/cap``, ``/notices``."""
 
 from dataclasses import replace
 
@@ -104,6 +104,16 @@ async def cap(asked: Asked) -> Message:
     return await _said(asked, f"{number} alerts a day at most; what is over is told in one message at midnight.")
 
 
+async def notices(asked: Asked) -> Message:
+    word = asked.words[0].lower() if asked.words else "on"
+    if word not in ON | OFF:
+        raise NotUnderstood("On or off?", "/notices on")
+    wanted = word in ON
+    await asked.house.store.set_chat_settings(asked.chat, replace(await asked.settings(), notices=wanted))
+    said = "This chat is told when data of a venue goes stale and when it is back." if wanted else "No such notices."
+    return await _said(asked, said)
+
+
 async def show_settings(asked: Asked, note: str = "") -> Message:
     """The page: what holds, and a button for what is changed most."""
     settings, now_ms = await asked.settings(), asked.house.now_ms
@@ -119,6 +129,7 @@ async def show_settings(asked: Asked, note: str = "") -> Message:
         f"Quiet hours: {_hours(settings) if settings.quiet else 'none'}",
         f"Sound: {_SOUNDS[settings.sound]}",
         f"Daily cap: {settings.daily_cap or 'none'}",
+        f"Notices about stale data: {'on' if settings.notices else 'off'}",
     )
     return Message("Settings of this chat", lines, buttons=_page(settings, bool(muted)), in_place=True)
 
@@ -129,11 +140,12 @@ def _page(settings: ChatSettings, muted: bool) -> tuple[tuple[Button, ...], ...]
     sounds = {Sound.ALL: ("Silent", "on"), Sound.NONE: ("Sound if severe", "severe"), Sound.SEVERE: ("Sound", "off")}
     label, word = sounds[settings.sound]
     limit = Button("No cap", "/cap off") if settings.daily_cap else Button("Cap 10 a day", "/cap 10")
+    warn = Button("No notices", "/notices off") if settings.notices else Button("Data notices", "/notices on")
     return (
         (Button("What is watched", "/watching"), Button("Add a market", "/watch")),
         (hush, Button("Mute 24 h", "/mute 24h")),
         (night, Button(label, f"/silent {word}"), limit),
-        (Button("Test alert", "/test"),),
+        (Button("Test alert", "/test"), warn),
     )
 
 
@@ -201,5 +213,15 @@ COMMANDS = (
             changes=True,
         ),
         cap,
+    ),
+    Command(
+        CommandSpec(
+            "notices",
+            "/notices on|off",
+            "say when data of a venue goes stale, and when it is back",
+            (Option("switch", "on or off", required=True),),
+            changes=True,
+        ),
+        notices,
     ),
 )

@@ -155,8 +155,8 @@ class LiveFeed:
         parts = [self._parts[venue] for venue in self._mergers[base].market.venues if venue in self._parts]
         return [(part.client, part.listings[base]) for part in parts if base in part.listings]
 
-    def _note(self, kind: NoticeKind, venue: str, series: str, text: str) -> None:
-        self._notices.append(Notice(kind, self._clock.now_ms(), venue, series, text))
+    def _note(self, kind: NoticeKind, venue: str, series: str, text: str, *, stopped: bool = False) -> None:
+        self._notices.append(Notice(kind, self._clock.now_ms(), venue, series, text, stopped=stopped))
 
     # --- start and stop
 
@@ -166,7 +166,8 @@ class LiveFeed:
         self._heard_until_ms = self._heard_until_ms or self._clock.now_ms()
         for name, error in self._venues.faults.items():
             until = "until a restart" if is_for_good(error) else "until it answers"
-            self._note(NoticeKind.VENUE, name, "markets", f"{name} is left out {until}; {explain(error)}")
+            text = f"{name} is left out {until}; {explain(error)}"
+            self._note(NoticeKind.VENUE, name, "markets", text, stopped=True)
         try:
             chosen = await live_choice.choose_views(
                 self._venues, self._words, self._largest, lambda *told: self._note(NoticeKind.VENUE, *told)
@@ -194,7 +195,8 @@ class LiveFeed:
         try:
             joining = await until_joining(venue, self._venues, self._clock, self._mergers)
         except VenueError as error:
-            self._note(NoticeKind.VENUE, venue, "markets", f"{venue} is left out until a restart; {explain(error)}")
+            text = f"{venue} is left out until a restart; {explain(error)}"
+            self._note(NoticeKind.VENUE, venue, "markets", text, stopped=True)
             return
         self._note(NoticeKind.VENUE, venue, "markets", join(joining, self._mergers, self._venues.names))
         self.markets = tuple(merger.market for merger in self._mergers.values())
@@ -369,7 +371,7 @@ class LiveFeed:
         self._refusals.add("call_failed", f"{venue}/{series}")
         part = self._parts.get(venue)
         if isinstance(error, VenueFatal) and (part is None or not part.stopped):
-            self._note(NoticeKind.VENUE, venue, series, f"{venue} is stopped; {explain(error)}")
+            self._note(NoticeKind.VENUE, venue, series, f"{venue} is stopped; {explain(error)}", stopped=True)
             if part is not None:
                 part.stopped = error.reason
 

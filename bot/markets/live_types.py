@@ -140,6 +140,8 @@ class Notice:
     series: str
     text: str
     since_ms: int | None = None
+    stopped: bool = False
+    """A venue is out as a whole."""
 
 
 class VenueClient(Protocol):

@@ -111,6 +111,20 @@ async def test_quiet_hours_sound_and_cap_are_kept_and_shown_on_the_page(asker: A
     assert (await asker.says("/cap many")).title.startswith("How many alerts a day")
 
 
+async def test_notices_are_off_until_a_chat_asks_for_them_and_off_again_when_it_says_so(asker: Asker) -> None:
+    assert "stale data: off" in as_text(await asker.says("/settings"))
+    await asker.says("/notices on")
+    assert (await store_of(asker).chat_settings())[asker.chat].notices
+    page = await asker.says("/settings")
+    assert "stale data: on" in as_text(page)
+    assert "stale data: off" in as_text(await asker.presses(buttons(page)["No notices"]))
+    assert asker.chat not in await store_of(asker).chat_settings()
+    assert (await asker.says("/notices perhaps")).title.startswith("On or off")
+    asker.may = REFUSED
+    await asker.says("/notices on")
+    assert asker.chat not in await store_of(asker).chat_settings()
+
+
 async def test_every_button_of_the_page_works_and_the_page_takes_its_place(asker: Asker) -> None:
     page = await asker.says("/settings")
     assert page.in_place
