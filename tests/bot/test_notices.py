@@ -56,7 +56,7 @@ class Rig:
     discord: FakePlatform = field(default_factory=lambda: FakePlatform("discord"))
 
     async def opt(self, chat: Chat, *, wanted: bool) -> None:
-        await self.store.set_chat_settings(chat, ChatSettings(notices=wanted))
+        await self.store.set_chat_settings(chat, ChatSettings(daily_cap=5, notices=wanted))
 
     async def told(self, *notices: Notice) -> list[tuple[str, str]]:
         """Posted, and all that is sent sent: who was told what since the start."""
