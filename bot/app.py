@@ -1,5 +1,7 @@
 """The composition root: builds every part from the config, owns start and stop. Any part can be replaced by a fake."""
 
+import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -20,6 +22,7 @@ from bot.deliver import Deliverer, Notice, words
 from bot.markets import names
 from bot.markets.feed import ReplayableFeed, Source
 from bot.markets.live import LiveFeed
+from bot.markets.live_views import NoView, stored_bases
 from bot.markets.recorded import RecordedFeed
 from bot.markets.simulated import SimulatedFeed
 from bot.message import Message
@@ -42,6 +45,7 @@ log = logging.getLogger(__name__)
 AnyFeed = ReplayableFeed | LiveFeed
 NOTICES_SHOWN = 8
 DIGESTS_EVERY_S = 5.0
+VIEWS_EVERY_S = 30.0
 REACH_WITHIN_S = 12.0
 """What a venue gets to answer in at the start; then the bot starts without it, or says why it cannot."""
 
@@ -73,6 +77,9 @@ class Waiting(Protocol):
 
     def waiting_for(self, market: str) -> str | None:
         """Why nothing can be said of a market yet; None where something can."""
+
+    def add(self, found: Resumed) -> None:
+        """Fetch the past of a market that came while running."""
 
     @property
     def condition(self) -> str | None:
@@ -127,6 +134,7 @@ class App:
             conditions=self.chats.conditions,
             most_chats=config.policy.max_chats_per_user,
             waiting_for=self._waiting_for,
+            open_view=self.open_view if isinstance(feed, LiveFeed) else None,
         )
         # Only a market that lives by the wall clock can be late.
         market_ms = feed.clock.now_ms if isinstance(feed, LiveFeed) and feed.source is Source.LIVE else None
@@ -147,6 +155,9 @@ class App:
         """The last things that a live feed said of its data, for ``/status``."""
         self.catching_up: Waiting | None = None
         """What fetches the past beside a live feed."""
+        self.views_out: set[str] = set()
+        """Views of one venue that are watched and could not begin yet."""
+        self._opening = asyncio.Lock()
         self.failed_ticks = 0
         self.ticks = 0
         """Moments that were committed since the start."""
@@ -177,6 +188,14 @@ class App:
         self._closing.push_async_callback(self.store.close)
         if self.charts is not None:
             self._closing.push_async_callback(self.charts.close)
+        if isinstance(self.feed, LiveFeed):
+            for base in stored_bases(one.subscription.market for one in await self.store.subscriptions()):
+                try:
+                    self.feed.views.begin(self.feed.views.find(base))
+                except NoView as error:
+                    self.views_out.add(base)
+                    self.notes.append(f"{base} is watched and cannot begin yet: {error}")
+            markets = self.feed.markets
         self.resumed = resumed = await self.watcher.start(markets)
         if not isinstance(self.feed, LiveFeed):
             self._take_up(self.feed.steps())
@@ -227,6 +246,7 @@ class App:
         self.schedule.every(times.score_minutes * 60, "score", self.score)
         self.schedule.every(times.backup_hours * 3600, "backup", self.back_up)
         self.schedule.every(times.heartbeat_seconds, "heartbeat", self.beat)
+        self.schedule.every(VIEWS_EVERY_S, "views", self.open_views)
         self.schedule.every(DIGESTS_EVERY_S, "digests", self.send_digests)
 
     async def tick(self) -> bool:
@@ -248,6 +268,25 @@ class App:
         for alert in alerts:
             self.tally.add(alert.event)
             self.deliverer.wake()
+
+    async def open_view(self, base: str) -> None:
+        """Begin the view of one venue, such as ``BTC@okx``, if it is not there. Raises NoView, StoreUnavailable."""
+        if not isinstance(self.feed, LiveFeed):
+            raise NoView("Not accepted: this source has no view of one venue alone.")
+        async with self._opening:
+            market = self.feed.views.find(base)
+            if base not in self.watcher.engines:
+                found = await self.watcher.add(market)
+                if self.catching_up is not None:
+                    self.catching_up.add(found)
+            self.feed.views.begin(market)
+            self.views_out.discard(base)
+
+    async def open_views(self) -> None:
+        """Try again to begin what could not, such as that of a venue that was out. Raises StoreUnavailable."""
+        for base in list(self.views_out):
+            with contextlib.suppress(NoView):
+                await self.open_view(base)
 
     async def keep_house(self) -> None:
         """Remove the oldest charts over the limit; give memory back."""

@@ -79,13 +79,36 @@ def subscription(
     # "top 10" is typed as often as "top10".
     if len(words) > 1 and words[0].lower() == "top" and words[1].isdecimal():
         words = ["top" + words[1], *words[2:]]
-    base = one_or_all(words[:1], markets, WATCH_EXAMPLE)
-    return with_options(replace(default, market=base), words[1:], markets, kinds)
+    words = with_venue(words)
+    base = _to_watch(words, markets)
+    return with_options(replace(default, market=base), words[1:], kinds)
 
 
-def with_options(
-    default: Subscription, words: Sequence[str], markets: Sequence[Market], kinds: Mapping[str, EventKind]
-) -> Subscription:
+def with_venue(words: Sequence[str]) -> Sequence[str]:
+    """``BTC min $5M on okx`` as ``BTC@okx min $5M``."""
+    at = next((n for n, word in enumerate(words) if n and word.lower() == "on"), None)
+    if at is None or at + 1 == len(words) or "@" in words[0]:
+        return words
+    return [f"{words[0]}@{words[at + 1].lower()}", *words[1:at], *words[at + 2 :]]
+
+
+def _to_watch(words: Sequence[str], markets: Sequence[Market]) -> str:
+    """The base to subscribe to; of a single venue, whether there is a view of it yet or not. Raises NotUnderstood."""
+    merged = [one for one in markets if not one.is_alone]
+    name, at, venue = words[0].partition("@")
+    base = one_or_all([name], merged, WATCH_EXAMPLE)
+    if not at:
+        return base
+    venue = venue.strip(",").lower()
+    of = next((one for one in merged if one.base == base), None)
+    if of is None:
+        raise NotUnderstood("A venue belongs to one market.", "/watch BTC on okx")
+    if venue not in of.venues:
+        raise NotUnderstood(f'{base} is not on "{shortened(venue)}" here, only on {", ".join(of.venues)}.')
+    return f"{base}@{venue}"
+
+
+def with_options(default: Subscription, words: Sequence[str], kinds: Mapping[str, EventKind]) -> Subscription:
     """``default`` with what the words say instead; kinds that are named replace its kinds. Raises NotUnderstood."""
     asked: set[str] = set()
     within_pct, min_notional_usd, build_class = default.within_pct, default.min_notional_usd, default.build_class
@@ -97,7 +120,7 @@ def with_options(
         elif lower == "min":
             min_notional_usd = usd(next(rest, ""))
         elif lower == "on":
-            _no_single_venue(next(rest, ""), markets)
+            raise NotUnderstood("A venue belongs to one market.", "/watch BTC on okx")
         elif lower in set(BuildClass):
             build_class = lower
         elif lower == "any":
@@ -114,18 +137,6 @@ def with_options(
         within_pct=within_pct,
         min_notional_usd=min_notional_usd,
         build_class=build_class,
-    )
-
-
-def _no_single_venue(word: str, markets: Sequence[Market]) -> None:
-    """Alerts come from the merged view of a market, and of that alone: said, never taken for something else."""
-    venues = sorted({venue for market in markets for venue in market.venues})
-    if word.lower() not in venues:
-        raise NotUnderstood(f'There is no venue "{shortened(word)}" here, only {", ".join(venues)}.')
-    raise NotUnderstood(
-        f"Not accepted: alerts come from all venues together ({', '.join(venues)}), and there is no view of one alone "
-        "yet. Leave the venue out.",
-        "/watch BTC",
     )
 
 

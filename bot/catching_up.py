@@ -10,11 +10,13 @@ import time
 from collections.abc import Collection, Sequence
 
 from bot.app import App
+from bot.ending import cancelled
 from bot.enduring import nothing_ends_it
 from bot.markets.live import LiveFeed
 from bot.markets.live_history import FIRST_STAGE_DAYS, Past, Progress, Stretch
 from bot.markets.live_types import BAR_MS
 from bot.message import Message
+from bot.watch import Resumed
 from detectors.leverage import MarginTier, maintenance_rate
 from detectors.market import Market, MarketSnapshot
 from storage.market_facts import StoredTiers
@@ -50,6 +52,7 @@ class CatchingUp:
         self._stage = ""
         self._bars, self._started_s, self._said_s = 0, time.monotonic(), time.monotonic()
         self.first_stage_done = asyncio.Event()
+        self._adding: set[asyncio.Task[None]] = set()
 
     # --- while it goes on
 
@@ -84,6 +87,32 @@ class CatchingUp:
     def _begin(self, stage: str) -> None:
         self._stage, self._progress, self._bars, self._started_s = stage, None, 0, time.monotonic()
 
+    def add(self, found: Resumed) -> None:
+        """Fetch the past of a view that came while running, beside whatever else is fetched."""
+        base, cursor = found.market.base, found.cursor
+        if cursor is not None and cursor.bar_opened_at_ms is not None:
+            self._known_until_ms[base] = cursor.bar_opened_at_ms + BAR_MS
+            self._held[base] = []
+        else:
+            self._lacking.add(base)
+        task = asyncio.create_task(self._fetch(found.market), name=f"the past of {base}")
+        self._adding.add(task)
+        task.add_done_callback(self._adding.discard)
+
+    async def _fetch(self, market: Market) -> None:
+        # Bars that close later come live, whoever else has had this one.
+        until_ms = self._feed.clock.now_ms() // BAR_MS * BAR_MS
+        with nothing_ends_it(self._app, f"the past of {market.base} could not be fetched"):
+            missing = self._missing([market], min(self._days, FIRST_STAGE_DAYS), until_ms)
+            again = await self._first(missing)
+            if not missing:
+                await self._catch_up(market.base, ())
+            again += await self._put_all(await self._older([market]))
+            await self._ask_until_told(again)
+
+    async def stop(self) -> None:
+        await cancelled(list(self._adding))
+
     # --- the stages
 
     async def run(self) -> None:
@@ -93,7 +122,7 @@ class CatchingUp:
         first_days = min(self._days, FIRST_STAGE_DAYS)
         shown(Message(f"Fetching what is missing of the last {first_days:g} days of {len(markets)} markets ..."))
         self._begin("Fetching the past")
-        again = await self._first(self._missing(markets, first_days))
+        again = await self._first(self._missing(markets, first_days, self._feed.live_from_ms))
         with nothing_ends_it(self._app, "no checkpoint yet"):
             await self._app.watcher.checkpoint()
         self.first_stage_done.set()
@@ -105,15 +134,17 @@ class CatchingUp:
         if older:
             shown(Message(f"The whole past is in: {self._bars:,} bars in {time.monotonic() - self._started_s:.0f} s"))
         self._stage = ""
+        await self._ask_until_told(again)
+
+    async def _ask_until_told(self, again: list[Stretch]) -> None:
         tries = 0
         while again:
             await self._feed.clock.sleep(_AGAIN_AFTER_S[min(tries, len(_AGAIN_AFTER_S) - 1)])
             tries += 1
             again = await self._put_all([Stretch(one.market, one.since_ms, one.until_ms) for one in again])
 
-    def _missing(self, markets: Sequence[Market], first_days: float) -> list[Stretch]:
+    def _missing(self, markets: Sequence[Market], first_days: float, until_ms: int) -> list[Stretch]:
         """What the first stage has to fetch."""
-        until_ms = self._feed.live_from_ms
         stretches = []
         for market in markets:
             known_ms = self._known_until_ms.get(market.base)

@@ -94,9 +94,7 @@ def decide(
     was told last about the same (kind, market, subject, arming), so an alert about one cluster never hides another's.
     ``told_today`` matters only where ``settings`` have a cap.
     """
-    if subscription is None or not (
-        subscription.market in {event.market, EVERY_MARKET} or set_size(subscription.market)
-    ):
+    if subscription is None or not _covers(subscription.market, event.market):
         return Decision(Reason.NOT_WATCHED)
     silence = _filtered(event, subscription, default_kinds)
     if silence is not None:
@@ -112,6 +110,11 @@ def decide(
     if _escalated(event, last):
         return _timed(Reason.ESCALATED, event, settings, told_today)
     return Decision(Reason.ALREADY_TOLD)
+
+
+def _covers(watched: str, market: str) -> bool:
+    """The view of one venue alone (``BTC@okx``) is watched by its own name only: others would be told twice."""
+    return watched == market or ("@" not in market and (watched == EVERY_MARKET or set_size(watched) is not None))
 
 
 def _timed(reason: Reason, event: Event, settings: ChatSettings, told: ToldToday) -> Decision:
@@ -130,11 +133,14 @@ def subscription_for(
 ) -> Subscription | None:
     """The one that holds for a market: its own, then that for the smallest set it is in, then that for every market.
 
-    ``rank``: 1 for the largest market; None where its size is not known, and then it is in no set.
+    ``rank``: 1 for the largest market; None where its size is not known, and then it is in no set. The
+    view of one venue alone (``BTC@okx``) is in none either, and not in every market.
     """
     by_market = {subscription.market: subscription for subscription in subscriptions}
     if own := by_market.get(market):
         return own
+    if "@" in market:
+        return None
     sets = sorted((size, name) for name in by_market if (size := set_size(name)) and rank is not None and rank <= size)
     return by_market[sets[0][1]] if sets else by_market.get(EVERY_MARKET)
 

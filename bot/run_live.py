@@ -73,6 +73,7 @@ async def serve_live(
     await closing
     await tell_notices(app, feed)
     await cancelled([*ends, catching_up, ready])
+    await past.stop()
     if time_is_up:
         folder = app.charts.folder if app.charts else None
         print_summary(app.printer.console, app.tally, app.watcher.engines, feed.refusals, folder)

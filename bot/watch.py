@@ -105,6 +105,11 @@ class Watcher:
         self._tiers = dict(await self._store.tiers())
         return [await self._resume(market) for market in markets]
 
+    async def add(self, market: Market) -> Resumed:
+        """Take up a further market while running, from where its last commit left it. Raises StoreUnavailable."""
+        async with self._busy:
+            return await self._resume(market)
+
     def tiers(self, market: str) -> StoredTiers | None:
         """The leverage tiers that the market's estimate is made with; None: those of the settings."""
         return self._tiers.get(market)
@@ -295,8 +300,10 @@ class Watcher:
     # --- deciding
 
     def ranks(self) -> dict[str, int]:
-        """Markets by open interest in USD: 1 is the largest. One whose open interest is not known is not in it."""
+        """Markets by open interest in USD: 1 is the largest. One whose open interest is not known is not in it, nor is
+        the view of one venue alone."""
         views = [view for engine in self.engines.values() if (view := engine.view()) is not None]
+        views = [view for view in views if not view.market.is_alone]
         sizes = {view.market.base: view.open_interest_usd for view in views if view.open_interest_usd is not None}
         return {base: n for n, base in enumerate(sorted(sizes, key=lambda one: (-sizes[one], one)), 1)}
 

@@ -45,6 +45,16 @@ class Market:
     def venue(self) -> str:
         return "+".join(self.venues)
 
+    @property
+    def asset(self) -> str:
+        """The base asset; the base of a view of one venue alone is written ``BTC@okx``."""
+        return self.base.partition("@")[0]
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it is the view of one venue, of a market that others are merged into too."""
+        return "@" in self.base
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:

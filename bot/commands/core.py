@@ -5,7 +5,7 @@ harm.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from bot import asking
@@ -87,10 +87,13 @@ class Commands:
         faults: Callable[[], Sequence[str]] = tuple,
         conditions: Callable[[], Sequence[str]] = tuple,
         waiting_for: Callable[[str], str | None] = lambda _: None,
+        open_view: Callable[[str], Awaitable[None]] | None = None,
         most_chats: int = 20,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._house = House(store, feed, watcher, kinds, defaults, charts, faults, conditions, waiting_for, most_chats)
+        self._house = House(
+            store, feed, watcher, kinds, defaults, charts, faults, conditions, waiting_for, open_view, most_chats
+        )
         self._doorman, self._now_s = Doorman(), now_s
 
     @property

@@ -79,7 +79,7 @@ async def adjust(asked: Asked) -> Message:
         raise NotUnderstood(f"{told(base).capitalize()} is not watched here.", f"/watch {word_of(base)}")
     words = asked.words[1:]
     signed = [word for word in words if word[:1] in {"+", "-"}]
-    changed = asking.with_options(one, [word for word in words if word not in signed], house.markets, house.kinds)
+    changed = asking.with_options(one, [word for word in words if word not in signed], house.kinds)
     kinds = set(kinds_of(house, changed))
     for word in signed:
         kind = asking.kind(word[1:].lower(), house.kinds)

@@ -34,6 +34,9 @@ class House:
     waiting_for: Callable[[str], str | None] = lambda _: None
     """Why nothing can be said of a market yet; None where something can."""
 
+    open_view: Callable[[str], Awaitable[None]] | None = None
+    """Begins the view of one venue alone, such as ``BTC@okx``. Raises NoView. None: this source has none."""
+
     most_chats: int = 20
     """Chats in which one user can have something watched."""
 

@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 from bot import asking, replies
+from bot.asking import NotUnderstood
 from bot.commands import menus
-from bot.commands.registry import Asked, Command
+from bot.commands.registry import Asked, Command, House
+from bot.markets.live_views import NoView
 from bot.message import Button, Message
 from bot.platforms.seam import Choices, CommandSpec, Option
-from storage.chats import EVERY_MARKET
+from storage.chats import EVERY_MARKET, Subscription
 
 
 async def watch(asked: Asked) -> Message:
@@ -16,10 +18,14 @@ async def watch(asked: Asked) -> Message:
     if not asked.words:
         return menus.choose_market(house)
     wanted = asking.subscription(asked.words, house.markets, house.kinds, house.defaults)
+    if "@" in wanted.market:
+        wanted = await _alone(house, wanted)
     if request.user_id is not None:
         await house.store.note_owner(asked.chat, request.user_id, house.most_chats)
     await house.store.watch(asked.chat, wanted)
     title = f"Watching {menus.told(wanted.market)}."
+    if "@" in wanted.market and (why := house.waiting_for(wanted.market)) is not None:
+        title = f"{title} {why}"
     if request.pressed:
         return menus.options_page(house, wanted, title)
     whole = await watching(asked)
@@ -27,15 +33,34 @@ async def watch(asked: Asked) -> Message:
     return Message(title, whole.lines, whole.footer, whole.table, buttons=(change,))
 
 
+async def _alone(house: House, wanted: Subscription) -> Subscription:
+    """The subscription once the view of that venue is there. Raises NotUnderstood."""
+    if house.open_view is None:
+        asset, _, venue = wanted.market.partition("@")
+        venues = next(one.venues for one in house.markets if one.base == asset)
+        if venues == (venue,):
+            return replace(wanted, market=asset)  # there is nothing else in it
+        raise NotUnderstood("Not accepted: this source has no view of one venue alone. Leave the venue out.")
+    try:
+        await house.open_view(wanted.market)
+    except NoView as error:
+        raise NotUnderstood(str(error)) from error
+    return wanted
+
+
 async def unwatch(asked: Asked) -> Message:
     store = asked.house.store
-    base = asking.one_or_all(asked.words, asked.house.markets, "/unwatch BTC")
+    words = asking.with_venue(asked.words)
+    watched = {one.subscription.market for one in await store.subscriptions(asked.chat)}
+    own = next((one for one in watched if len(words) == 1 and "@" in one and one.lower() == words[0].lower()), None)
+    # A venue may be out just now, and its view with it.
+    base = own or asking.one_or_all(words, asked.house.markets, "/unwatch BTC")
     everything = base == EVERY_MARKET
     removed = await store.unwatch(asked.chat, None if everything else base)
     if everything:
         return Message("You watch nothing now." if removed else "You watched nothing.")
     rest = await store.subscriptions(asked.chat)
-    if any(watch.subscription.market == EVERY_MARKET for watch in rest):
+    if "@" not in base and any(watch.subscription.market == EVERY_MARKET for watch in rest):
         text = "You still watch all markets, and so this one: /unwatch all, then /watch those you want."
         return Message(f"{base} has no settings of its own now.", (text,))
     return Message(f"No more of {base}." if removed else f"You did not watch {base}.")

@@ -20,6 +20,7 @@ from bot.markets.live_history import Past, Progress, Stretch, warm_start
 from bot.markets.live_join import join, until_joining
 from bot.markets.live_tiers import TierTables
 from bot.markets.live_types import BAR_MS, Clock, Listing, LookBatch, Notice, NoticeKind, VenueClient, WallClock
+from bot.markets.live_views import Views
 from bot.markets.live_watch import SILENT_S, Gap, PrintWatch
 from bot.markets.live_worker import Batch, VenueWorker
 from bot.markets.merge import Merger
@@ -67,7 +68,6 @@ class LiveFeed:
         within_s: float = 30.0,
         heard_until_ms: int | None = None,
     ) -> None:
-        self.markets: tuple[Market, ...] = ()
         self.live_from_ms = 0
         """Bars that close after it come live; what is up to it is past."""
         self._clock = clock or WallClock()
@@ -81,6 +81,7 @@ class LiveFeed:
         self._notices: deque[Notice] = deque(maxlen=_NOTICES_KEPT)
         self._parts: dict[str, _Part] = {}
         self._mergers: dict[str, Merger] = {}
+        self.views = Views(self._mergers)
         self._batches: asyncio.Queue[Batch | None] = asyncio.Queue()
         self._waited_from_s: dict[int, float] = {}
         """When the first venue gave that bar close, by the steady clock."""
@@ -88,6 +89,10 @@ class LiveFeed:
         """When a market was last priced by a venue, by the steady clock."""
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
+
+    @property
+    def markets(self) -> tuple[Market, ...]:
+        return tuple(merger.market for merger in self._mergers.values())
 
     # --- for status
 
@@ -138,7 +143,8 @@ class LiveFeed:
 
         Raises KeyError for a market that is not watched.
         """
-        return self._tiers.of(base, self._mergers[base].by_size)
+        merger = self._mergers[base]
+        return self._tiers.of(merger.market.asset, merger.by_size)
 
     async def tiers_asked(self, within_s: float) -> None:
         """Wait until every venue has been asked for its tiers, but not for longer."""
@@ -152,8 +158,9 @@ class LiveFeed:
         return await self._books.towards(self._sources(base), price, level)
 
     def _sources(self, base: str) -> list[tuple[VenueClient, Listing]]:
-        parts = [self._parts[venue] for venue in self._mergers[base].market.venues if venue in self._parts]
-        return [(part.client, part.listings[base]) for part in parts if base in part.listings]
+        market = self._mergers[base].market
+        parts = [self._parts[venue] for venue in market.venues if venue in self._parts]
+        return [(part.client, part.listings[market.asset]) for part in parts if market.asset in part.listings]
 
     def _note(self, kind: NoticeKind, venue: str, series: str, text: str, *, stopped: bool = False) -> None:
         self._notices.append(Notice(kind, self._clock.now_ms(), venue, series, text, stopped=stopped))
@@ -177,10 +184,9 @@ class LiveFeed:
             raise
         simulated = self.source is Source.LOCAL
         chosen = [replace(one, market=replace(one.market, simulated=simulated)) for one in chosen]
-        self._mergers = {one.market.base: Merger(one.market, one.interest_base) for one in chosen}
+        self._mergers.update({one.market.base: Merger(one.market, one.interest_base) for one in chosen})
         now_s = self._clock.steady_s()
         self._looked_s = {(base, venue): now_s for base, one in self._mergers.items() for venue in one.market.venues}
-        self.markets = tuple(one.market for one in chosen)
         delay_ms = max(one.client.rules.close_delay_ms for one in self._venues.reached.values())
         self.live_from_ms = (self._clock.now_ms() - delay_ms) // BAR_MS * BAR_MS
         for name, reached in self._venues.reached.items():
@@ -199,13 +205,14 @@ class LiveFeed:
             self._note(NoticeKind.VENUE, venue, "markets", text, stopped=True)
             return
         self._note(NoticeKind.VENUE, venue, "markets", join(joining, self._mergers, self._venues.names))
-        self.markets = tuple(merger.market for merger in self._mergers.values())
         self._looked_s |= {(base, venue): self._clock.steady_s() for base in joining.listings}
         self._begin(venue, joining.reached)
 
     def _begin(self, name: str, reached: Reached, after_ms: int | None = None) -> None:
         """``after_ms``: the first bar wanted is the next that closes after it; None: after now."""
-        reached.listings = {m.base: reached.listings[m.base] for m in self.markets if name in m.venues}
+        reached.listings = {
+            m.base: reached.listings[m.base] for m in self.markets if name in m.venues and not m.is_alone
+        }
         if not reached.listings:
             return
         fresh = Freshness(name, self._clock, self._look_every_s)
@@ -322,25 +329,27 @@ class LiveFeed:
         if isinstance(batch, LookBatch):
             return self._look(batch)
         for base, series in batch.markets.items():
-            self._mergers[base].add(batch.venue, series)
+            for merger in self.views.fed_by(base, batch.venue):
+                merger.add(batch.venue, series)
         return []
 
     def _look(self, batch: LookBatch) -> list[MarketSnapshot]:
         """Snapshots of the markets whose price is this venue's, with the others' newest beside it."""
         looks = []
         for base, sample in batch.looks.items():
-            merger = self._mergers[base]
-            merger.stale.discard(batch.venue)
-            merger.note(sample)
-            if merger.leads(batch.venue):
-                look = merger.look(self._clock.now_ms(), with_prints=self._prints_in_looks)
-                looks += [look] if look is not None else []
+            for merger in self.views.fed_by(base, batch.venue):
+                merger.stale.discard(batch.venue)
+                merger.note(sample)
+                if merger.leads(batch.venue):
+                    look = merger.look(self._clock.now_ms(), with_prints=self._prints_in_looks)
+                    looks += [look] if look is not None else []
         return looks
 
     def _take_prints(self) -> None:
-        for part in self._parts.values():
+        for venue, part in self._parts.items():
             for base, prints in (part.watch.take() if part.watch else {}).items():
-                self._mergers[base].add_prints(prints)
+                for merger in self.views.fed_by(base, venue):
+                    merger.add_prints(prints)
 
     def _emit_bars(self) -> list[MarketSnapshot]:
         now_s = self._clock.steady_s()
@@ -385,4 +394,5 @@ class LiveFeed:
         oldest_s = self._clock.steady_s() - stale_after_s(self._look_every_s)
         for (base, venue), seen_s in self._looked_s.items():
             if seen_s < oldest_s:
-                self._mergers[base].stale.add(venue)
+                for merger in self.views.fed_by(base, venue):
+                    merger.stale.add(venue)

@@ -83,11 +83,11 @@ async def warm_start(
         asked = {
             venue: sources[venue]
             for venue in market.venues
-            if venue in sources and market.base in sources[venue].listings
+            if venue in sources and market.asset in sources[venue].listings
         }
         told = await asyncio.gather(
             *(
-                _of_venue(one.client, one.listings[market.base], market, wanted.since_ms, wanted.until_ms, note)
+                _of_venue(one.client, one.listings[market.asset], market, wanted.since_ms, wanted.until_ms, note)
                 for one in asked.values()
             )
         )

@@ -58,6 +58,14 @@ class Merger:
         self.price: float | None = None
         """The last one handed out."""
 
+    def alone(self, market: Market) -> "Merger":
+        """The view of one of its venues, with what is known of that now; ``market`` names it."""
+        [venue] = market.venues
+        alone = Merger(market, {venue: self._interest[venue]} if venue in self._interest else None)
+        alone.stale = self.stale & {venue}
+        alone._looks = {name: sample for name, sample in self._looks.items() if name == venue}
+        return alone
+
     # --- in
 
     def add(self, venue: str, series: MarketSeries) -> None:

@@ -29,6 +29,12 @@ class UnknownMarket(LookupError):  # noqa: N818 - reads as what it says to the u
 
 def resolve(word: str, markets: Sequence[Market]) -> Market:
     """The market that ``word`` names. Raises `UnknownMarket` with the nearest names when there is none."""
+    asset, at, venue = word.partition("@")
+    if at:
+        base = f"{resolve(asset, [one for one in markets if not one.is_alone]).base}@{venue.strip().lower()}"
+        if found := next((one for one in markets if one.base == base), None):
+            return found
+        raise UnknownMarket(_shown(base.replace("@", " on ")), [], sorted(market.base for market in markets))
     by_base = {market.base.upper(): market for market in markets}
     key = _key(word)
     candidates = [key]
@@ -41,8 +47,13 @@ def resolve(word: str, markets: Sequence[Market]) -> Market:
             return by_base[candidate]
     shortest = min(candidates, key=len) or key
     nearest = difflib.get_close_matches(shortest, sorted(by_base), n=3, cutoff=0.6)
-    shown = "".join(c for c in word[:_LONGEST_WORD] if c.isprintable() and c not in '"`@<>')
-    raise UnknownMarket(shown, [by_base[name].base for name in nearest], sorted(market.base for market in markets))
+    raise UnknownMarket(
+        _shown(word), [by_base[name].base for name in nearest], sorted(market.base for market in markets)
+    )
+
+
+def _shown(word: str) -> str:
+    return "".join(c for c in word[:_LONGEST_WORD] if c.isprintable() and c not in '"`@<>')
 
 
 def _key(word: str) -> str:

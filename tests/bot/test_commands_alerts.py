@@ -89,11 +89,19 @@ def test_a_set_holds_for_the_markets_that_are_large_enough_and_the_nearest_subsc
     assert subscription_for("ETH", [ten], None) is None
 
 
-async def test_top_ten_is_a_set_and_one_venue_alone_is_refused_honestly(asker: Asker) -> None:
+def test_the_view_of_one_venue_is_watched_by_its_own_name_only() -> None:
+    own, merged, ten, every = (Subscription(name) for name in ("BTC@okx", "BTC", "top10", "*"))
+    assert subscription_for("BTC@okx", [every, ten, merged, own], 1) == own
+    assert subscription_for("BTC@okx", [every, ten, merged], 1) is None
+    assert subscription_for("BTC", [own, every]) == every
+    assert subscription_for("BTC", [own]) is None
+
+
+async def test_top_ten_is_a_set_and_a_venue_is_watched_where_it_is_there(asker: Asker) -> None:
     assert (await asker.says("/watch top 10 min $5M")).title == "Watching top10."
-    answer = await asker.says("/watch BTC on simulated")
-    assert "no view of one alone" in answer.title
-    assert "There is no venue" in (await asker.says("/watch BTC on mars")).title
+    assert (await asker.says("/watch BTC on simulated")).title == "Watching BTC."
+    assert "only on simulated" in (await asker.says("/watch BTC on mars")).title
+    assert "belongs to one market" in (await asker.says("/watch all on okx")).title
     assert (await asker.says("/unwatch top10")).title.startswith("top10 has no settings of its own")
 
 

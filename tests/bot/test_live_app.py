@@ -73,6 +73,31 @@ async def until(met: Callable[[], bool], seconds: float = 25.0) -> None:
     raise AssertionError("it never came")
 
 
+async def test_a_view_of_one_venue_is_added_while_running_and_taken_up_again_after_a_restart(tmp_path: Path) -> None:
+    async with running(tmp_path, feed_of(), io.StringIO()) as (app, _):
+        await until(lambda: app.caught_up)
+        answer = await app.commands.handle(request("/watch BTC on okx"))
+        assert answer.title.startswith("Watching BTC@okx. Still fetching the past of BTC@okx")
+        await until(lambda: app._waiting_for("BTC@okx") is None)
+        view = app.watcher.engines["BTC@okx"].view()
+        assert view is not None
+        assert view.market.venues == ("okx",)
+        assert "only on binance, okx" in (await app.commands.handle(request("/watch BTC on gate"))).title
+        seen = app.watcher.market_times()["BTC@okx"]
+        await until(lambda: app.watcher.market_times()["BTC@okx"] > seen + BAR_MS)
+        assert "BTC@okx" in as_text(await app.commands.handle(request("/map BTC@okx")))
+    before = [one.bar.opened_at_ms for one in await stored(tmp_path / "bot.db", "BTC@okx") if one.bar is not None]
+    assert len(before) > 1.4 * DAY_MS / BAR_MS
+    async with running(tmp_path, feed_of(12.0), io.StringIO()) as (app, _):
+        assert "BTC@okx" in app.watcher.engines
+        await until(lambda: app.caught_up)
+        await until(lambda: app._waiting_for("BTC@okx") is None)
+        assert (await app.commands.handle(request("/unwatch BTC on okx"))).title == "No more of BTC@okx."
+    after = [one.bar.opened_at_ms for one in await stored(tmp_path / "bot.db", "BTC@okx") if one.bar is not None]
+    assert len(after) > len(before)
+    assert after == list(range(after[0], after[-1] + BAR_MS, BAR_MS)), "a bar is missing or told twice"
+
+
 async def stored(path: Path, base: str = "BTC") -> Sequence[MarketSnapshot]:
     store = SqliteStore(path, "local")
     await store.open()

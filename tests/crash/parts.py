@@ -54,8 +54,11 @@ class StoryFeed(LiveFeed):
         self._left = asyncio.Event()
         self.ended = asyncio.Event()
 
+    @property
+    def markets(self) -> tuple[Market, ...]:
+        return self._story.markets
+
     async def start(self) -> tuple[Market, ...]:
-        self.markets = self._story.markets
         come_to = int(self._come_to.read_text()) if self._come_to.exists() else 0
         self._next = min(come_to + PAST_BARS, len(self._story.live))
         self._come()

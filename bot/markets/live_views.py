@@ -1,0 +1,57 @@
+"""Views of one venue alone, such as ``BTC@okx``: beside the merged view of BTC, from the same samples.
+
+Such a view is a market of its own, with a base of its own; so everything that is kept by base holds for it as well.
+"""
+
+from collections.abc import Iterable, Iterator, MutableMapping
+
+from bot.markets.merge import Merger
+from bot.markets.venues import coverage_of
+from detectors.market import Market
+
+MOST_VIEWS = 20
+"""Over all chats: each costs an estimate of its own."""
+
+
+class NoView(LookupError):  # noqa: N818 - reads as what it says to the user
+    """The message is ready for the user."""
+
+
+def stored_bases(watched: Iterable[str]) -> list[str]:
+    """Those of what is watched that are views of one venue, in order."""
+    return sorted({market for market in watched if "@" in market})
+
+
+class Views:
+    """``mergers``: all views by base, which this adds to."""
+
+    def __init__(self, mergers: MutableMapping[str, Merger]) -> None:
+        self._mergers = mergers
+
+    def fed_by(self, asset: str, venue: str) -> Iterator[Merger]:
+        """What a sample of ``venue`` goes into: the merged view, then its own if somebody watches that."""
+        yield self._mergers[asset]
+        if (alone := self._mergers.get(f"{asset}@{venue}")) is not None:
+            yield alone
+
+    def find(self, base: str) -> Market:
+        """The market that ``BTC@okx`` is, begun or not. Raises `NoView`."""
+        if (begun := self._mergers.get(base)) is not None:
+            return begun.market
+        asset, _, venue = base.partition("@")
+        if asset not in self._mergers:
+            raise NoView(f"{asset} is not watched here.")
+        merged = self._mergers[asset].market
+        if venue not in merged.venues:
+            raise NoView(f"{asset} is not on {venue} here, only on {', '.join(merged.venues)}.")
+        if sum(merger.market.is_alone for merger in self._mergers.values()) >= MOST_VIEWS:
+            raise NoView(f"Not accepted: {MOST_VIEWS} single venues are watched already. Leave the venue out.")
+        counted = tuple(one for one in merged.open_interest_venues if one == venue)
+        return Market(
+            base, merged.symbol, (venue,), counted, merged.price_decimals, merged.simulated, coverage_of((venue,))
+        )
+
+    def begin(self, market: Market) -> None:
+        """From now on ``poll`` hands out snapshots of the view."""
+        if market.base not in self._mergers:
+            self._mergers[market.base] = self._mergers[market.asset].alone(market)

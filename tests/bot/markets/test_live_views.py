@@ -1,0 +1,77 @@
+"""Views of one venue alone, beside the merged one: from the same samples, and equal to what that venue alone gives."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from bot.asking import NotUnderstood, market, subscription
+from bot.markets.live_views import MOST_VIEWS, NoView, Views
+from bot.markets.merge import Merger
+from detectors.market import Market, MarketSnapshot
+from detectors.registry import find_kinds
+from storage.chats import Subscription
+from tests.bot.markets.live_rig import Rig, rig
+
+VENUES = ["binance", "bybit", "okx"]
+BTC = Market("BTC", "BTC/USDT:USDT", ("binance", "okx"), ("binance", "okx"))
+ALONE = replace(BTC, base="BTC@okx", venues=("okx",), open_interest_venues=("okx",))
+
+
+def told(snapshots: Sequence[MarketSnapshot], base: str) -> list[object]:
+    """All that a view says of bars, without the name of the view and the moment at which it was received."""
+    return [
+        (one.taken_at_ms, one.price, one.low, one.high, one.bar, one.open_interest, one.funding, one.prints)
+        for one in snapshots
+        if one.market.base == base and one.bar is not None
+    ]
+
+
+async def watched(rigged: Rig, base: str | None) -> tuple[list[object], list[object]]:
+    if base is not None:
+        rigged.feed.views.begin(rigged.feed.views.find(base))
+    past = told(await rigged.past(0.25), base or "BTC")
+    for _ in range(3):
+        assert await rigged.next_bar()
+    return past, told(rigged.bars, base or "BTC")
+
+
+async def test_a_view_of_one_of_three_venues_says_what_a_feed_of_that_venue_alone_says() -> None:
+    async with rig(VENUES, ["BTC"], days=0.5) as rigged:
+        of_three = await watched(rigged, "BTC@okx")
+        merged = told(rigged.bars, "BTC")
+    async with rig(["okx"], ["BTC"], days=0.5) as rigged:
+        alone = await watched(rigged, None)
+    assert len(of_three[0]) > 60
+    assert of_three[0] == alone[0]
+    assert len(of_three[1]) == 3
+    assert of_three[1] == alone[1]
+    assert len(merged) == 3
+    assert merged != of_three[1], "the merged view is the venue's own"
+
+
+def test_a_view_is_had_of_a_venue_that_lists_the_market_and_of_a_bounded_number() -> None:
+    mergers = {f"M{n}": Merger(replace(BTC, base=f"M{n}")) for n in range(MOST_VIEWS + 1)}
+    views = Views(mergers)
+    with pytest.raises(NoView, match="only on binance, okx"):
+        views.find("M1@gate")
+    for n in range(MOST_VIEWS):
+        views.begin(views.find(f"M{n}@okx"))
+    assert views.find("M3@okx").venues == ("okx",)
+    with pytest.raises(NoView, match="20 single venues"):
+        views.find(f"M{MOST_VIEWS}@okx")
+
+
+@pytest.mark.parametrize("text", ["BTC on okx", "btc@OKX", "$btc on OKX", "BTCUSDT@okx"])
+def test_one_venue_is_named_either_way(text: str) -> None:
+    kinds = find_kinds()
+    wanted = subscription([*text.split(), "min", "$5M"], [BTC], kinds, Subscription("*"))
+    assert (wanted.market, wanted.min_notional_usd) == ("BTC@okx", 5e6)
+    assert subscription(["BTC", "min", "$5M", "on", "okx"], [BTC, ALONE], kinds, Subscription("*")) == wanted
+
+
+def test_a_command_on_a_view_means_the_view_and_on_the_base_the_merged_one() -> None:
+    assert market("btc@okx", [BTC, ALONE]) == ALONE
+    assert market("BTC", [BTC, ALONE]) == BTC
+    with pytest.raises(NotUnderstood, match="BTC on okx"):
+        market("BTC@okx", [BTC])
