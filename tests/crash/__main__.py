@@ -65,7 +65,7 @@ def outcomes(lines: list[str]) -> dict[tuple[str, str], Outcome]:
 def table(found: dict[tuple[str, str], Outcome]) -> Table:
     shown = Table(title="What strict chat servers received, against what was due", caption="due: messages")
     for column in ("store", "how", "kills", "points", "platform", "due", "lost", "repeated"):
-        shown.add_column(column, justify="left" if column in {"store", "how", "platform"} else "right")
+        shown.add_column(column, justify="left" if column in {"store", "how", "platform"} else "right", no_wrap=True)
     for (store, scene), outcome in sorted(
         found.items(), key=lambda item: (item[0][0] != "SQLite", SCENES.index(item[0][1]))
     ):
@@ -94,6 +94,7 @@ def main() -> int:
         share(arguments)
         return 0
     console, began_s = Console(), time.monotonic()
+    console = console if console.is_terminal else Console(width=110)
     with tempfile.TemporaryDirectory(prefix="clusterwatch-crash-") as folder:
         kept(Path(folder) / "story")
         console.print(f"Killing in {arguments.processes} processes; this takes some minutes ...")
