@@ -8,10 +8,13 @@ import pytest
 from bot.asking import NotUnderstood, market, subscription
 from bot.markets.live_views import MOST_VIEWS, NoView, Views
 from bot.markets.merge import Merger
-from detectors.market import Market, MarketSnapshot
+from bot.policy import Reason, decide
+from detectors.market import Market, MarketSnapshot, Side
 from detectors.registry import find_kinds
 from storage.chats import Subscription
 from tests.bot.markets.live_rig import Rig, rig
+from tests.bot.markets.test_live_feed import until
+from tests.bot.sample_events import sample_event
 
 VENUES = ["binance", "bybit", "okx"]
 BTC = Market("BTC", "BTC/USDT:USDT", ("binance", "okx"), ("binance", "okx"))
@@ -48,6 +51,32 @@ async def test_a_view_of_one_of_three_venues_says_what_a_feed_of_that_venue_alon
     assert of_three[1] == alone[1]
     assert len(merged) == 3
     assert merged != of_three[1], "the merged view is the venue's own"
+
+
+async def test_liquidations_of_other_venues_are_in_the_merged_view_and_not_in_the_view_of_one() -> None:
+    async with rig(VENUES, ["BTC"], days=0.5) as rigged:
+        rigged.feed.views.begin(rigged.feed.views.find("BTC@okx"))
+        await until(lambda: not [gap for gap in rigged.feed.gaps if gap.until_ms is None])
+        before = {row.venue: row.prints_received for row in rigged.feed.status()}
+        await rigged.venues["okx"].burst("BTC", 30, Side.LONG)
+        await rigged.venues["bybit"].burst("BTC", 70, Side.SHORT)
+        await rigged.advance(1_000)
+        await until(lambda: sum(row.prints_received - before[row.venue] for row in rigged.feed.status()) >= 100)
+        assert await rigged.next_bar()
+        prints = {one.market.base: one.prints for one in rigged.bars}
+    burst = [one for one in prints["BTC@okx"] if one.side is Side.LONG]
+    assert len(burst) >= 30
+    assert len(prints["BTC@okx"]) < 70
+    assert len(prints["BTC"]) >= 100
+
+
+def test_the_policy_never_tells_of_one_venue_s_view_by_another_subscription() -> None:
+    event = replace(sample_event(), market="BTC@okx")
+    for name in ("BTC", "top10", "*"):
+        decision = decide(event, Subscription(name), None, default_kinds=frozenset({event.kind}))
+        assert decision.reason is Reason.NOT_WATCHED
+    own = decide(event, Subscription("BTC@okx"), None, default_kinds=frozenset({event.kind}))
+    assert own.reason is not Reason.NOT_WATCHED
 
 
 def test_a_view_is_had_of_a_venue_that_lists_the_market_and_of_a_bounded_number() -> None:
