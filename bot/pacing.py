@@ -44,17 +44,13 @@ class Pace:
         self._tokens -= 1
         return max(0.0, -self._tokens / self.per_second)
 
-    def look(self, now_s: float) -> float:
-        """How long until a token can be taken without owing it, in seconds; none is taken."""
-        self._refill(now_s)
-        return max(0.0, (1 - self._tokens) / self.per_second)
-
-    def _refill(self, now_s: float) -> None:
-        passed = 0.0 if self._at_s is None else max(0.0, now_s - self._at_s)
-        self._at_s = now_s
-        self._tokens = min(float(self.burst), self._tokens + passed * self.per_second)
-
     def wait(self, now_s: float) -> float:
         """How long the next `take` would have to wait; nothing is taken."""
+        return max(0.0, (1 - self._tokens_at(now_s)) / self.per_second)
+
+    def _refill(self, now_s: float) -> None:
+        self._tokens, self._at_s = self._tokens_at(now_s), now_s
+
+    def _tokens_at(self, now_s: float) -> float:
         passed = 0.0 if self._at_s is None else max(0.0, now_s - self._at_s)
-        return max(0.0, (1 - min(float(self.burst), self._tokens + passed * self.per_second)) / self.per_second)
+        return min(float(self.burst), self._tokens + passed * self.per_second)

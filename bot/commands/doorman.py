@@ -29,7 +29,7 @@ class Doorman:
         if request.user_id is not None:
             asks.append(((request.chat.platform, request.user_id), A_USER))
         paces = [self._pace(who, *rate) for who, rate in asks]
-        wait_s = max(pace.look(now_s) for pace in paces)
+        wait_s = max(pace.wait(now_s) for pace in paces)
         if wait_s > 0:
             return wait_s
         for pace in paces:
