@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from bot.markets.live import LiveFeed
 from bot.markets.live_depth import DepthTowards
+from bot.markets.live_types import BAR_MS
 from detectors import figures
 from detectors.event import Event, Fact, Label, Unit
 from detectors.market import Side
@@ -26,7 +27,8 @@ class DepthFacts:
             return ()
         level = event.level.centre
         ahead = level < event.price if event.side is Side.LONG else level > event.price
-        if not ahead:
+        if not ahead or event.bar_opened_at_ms + BAR_MS < self._feed.views.closed_at_ms(event.market):
+            # Of a moment that has passed, such as one of the time that the bot was down, no book tells any more.
             return ()
         depth = await self._feed.depth_towards(event.market, event.price, level)
         return () if depth is None else _facts(event, depth, event.notional_usd)

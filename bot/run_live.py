@@ -13,7 +13,6 @@ from bot.message import Message
 from bot.platforms import console
 from bot.show import print_summary
 from detectors import figures
-from detectors.market import HOUR_MS, MarketSnapshot
 
 _NOTICES_EVERY_S = 1.0
 _LAST_TICK_S = 2.0
@@ -85,18 +84,6 @@ async def follow(app: App, feed: LiveFeed, past: CatchingUp) -> None:
         app.tally.pass_by(tuple(moment))
         with nothing_ends_it(app, "a tick could not be taken in"):
             await app.take(past.let_through(moment))
-            await _keep_shares(app, moment)
-
-
-async def _keep_shares(app: App, moment: Sequence[MarketSnapshot]) -> None:
-    """Of the last bar of each hour, what every venue said."""
-    told = {
-        one.market.base: one.by_venue
-        for one in moment
-        if one.bar is not None and one.bar.closed_at_ms % HOUR_MS == 0 and len(one.by_venue) > 1
-    }
-    if told:
-        await app.store.note_samples(told)
 
 
 async def tell_notices(app: App, feed: LiveFeed) -> None:

@@ -160,7 +160,7 @@ class MarketEngine:
             tracked=self.tracker.clusters,
             changes=changes,
             new_funding=snapshot.funding,
-            by_venue=snapshot.by_venue or (self._last.by_venue if self._last else ()),
+            by_venue=snapshot.by_venue,
         )
         return self._last
 

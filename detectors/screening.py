@@ -9,7 +9,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from detectors.market import HOUR_MS, MINUTE_MS, Bar, Funding, LiquidationTotal, MarketSnapshot, OpenInterest, Print
+from detectors.market import (
+    HOUR_MS,
+    MINUTE_MS,
+    Bar,
+    Funding,
+    LiquidationTotal,
+    MarketSnapshot,
+    OpenInterest,
+    Print,
+    VenueSample,
+)
 
 SPIKE = 5.0
 AGREES = 1.5
@@ -64,6 +74,7 @@ class Screen:
             funding=tuple(one for one in snapshot.funding if self._funding(one, snapshot.taken_at_ms)),
             prints=self._prints(snapshot.prints, snapshot.taken_at_ms) if snapshot.prints else (),
             liquidations=tuple(one for one in snapshot.liquidations if self._total(one)),
+            by_venue=tuple(one for one in snapshot.by_venue if self._sample(one, price)),
         )
 
     def _look_fault(self, look: MarketSnapshot) -> str | None:
@@ -158,6 +169,21 @@ class Screen:
             self._refuse("liquidations_not_a_number")
         elif max(one.long_usd, one.short_usd) > LARGEST_USD:
             self._refuse("liquidations_implausible")
+        else:
+            return True
+        return False
+
+    def _sample(self, one: VenueSample, price: float) -> bool:
+        """One venue's part. Its price may differ by a lot, but not by a unit."""
+        amounts = (one.price, one.mark_price, one.volume_base, one.open_interest_base)
+        told = [value for value in amounts if value is not None]
+        rest = (one.funding_rate, one.funding_interval_hours, one.long_short_ratio, one.taker_buy_ratio)
+        if not _finite(*told, *(value for value in rest if value is not None)):
+            self._refuse("venue_not_a_number")
+        elif told and min(told) < 0:
+            self._refuse("venue_not_positive")
+        elif one.price is not None and (one.price == 0 or _ratio(one.price, price) > SPIKE):
+            self._refuse("venue_price_implausible")
         else:
             return True
         return False

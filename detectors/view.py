@@ -38,8 +38,7 @@ class MarketView:
     changes: Sequence[ClusterChange] = ()
     new_funding: Sequence[Funding] = ()
     by_venue: Sequence[VenueSample] = ()
-    """What each venue of a merged market said last; empty where there is one source, and after a restart until one
-    speaks."""
+    """What each venue of a merged market said by now; empty where there is one source."""
 
     @cached_property
     def clusters(self) -> tuple[Cluster, ...]:

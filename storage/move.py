@@ -23,7 +23,9 @@ _AT_ONCE = 1000
 
 def tables() -> list[str]:
     """Every table of the schema, none before one that it refers to."""
-    return re.findall(r"^CREATE TABLE (\w+)", "\n".join(steps().values()), re.MULTILINE)
+    text = "\n".join(steps().values())
+    gone = set(re.findall(r"^DROP TABLE (\w+)", text, re.MULTILINE))
+    return [name for name in re.findall(r"^CREATE TABLE (\w+)", text, re.MULTILINE) if name not in gone]
 
 
 def numbered_tables() -> list[str]:

@@ -1,11 +1,9 @@
-"""A market's past put before what is stored, its tiers, and its venues' shares. Inside the caller's transaction."""
+"""A market's past put before what is stored, and its tiers. Inside the caller's transaction."""
 
 import json
-from collections.abc import Iterable, Mapping
 from dataclasses import astuple
 
 from detectors.leverage import MarginTier
-from detectors.market import VenueSample
 from storage.market_facts import StoredReach, StoredTiers
 from storage.sql import Connection
 
@@ -18,14 +16,6 @@ _TIERS = (
     "INSERT INTO margin_tiers (market, taken_at_ms, source, document) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (market) DO UPDATE SET taken_at_ms = excluded.taken_at_ms, source = excluded.source, "
     "document = excluded.document"
-)
-_SAMPLE_COLUMNS = (
-    "market, venue, symbol, happened_at_ms, seen_at_ms, price, mark_price, volume_base, open_interest_base, "
-    "funding_rate, funding_interval_hours, next_funding_at_ms, long_short_ratio, taker_buy_ratio"
-)
-_SAMPLE = (
-    f"INSERT INTO venue_samples ({_SAMPLE_COLUMNS}) VALUES ({', '.join('?' * 14)}) "  # noqa: S608 - names of this file
-    "ON CONFLICT (market, venue, seen_at_ms) DO NOTHING"
 )
 
 
@@ -53,21 +43,3 @@ def tiers(connection: Connection) -> dict[str, StoredTiers]:
         market: StoredTiers(tuple(MarginTier(*tier) for tier in json.loads(document)), source, taken_at_ms)
         for market, document, source, taken_at_ms in rows
     }
-
-
-def note_samples(connection: Connection, samples: Mapping[str, Iterable[VenueSample]]) -> None:
-    rows = [_sample_row(market, one) for market, told in samples.items() for one in told]
-    connection.executemany(_SAMPLE, rows)
-
-
-def _sample_row(market: str, one: VenueSample) -> tuple[object, ...]:
-    return (market, *astuple(one))
-
-
-def samples(connection: Connection, market: str, since_ms: int) -> list[VenueSample]:
-    names = _SAMPLE_COLUMNS.partition(", ")[2]
-    rows = connection.execute(
-        f"SELECT {names} FROM venue_samples WHERE market = ? AND seen_at_ms >= ? ORDER BY seen_at_ms, venue",  # noqa: S608 - as above
-        (market, since_ms),
-    )
-    return [VenueSample(*row) for row in rows]

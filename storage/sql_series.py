@@ -1,27 +1,28 @@
 """Snapshots: one row each, from which it is rebuilt to the last bit.
 
 What a bar's row can derive (price = close, low and high = the bar's) is NULL, so that a five-minute row is about
-80 bytes. SQLite would store NaN as NULL too, so it is refused.
+80 bytes, and some 60 more for each venue of a merged market. SQLite would store NaN as NULL too, so it is refused.
 """
 # ruff: noqa: S608 - only names from these files are formatted into a statement; every value is bound
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from detectors.market import Bar, Funding, LiquidationTotal, Market, MarketSnapshot, OpenInterest, Print, Side
+from storage import venue_samples
 from storage.sql import Connection
 from storage.store import Checkpoint, Cursor, StoredMarket
 
 _COLUMNS = (
     "market_id, seq, view_id, taken_at_ms, price, low, high, bar_opened_at_ms, bar_interval_ms, bar_open, bar_high, "
     "bar_low, bar_close, bar_volume_base, bar_taker_buy_volume_base, open_interest_taken_at_ms, open_interest_base, "
-    "open_interest_interval_ms, extra"
+    "open_interest_interval_ms, extra, by_venue"
 )
 _INSERT = (
-    f"INSERT INTO snapshots ({_COLUMNS}) VALUES ({', '.join('?' * 19)}) "
+    f"INSERT INTO snapshots ({_COLUMNS}) VALUES ({', '.join('?' * 20)}) "
     "ON CONFLICT (market_id, bar_opened_at_ms) WHERE bar_opened_at_ms IS NOT NULL DO NOTHING"
 )
 _SAVE_STATE = "INSERT INTO states VALUES (?, ?) ON CONFLICT (market_id) DO UPDATE SET blob = excluded.blob"
@@ -52,10 +53,15 @@ class Series:
         self._connection = connection
         self._positions: dict[str, _Position] = {}
         self._views: dict[Market, int] = {}
+        self._symbols: dict[int, tuple[str, str]] = {}
+        """Venue and symbol by the number that stands for them."""
+        self._symbol_numbers: dict[tuple[str, str], int] = {}
 
     def forget(self) -> None:
         self._positions.clear()
         self._views.clear()
+        self._symbols.clear()
+        self._symbol_numbers.clear()
 
     def add(self, snapshot: MarketSnapshot) -> bool:
         """Whether it was new. A bar is stored before if its open time is, a look if time has not moved on."""
@@ -63,7 +69,7 @@ class Series:
         at = self._position(base)
         if snapshot.bar is None and at.taken_at_ms is not None and snapshot.taken_at_ms <= at.taken_at_ms:
             return False
-        row = (at.market_id, at.seq + 1, self._view(snapshot.market), *_encode(snapshot))
+        row = (at.market_id, at.seq + 1, self._view(snapshot.market), *self._encode(snapshot))
         if self._connection.execute(_INSERT, row).rowcount == 0:
             return False
         at.seq += 1
@@ -93,7 +99,7 @@ class Series:
             known = snapshot.bar is not None and first_bar is not None and snapshot.bar.opened_at_ms >= first_bar
             if snapshot.bar is None or (first_ms is not None and not known and snapshot.taken_at_ms > first_ms):
                 raise ValueError(f"{base} at {snapshot.taken_at_ms}: only bars older than what is stored go before it")
-            row = (at.market_id, seq, self._view(snapshot.market), *_encode(snapshot))
+            row = (at.market_id, seq, self._view(snapshot.market), *self._encode(snapshot))
             if known and not self._has_bar(at.market_id, snapshot.bar.opened_at_ms):
                 raise ValueError(f"{base} at {snapshot.taken_at_ms}: a bar is missing inside what is stored")
             added += self._connection.execute(_INSERT, row).rowcount
@@ -161,7 +167,8 @@ class Series:
             "WHERE market_id = ? AND seq > ? ORDER BY seq",
             (market_id, after),
         )
-        return list(_decode(rows))
+        self._read_symbols()
+        return list(_decode(rows, self._symbols))
 
     def _seq(self, base: str, market_id: int, bar_opened_at_ms: int) -> int:
         found = self._connection.execute(
@@ -188,6 +195,25 @@ class Series:
             found = self._connection.execute("SELECT id FROM views WHERE document = ?", (document,)).fetchone()
             self._views[market] = int(found[0])
         return self._views[market]
+
+    def _encode(self, snapshot: MarketSnapshot) -> tuple[Any, ...]:
+        return *_encode(snapshot), venue_samples.pack(snapshot.by_venue, snapshot.taken_at_ms, self._symbol_number)
+
+    def _symbol_number(self, venue: str, symbol: str) -> int:
+        self._read_symbols()
+        key = (venue, symbol)
+        if key not in self._symbol_numbers:
+            insert = "INSERT INTO venue_symbols (venue, symbol) VALUES (?, ?) RETURNING id"
+            number = int(self._connection.execute(insert, key).fetchone()[0])
+            self._symbols[number], self._symbol_numbers[key] = key, number
+        return self._symbol_numbers[key]
+
+    def _read_symbols(self) -> None:
+        """Once: this is the only writer."""
+        if not self._symbols:
+            rows = self._connection.execute("SELECT id, venue, symbol FROM venue_symbols").fetchall()
+            self._symbols.update({number: (venue, symbol) for number, venue, symbol in rows})
+            self._symbol_numbers.update({key: number for number, key in self._symbols.items()})
 
 
 def _encode(snapshot: MarketSnapshot) -> tuple[Any, ...]:
@@ -222,7 +248,7 @@ def _extra(snapshot: MarketSnapshot) -> str | None:
     return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
 
-def _decode(rows: Iterable[Any]) -> Iterator[MarketSnapshot]:
+def _decode(rows: Iterable[Any], symbols: Mapping[int, tuple[str, str]]) -> Iterator[MarketSnapshot]:
     markets: dict[str, Market] = {}
     for document, _, _, _, taken_at_ms, price, low, high, *rest in rows:
         if document not in markets:
@@ -247,4 +273,5 @@ def _decode(rows: Iterable[Any]) -> Iterator[MarketSnapshot]:
             funding=tuple(Funding(*f) for f in funding),
             prints=tuple(Print(p[0], Side(p[1]), *p[2:]) for p in prints),
             liquidations=tuple(LiquidationTotal(*t) for t in liquidations),
+            by_venue=venue_samples.unpack(rest[12], taken_at_ms, symbols) if rest[12] is not None else (),
         )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from detectors.chance import Chance
 from detectors.event import Event
-from detectors.market import MarketSnapshot, PrintGap, VenueSample
+from detectors.market import MarketSnapshot, PrintGap
 from detectors.scoring import Scored
 from detectors.series import MarketSeries
 from storage import (
@@ -95,12 +95,6 @@ class SqlStore(SqlWriter):
 
     async def tiers(self) -> Mapping[str, StoredTiers]:
         return await self._read(lambda connection: sql_past.tiers(connection))
-
-    async def note_samples(self, samples: Mapping[str, Sequence[VenueSample]]) -> None:
-        await self._write(lambda connection: sql_past.note_samples(connection, samples))
-
-    async def samples(self, market: str, since_ms: int = 0) -> Sequence[VenueSample]:
-        return await self._read(lambda connection: sql_past.samples(connection, market, since_ms))
 
     async def note_refusals(self, market: str, counts: Mapping[str, int]) -> None:
         rows = [(market, reason, n) for reason, n in counts.items()]

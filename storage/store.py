@@ -10,7 +10,7 @@ from typing import Protocol
 
 from detectors.chance import Chance
 from detectors.event import Event
-from detectors.market import MarketSnapshot, PrintGap, VenueSample
+from detectors.market import MarketSnapshot, PrintGap
 from detectors.scoring import Scored
 from detectors.series import MarketSeries
 from storage.chat_settings import ChatSettings
@@ -211,12 +211,6 @@ class Store(Protocol):
 
     async def tiers(self) -> Mapping[str, StoredTiers]:
         """By market."""
-
-    async def note_samples(self, samples: Mapping[str, Sequence[VenueSample]]) -> None:
-        """Keep what each venue said of markets at a moment; the same again adds nothing."""
-
-    async def samples(self, market: str, since_ms: int = 0) -> Sequence[VenueSample]:
-        """What was kept of each venue since then, oldest first."""
 
     async def note_refusals(self, market: str, counts: Mapping[str, int]) -> None:
         """Add to the counters of input refused, by reason."""

@@ -15,7 +15,7 @@ from bot.markets.live_connect import Reached
 from bot.markets.live_types import BAR_MS, Listing, MarketSeries, VenueClient
 from bot.markets.merge import merged_history
 from bot.turns import in_turns
-from detectors.market import DAY_MS, Funding, Market, MarketSnapshot
+from detectors.market import DAY_MS, Funding, Market, MarketSnapshot, VenueSample
 
 FIRST_STAGE_DAYS = 4.0
 """Enough for clusters, whose baseline needs three; by the venues' limits it takes less than two minutes."""
@@ -156,4 +156,6 @@ async def _of_venue(
     )
     if bars is None:
         return MarketSeries()
-    return replace(told or MarketSeries(), bars=bars, funding=funding or ())
+    # Which market of the venue's it is, and when it was told; what it says of each moment is in the bars.
+    sample = VenueSample(client.rules.name, listing.symbol, until_ms, client.now_ms())
+    return replace(told or MarketSeries(), bars=bars, funding=funding or (), sample=sample)

@@ -34,6 +34,10 @@ class Views:
         if (alone := self._mergers.get(f"{asset}@{venue}")) is not None:
             yield alone
 
+    def closed_at_ms(self, base: str) -> int:
+        """Close of the last bar that was handed out; 0 before the first. Raises KeyError for an unknown market."""
+        return self._mergers[base].closed_at_ms
+
     def find(self, base: str) -> Market:
         """The market that ``BTC@okx`` is, begun or not. Raises `NoView`."""
         if (begun := self._mergers.get(base)) is not None:

@@ -258,16 +258,17 @@ class Merger:
             yield Funding(at_ms, round(weighted / sum(weights.values()), _RATE_DECIMALS), hours)
 
     def _by_venue(self, bars: Mapping[str, Bar] | None = None) -> tuple[Sample, ...]:
+        """With ``bars``, as of their close: the same whether they came live or are told of later."""
         told = []
         for venue in self.market.venues:
-            sample = self._looks.get(venue)
-            if sample is None or venue in self.stale:
+            sample, bar = self._looks.get(venue), (bars or {}).get(venue)
+            if sample is None or venue in self.stale or (bar is None and _says_nothing(sample)):
                 continue
             fresh = venue in self._counted or venue not in self.market.open_interest_venues
-            bar = (bars or {}).get(venue)
             told.append(
                 replace(
                     sample,
+                    happened_at_ms=bar.closed_at_ms if bar else sample.happened_at_ms,
                     price=bar.close if bar else sample.price,
                     volume_base=bar.volume_base if bar else None,
                     taker_buy_ratio=_taker_ratio(bar) or sample.taker_buy_ratio,
@@ -299,6 +300,10 @@ def _scale(usual: Mapping[str, float], given: Collection[str]) -> float:
     """What the part must be multiplied by to stand for the whole; 1 where that is not known."""
     part = sum(amount for venue, amount in usual.items() if venue in given)
     return sum(usual.values()) / part if part > 0 else 1.0
+
+
+def _says_nothing(sample: Sample) -> bool:
+    return sample.price is None and sample.mark_price is None and sample.funding_rate is None
 
 
 def _ended_ms(total: LiquidationTotal) -> int:

@@ -10,7 +10,7 @@ from bot.markets.venues import rules_for
 from detectors.cluster_facts import venue_facts
 from detectors.event import Level
 from detectors.market import Side
-from tests.storage.make import event
+from tests.storage.make import BAR_MS, START_MS, event
 
 
 class Asked:
@@ -18,6 +18,10 @@ class Asked:
 
     def __init__(self, answer: DepthTowards | None) -> None:
         self.answer, self.asked = answer, list[tuple[str, float, float]]()
+        self.views, self.stands_at_ms = self, 0
+
+    def closed_at_ms(self, _: str) -> int:
+        return self.stands_at_ms
 
     async def depth_towards(self, base: str, price: float, level: float) -> DepthTowards | None:
         self.asked.append((base, price, level))
@@ -48,6 +52,14 @@ async def test_shorts_above_are_met_by_asks_and_what_price_has_passed_by_nothing
     assert "of asks" in (await told(feed, side=Side.SHORT, level=Level(102, 104, 103)))["book"]
     assert await told(feed, side=Side.SHORT) == {}
     assert len(feed.asked) == 1
+
+
+async def test_of_a_moment_that_has_passed_no_book_is_asked() -> None:
+    feed = Asked(DepthTowards(3e6, 99.8, False, ("okx",)))
+    feed.stands_at_ms = START_MS + BAR_MS
+    assert "book" in await told(feed)
+    feed.stands_at_ms += BAR_MS
+    assert await told(feed) == {}
 
 
 async def test_without_a_book_an_alert_says_nothing_of_it() -> None:

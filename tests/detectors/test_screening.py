@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.engine import MarketEngine, Step
-from detectors.market import Funding, LiquidationTotal, MarketSnapshot, OpenInterest, Print, Side
+from detectors.market import Funding, LiquidationTotal, MarketSnapshot, OpenInterest, Print, Side, VenueSample
 from detectors.screening import LARGEST_USD, SPIKE, Screen
 from tests.detectors.histories import BAR_MS, START_MS, engine, run, story
 from tests.strategies import NOT_A_NUMBER, spoilt
@@ -306,6 +306,32 @@ def test_bad_totals_of_liquidations_are_refused(wrong: float, reason: str) -> No
     assert on.step(replace(first(), liquidations=(total,))) is not None
     assert on.refused == {reason: 1}
     assert not on.estimate.observed
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"price": math.nan}, "venue_not_a_number"),
+        ({"long_short_ratio": math.inf}, "venue_not_a_number"),
+        ({"open_interest_base": -1.0}, "venue_not_positive"),
+        ({"price": 0.0}, "venue_price_implausible"),
+    ],
+)
+def test_one_venue_s_bad_part_is_refused_and_the_rest_kept(wrong: dict[str, Any], reason: str) -> None:
+    on, bar = warm_engine(), first()
+    good = VenueSample("okx", "BTC/USDT:USDT", bar.taken_at_ms, bar.taken_at_ms, bar.price, open_interest_base=5.0)
+    step = on.step(replace(bar, by_venue=(good, replace(good, venue="gate", **wrong))))
+    assert step is not None
+    assert step.view.by_venue == (good,)
+    assert on.refused == {reason: 1}
+
+
+def test_one_venue_s_price_in_another_unit_is_refused() -> None:
+    on, bar = warm_engine(), first()
+    sample = VenueSample("okx", "BTC/USDT:USDT", bar.taken_at_ms, bar.taken_at_ms, bar.price * 1000)
+    step = on.step(replace(bar, by_venue=(sample,)))
+    assert step is not None
+    assert (step.view.by_venue, dict(on.refused)) == ((), {"venue_price_implausible": 1})
 
 
 @pytest.mark.parametrize("unit", ["microseconds", "far ahead"])

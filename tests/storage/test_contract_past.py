@@ -3,7 +3,6 @@
 import pytest
 
 from detectors.leverage import MarginTier
-from detectors.market import VenueSample
 from storage.market_facts import StoredReach, StoredTiers
 from storage.store import Cursor, Store
 from tests.storage.make import START_MS, look, snapshot, tick
@@ -74,15 +73,3 @@ async def test_tiers_come_back_as_they_were_and_the_newest_stay(store: Store) ->
     await store.note_tiers("NMR", first)
     await store.note_tiers("NMR", second)
     assert await store.tiers() == {"BTC": first, "NMR": second}
-
-
-async def test_each_venue_s_share_of_a_moment_is_kept_once(store: Store) -> None:
-    told = [
-        VenueSample("okx", "BTC/USDT:USDT", 10, 20, 100.5, None, 7.25, 5000.25, -0.0001, 8.0, 999, 1.5, 0.9),
-        VenueSample("binance", "BTC/USDT:USDT", 11, 20, 100.25),
-    ]
-    for _ in range(2):
-        await store.note_samples({"BTC": told, "ETH": [told[1]]})
-    await store.note_samples({"BTC": [VenueSample("okx", "BTC/USDT:USDT", 30, 40, 1.0)]})
-    assert list(await store.samples("BTC"))[:2] == [told[1], told[0]]
-    assert [one.seen_at_ms for one in await store.samples("BTC", 21)] == [40]

@@ -8,13 +8,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detectors.event import Fact, Label, Unit
-from detectors.market import Bar, Funding, LiquidationTotal, MarketSnapshot, OpenInterest, Print, Side
+from detectors.market import Bar, Funding, LiquidationTotal, MarketSnapshot, OpenInterest, Print, Side, VenueSample
+from storage import venue_samples
+from storage.sql_store import SqlStore
 from storage.sqlite import SqliteStore
 from storage.store import Checkpoint, Committed, Cursor, Silence, Store, StoredMarket, TickCommit
 from tests.storage.make import ALICE, BOB, START_MS, alert, event, evidence, look, market, snapshot, tick
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 moments = st.integers(0, 2**53)
+samples = st.builds(
+    VenueSample,
+    st.sampled_from(["binance", "okx"]),
+    st.sampled_from(["BTC/USDT:USDT", "1000PEPE/USDT:USDT"]),
+    moments,
+    moments,
+    *[st.none() | finite] * 6,
+    st.none() | moments,
+    *[st.none() | finite] * 2,
+)
 bars = st.builds(Bar, st.just(0), st.just(300_000), *[finite] * 5, st.none() | finite)
 
 
@@ -31,6 +43,7 @@ def snapshots() -> st.SearchStrategy[MarketSnapshot]:
         st.lists(st.builds(Funding, moments, finite, finite), max_size=2).map(tuple),
         st.lists(st.builds(Print, moments, st.sampled_from(Side), *[finite] * 3), max_size=2).map(tuple),
         st.lists(st.builds(LiquidationTotal, moments, moments, finite, finite, st.text()), max_size=2).map(tuple),
+        st.lists(samples, max_size=3).map(tuple),
     )
 
 
@@ -106,7 +119,14 @@ async def test_any_snapshot_comes_back_as_it_was(made: list[MarketSnapshot]) -> 
     assert found == sent
 
 
-@pytest.mark.parametrize("bad", [{"price": float("nan")}, {"low": float("inf")}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"price": float("nan")},
+        {"low": float("inf")},
+        {"by_venue": (VenueSample("okx", "BTC/USDT:USDT", 1, 1, mark_price=float("nan")),)},
+    ],
+)
 async def test_a_number_that_is_not_finite_is_refused_and_nothing_of_its_batch_kept(
     store: Store, bad: dict[str, Any]
 ) -> None:
@@ -137,9 +157,29 @@ async def test_a_checkpoint_is_replaced_and_needs_its_bar(store: Store) -> None:
     assert list(await store.snapshots_since("DOGE", None)) == []
 
 
+async def test_what_each_venue_said_is_kept_after_a_restart_in_few_bytes(store: SqlStore) -> None:
+    told = tuple(
+        VenueSample(venue, "BTC/USDT:USDT", START_MS + 1, START_MS + 300, 100.5, 100.25, 7.25, 5000.25, -0.0001, 8.0)
+        for venue in ("binance", "okx", "bybit")
+    )
+    said = [replace(snapshot(n), by_venue=told[:n]) for n in range(4)]
+    await store.commit_ticks([TickCommit(one) for one in said])
+    store._stored_series.forget()  # as after a start: nothing is known but what is stored
+    assert list(await store.snapshots_since("BTC", None)) == said
+    sizes = await store._read(lambda c: c.execute("SELECT by_venue FROM snapshots ORDER BY seq").fetchall())
+    assert [0 if size is None else len(size) for (size,) in sizes] == [0, 63, 125, 187]
+
+
+def test_samples_of_another_format_are_never_guessed_at() -> None:
+    with pytest.raises(ValueError, match="format 2"):
+        venue_samples.unpack(b"\x02", 0, {})
+
+
 async def test_looks_before_a_checkpoint_are_dropped_and_those_with_data_kept(store: Store) -> None:
     funded = replace(look(START_MS + 310_000), funding=(Funding(START_MS + 305_000, 0.0001, 8.0),))
-    bare = look(START_MS + 320_000)
+    bare = replace(
+        look(START_MS + 320_000), by_venue=(VenueSample("okx", "BTC/USDT:USDT", START_MS, START_MS + 1, 100.5),)
+    )
     after = look(START_MS + 610_000)
     await store.commit_ticks([TickCommit(s) for s in (snapshot(0), funded, bare, snapshot(1), after)])
     await store.save_checkpoint("BTC", START_MS + 300_000, b"map")

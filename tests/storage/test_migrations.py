@@ -57,7 +57,8 @@ def test_a_kill_anywhere_in_a_migration_of_postgresql_leaves_whole_steps(postgre
     whole: list[set[str]] = [set()]
     for text in steps().values():
         made = [s.split()[2] for s in statements(text, POSTGRES_WORDS) if s.startswith("CREATE TABLE")]
-        whole.append(whole[-1] | set(made))
+        gone = [s.split()[2] for s in statements(text, POSTGRES_WORDS) if s.startswith("DROP TABLE")]
+        whole.append((whole[-1] | set(made)) - set(gone))
     cuts, done = 0, 0
     while done < len(steps()):
         connection = PostgresConnection(postgres_url)

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from bot.cli import main
-from detectors.market import PrintGap
+from detectors.market import PrintGap, VenueSample
 from storage.chats import Chat, Subscription
 from storage.errors import StoreError, StoreUnavailable
 from storage.move import move, tables
@@ -17,7 +18,7 @@ from storage.postgres import PostgresConnection, PostgresStore
 from storage.sql_store import SqlStore
 from storage.sqlite import SqliteStore
 from storage.store import Silence
-from tests.storage.make import ALICE, BOB, START_MS, alert, event, evidence, tick
+from tests.storage.make import ALICE, BOB, START_MS, alert, event, evidence, snapshot, tick
 
 TARGETS = ("sqlite", "postgres")
 
@@ -44,7 +45,9 @@ async def filled(path: Path) -> None:
         await store.commit_tick(tick(n, alert(told, ALICE, BOB), silences=(Silence(BOB, "k", "far"),)))
     claims = await store.claim(0, 9)
     await store.settle(claims[0].deliveries, Sent("m"))
-    await store.commit_tick(tick(5, completed=(event(0, subject="s0", headline="swept"),)))
+    said = (VenueSample("okx", "BTC/USDT:USDT", START_MS, START_MS + 1, 100.5),)
+    last = tick(5, completed=(event(0, subject="s0", headline="swept"),))
+    await store.commit_tick(replace(last, snapshot=replace(snapshot(5), by_venue=said)))
     await store.save_checkpoint("BTC", START_MS, bytes(range(256)))
     await store.watch(Chat("console", "a\x00b"), Subscription("BTC"))
     await store.note_refusals("BTC", {"spike": 2})

@@ -50,10 +50,22 @@ class SteppedClock:
 
 
 class Rig:
-    def __init__(self, feed: LiveFeed, venues: LocalVenues, clock: SteppedClock) -> None:
-        self.feed, self.venues, self.clock = feed, venues, clock
+    def __init__(self, make_feed: Callable[[], LiveFeed], venues: LocalVenues, clock: SteppedClock) -> None:
+        self._make_feed = make_feed
+        self.feed, self.venues, self.clock = make_feed(), venues, clock
         self.snapshots: list[MarketSnapshot] = []
+        self._pump: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await self.feed.start()
         self._pump = asyncio.create_task(self._poll())
+
+    async def restart(self, after_ms: int) -> None:
+        """End the feed, let time pass, and start another, which has forgotten everything."""
+        await self.stop()
+        await self.advance(after_ms)
+        self.feed, self.snapshots = self._make_feed(), []
+        await self.start()
 
     async def _poll(self) -> None:
         while (moment := await self.feed.poll()) is not None:
@@ -83,7 +95,7 @@ class Rig:
             for _ in range(round(PATIENCE_S / 0.01)):
                 if self._had(closed_at_ms):
                     return True
-                if self._pump.done():
+                if self._pump is not None and self._pump.done():
                     self._pump.result()
                 await asyncio.sleep(0.01)
             await self.advance(2_000)
@@ -99,7 +111,8 @@ class Rig:
 
     async def stop(self) -> None:
         await self.feed.close()
-        await asyncio.gather(self._pump, return_exceptions=True)
+        if self._pump is not None:
+            await asyncio.gather(self._pump, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -128,10 +141,11 @@ async def rig(
             exchange.enableRateLimit = False
 
         before(venues)
-        feed = LiveFeed(names, None, clock=clock, rewrite=rewrite, **{**usual, **settings})
-        await feed.start()
-        running = Rig(feed, venues, clock)
+        running = Rig(
+            lambda: LiveFeed(names, None, clock=clock, rewrite=rewrite, **{**usual, **settings}), venues, clock
+        )
         try:
+            await running.start()
             yield running
         finally:
             await running.stop()
