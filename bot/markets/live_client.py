@@ -35,11 +35,12 @@ class CcxtClient:
     def __init__(self, rules: VenueRules, exchange: Exchange, clock: Clock, refusals: Refusals) -> None:
         self.rules = rules
         self.exchange = exchange
-        self.gate = CallGate(calls_a_second=rules.calls_a_second)
+        self.gate = CallGate(clock.steady_s, rules.calls_a_second)
         self._clock, self._refusals = clock, refusals
         self._extra = Window(rules.interest_budget) if rules.interest_budget else None
         self._in_flight = asyncio.Semaphore(_AT_ONCE)
-        self._ahead_ms = 0
+        self._apart_ms: int | None = None
+        """The venue's time less our steady clock's."""
 
     # --- calls
 
@@ -113,14 +114,15 @@ class CcxtClient:
         return Listing(self.rules.name, base, market["symbol"], size, multiplier, decimals)
 
     def now_ms(self) -> int:
-        return self._clock.now_ms() + self._ahead_ms
+        if self._apart_ms is None:
+            return self._clock.now_ms()
+        return round(self._clock.steady_s() * 1000) + self._apart_ms
 
-    async def ahead_ms(self) -> int:
-        before_ms = self._clock.now_ms()
+    async def ask_time(self) -> None:
+        before_s = self._clock.steady_s()
         told = whole_ms(await self._ask("fetch_time"))
         if told is not None:
-            self._ahead_ms = round(told - (before_ms + self._clock.now_ms()) / 2)
-        return self._ahead_ms
+            self._apart_ms = round(told - (before_s + self._clock.steady_s()) * 500)
 
     async def volumes_usd(self, listings: Sequence[Listing]) -> Mapping[str, float]:
         tickers = await self._tickers()

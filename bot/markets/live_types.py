@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -39,24 +39,29 @@ class WallClock:
         await asyncio.sleep(seconds)
 
 
-async def until_next(clock: Clock, every_ms: int, offset_ms: int, ahead_ms: int = 0, last_ms: int = 0) -> int:
-    """Wait for ``offset_ms`` after the next multiple of ``every_ms``, on a clock ahead of ours; returns that multiple.
+async def until_next(
+    clock: Clock, every_ms: int, offset_ms: int, last_ms: int = 0, now_ms: Callable[[], int] | None = None
+) -> int:
+    """Wait for ``offset_ms`` after the next multiple of ``every_ms``, by ``now_ms`` (None: the clock's own time).
+
+    Returns that multiple.
 
     At once where one has passed since ``last_ms``. A clock set back or forward while waiting does not make it wait
     for longer than one interval (P13).
     """
+    now_ms = now_ms or clock.now_ms
 
     def latest_ms() -> int:
-        return (clock.now_ms() + ahead_ms - offset_ms) // every_ms * every_ms
+        return (now_ms() - offset_ms) // every_ms * every_ms
 
     begun_ms = latest_ms()
     if last_ms < begun_ms and last_ms:
         return begun_ms
-    while (now_ms := latest_ms()) <= begun_ms:
-        begun_ms = now_ms
-        left_ms = now_ms + every_ms + offset_ms - clock.now_ms() - ahead_ms
+    while (multiple_ms := latest_ms()) <= begun_ms:
+        begun_ms = multiple_ms
+        left_ms = multiple_ms + every_ms + offset_ms - now_ms()
         await clock.sleep(min(max(left_ms, 1) / 1000, _LONGEST_NAP_S))
-    return now_ms
+    return multiple_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +162,10 @@ class VenueClient(Protocol):
         """Its linear perpetuals, one a base asset."""
 
     def now_ms(self) -> int:
-        """By the venue's clock, as far as it is known."""
+        """By the venue's clock, as far as it is known; setting ours does not move it."""
 
-    async def ahead_ms(self) -> int:
-        """How far its clock is ahead of ours."""
+    async def ask_time(self) -> None:
+        """Learn what its clock says."""
 
     async def volumes_usd(self, listings: Sequence[Listing]) -> Mapping[str, float]:
         """Turnover of the last 24 hours."""

@@ -52,7 +52,6 @@ class VenueWorker:
         self.client, self.listings = client, listings
         self._clock, self._deliver, self._failed = clock, deliver, failed
         self._look_every_ms = look_every_ms
-        self._ahead_ms = 0
         started_ms = (clock.now_ms() - client.rules.close_delay_ms) // BAR_MS * BAR_MS if after_ms is None else after_ms
         self._last_close_ms = started_ms
         self._closed_ms = dict.fromkeys(listings, started_ms)
@@ -79,8 +78,7 @@ class VenueWorker:
 
     async def _set_clock_for_ever(self) -> None:
         while True:
-            ahead_ms = await self._try("clock", self.client.ahead_ms)
-            self._ahead_ms = self._ahead_ms if ahead_ms is None else ahead_ms
+            await self._try("clock", self.client.ask_time)
             await self._clock.sleep(_CLOCK_EVERY_MS / 1000)
 
     async def _look_for_ever(self) -> None:
@@ -96,7 +94,7 @@ class VenueWorker:
     async def _close_for_ever(self) -> None:
         delay_ms, last_ms = self.client.rules.close_delay_ms, self._last_close_ms
         while True:
-            last_ms = await until_next(self._clock, BAR_MS, delay_ms, self._ahead_ms, last_ms)
+            last_ms = await until_next(self._clock, BAR_MS, delay_ms, last_ms, self.client.now_ms)
             await self.close(last_ms)
 
     # --- a bar's close
@@ -155,7 +153,7 @@ class VenueWorker:
     ) -> dict[str, MarketSeries]:
         """Of this close from what is now, of closes whose bars were missed from history."""
         found: dict[str, MarketSeries] = {}
-        late = self._clock.now_ms() + self._ahead_ms - closed_at_ms > _NOW_MEANS_CLOSE_MS
+        late = self.client.now_ms() - closed_at_ms > _NOW_MEANS_CLOSE_MS
         # What liquidations come with the statistics are asked for at every bar.
         every = late or self.client.rules.coverage is Coverage.TOTALS
         missed = [one for one in wanted if every or since_ms[one.base] < closed_at_ms - BAR_MS]

@@ -44,7 +44,9 @@ class Merger:
         """Open interest by venue when last all were counted, in base units."""
         self._missed: dict[str, int] = defaultdict(int)
         self._absent: dict[str, int] = defaultdict(int)
-        """Bars in a row that a venue did not give."""
+        """Bars in a row that a venue did not give in time."""
+        self._tardy: dict[str, int] = defaultdict(int)
+        """Of these, how many it gave when they had been handed out."""
         self._interest: dict[str, float] = dict(whole or {})
         self._bars: dict[int, dict[str, Bar]] = defaultdict(dict)
         self._samples: dict[int, dict[str, float]] = defaultdict(dict)
@@ -73,6 +75,7 @@ class Merger:
         for bar in series.bars:
             if bar.closed_at_ms <= self.closed_at_ms:
                 self.late += 1
+                self._tardy[venue] += bar.closed_at_ms == self.closed_at_ms
             else:
                 self._bars[bar.closed_at_ms].setdefault(venue, bar)
         if venue in self.market.open_interest_venues:
@@ -116,8 +119,14 @@ class Merger:
         return sorted(at_ms for at_ms, bars in self._bars.items() if bars and at_ms > self.closed_at_ms)
 
     def lacks(self, closed_at_ms: int, venue: str) -> bool:
-        """Whether the venue is still to be waited for: it is fresh, and has not said all that is counted of it."""
-        if venue in self.stale or self._absent[venue] >= DROPPED_AFTER_BARS:
+        """Whether the venue is still to be waited for: it is fresh, and has not said all that is counted of it.
+
+        One that was given up and is back, only slower than the others, is waited for after its 1st, 2nd, 4th, 8th ...
+        late bar: else it was never counted again, and one that is always late would hold up every bar.
+        """
+        tardy = self._tardy[venue]
+        back = tardy > 0 and tardy & (tardy - 1) == 0
+        if venue in self.stale or (self._absent[venue] >= DROPPED_AFTER_BARS and not back):
             return False
         if venue not in self._bars.get(closed_at_ms, ()):
             return True
@@ -166,6 +175,7 @@ class Merger:
         self.closed_at_ms = closed_at_ms
         for venue in self.market.venues:
             self._absent[venue] = 0 if venue in bars else self._absent[venue] + 1
+            self._tardy[venue] = 0 if venue in bars else self._tardy[venue]
         interest = self._sum_interest(closed_at_ms)
         bar = self._sum_volume(bars, bars[reference])
         self._taken_at_ms, self.price = max(self._taken_at_ms, closed_at_ms), bar.close

@@ -15,7 +15,7 @@ from bot.markets.local.history import History
 from bot.markets.local.venues import LocalVenues
 from bot.markets.simulated import SimulatedFeed
 from bot.markets.simulated_exchange import START_MS
-from detectors.market import DAY_MS, MarketSnapshot
+from detectors.market import DAY_MS, Market, MarketSnapshot
 
 PATIENCE_S = 0.15
 """Real time that everything under way gets to finish in, before venue time moves on."""
@@ -23,15 +23,31 @@ AFTER_CLOSE_MS = 2_500
 GIVE_UP_MS = 40_000
 
 
+async def until(met: Callable[[], bool], seconds: float = 4.0) -> None:
+    """Of real time."""
+    for _ in range(round(seconds / 0.02)):
+        if met():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it never came")
+
+
 class SteppedClock:
-    """Venue time as the feed's clock: who sleeps wakes when the test has moved time that far."""
+    """Venue time as the feed's clock: who sleeps wakes when the test has moved time that far.
+
+    ``wrong_by_ms``: somebody has set this machine's clock to another time than the venues'."""
 
     def __init__(self, time: VenueTime) -> None:
+        self.wrong_by_ms = 0
         self._time, self._start_ms = time, time.now_ms
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._count = itertools.count()
 
     def now_ms(self) -> int:
+        return self._time.now_ms + self.wrong_by_ms
+
+    @property
+    def venues_ms(self) -> int:
         return self._time.now_ms
 
     def steady_s(self) -> float:
@@ -39,11 +55,11 @@ class SteppedClock:
 
     async def sleep(self, seconds: float) -> None:
         woken = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self.now_ms() + round(seconds * 1000), next(self._count), woken))
+        heapq.heappush(self._sleepers, (self.venues_ms + round(seconds * 1000), next(self._count), woken))
         await woken
 
     def wake(self) -> None:
-        while self._sleepers and self._sleepers[0][0] <= self.now_ms():
+        while self._sleepers and self._sleepers[0][0] <= self.venues_ms:
             _, _, woken = heapq.heappop(self._sleepers)
             if not woken.done():
                 woken.set_result(None)
@@ -75,10 +91,10 @@ class Rig:
     def bars(self) -> list[MarketSnapshot]:
         return [snapshot for snapshot in self.snapshots if snapshot.bar is not None]
 
-    async def past(self, days: float) -> list[MarketSnapshot]:
-        """What the venues tell of the last ``days``, market by market."""
-        until_ms = self.clock.now_ms()
-        stretches = [Stretch.of_days(market, days, until_ms) for market in self.feed.markets]
+    async def past(self, days: float, markets: Sequence[Market] | None = None) -> list[MarketSnapshot]:
+        """What the venues tell of the last ``days``, market by market; of the feed's or of others."""
+        until_ms = self.clock.venues_ms
+        stretches = [Stretch.of_days(market, days, until_ms) for market in markets or self.feed.markets]
         return [snapshot async for told in self.feed.past(stretches) for snapshot in told.snapshots]
 
     async def advance(self, by_ms: int) -> None:
@@ -88,10 +104,10 @@ class Rig:
 
     async def next_bar(self, give_up_ms: int = GIVE_UP_MS) -> bool:
         """On to the next bar close, until all markets have it; False if some had not, that long after it."""
-        now_ms = self.clock.now_ms()
+        now_ms = self.clock.venues_ms
         closed_at_ms = now_ms // BAR_MS * BAR_MS + BAR_MS
         await self.advance(closed_at_ms + AFTER_CLOSE_MS - now_ms)
-        while self.clock.now_ms() < closed_at_ms + give_up_ms:
+        while self.clock.venues_ms < closed_at_ms + give_up_ms:
             for _ in range(round(PATIENCE_S / 0.01)):
                 if self._had(closed_at_ms):
                     return True

@@ -15,21 +15,13 @@ from bot.markets.live_types import BAR_MS, Notice, NoticeKind
 from bot.markets.recorded import RecordedFeed
 from detectors.market import Side
 from storage.sqlite import SqliteStore
-from tests.bot.markets.live_rig import Rig, rig
+from tests.bot.markets.live_rig import Rig, rig, until
 
 ALL = ["binance", "bybit", "okx", "gate"]
 
 
 def of_kind(kind: NoticeKind, notices: Sequence[Notice]) -> list[str]:
     return [notice.text for notice in notices if notice.kind is kind]
-
-
-async def until(met: Callable[[], bool], seconds: float = 4.0) -> None:
-    for _ in range(round(seconds / 0.02)):
-        if met():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it never came")
 
 
 def received(rigged: Rig) -> dict[str, int]:

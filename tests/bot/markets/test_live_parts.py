@@ -1,19 +1,21 @@
 """The live feed's small parts: pauses and bans, clocks that are set, what is fresh, what is a number."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.markets.ccxt_errors import VenueFatal, VenueRetry
+from bot.markets.feed import Refusals
 from bot.markets.live_budget import CallGate, Window
 from bot.markets.live_choice import choose, impostors, view
+from bot.markets.live_client import CcxtClient
 from bot.markets.live_health import Freshness
 from bot.markets.live_types import Listing, NoticeKind, number, until_next, whole_ms
 from bot.markets.names import UnknownMarket
-from bot.markets.venues import Budget
+from bot.markets.venues import Budget, rules_for
 from detectors.market import HOUR_MS
 
 NOON_MS = 1_765_022_400_000
@@ -39,6 +41,24 @@ class SetClock:
         self.wall_ms = self._set_to.get(self._naps, self.wall_ms)
 
 
+async def test_the_venue_s_time_goes_on_whatever_somebody_does_to_our_clock() -> None:
+    class Venue:
+        last_response_headers = None
+
+        async def fetch_time(self) -> int:
+            return NOON_MS + 7_000
+
+    clock, venue = SetClock(), cast(Any, Venue())
+    client = CcxtClient(rules_for("okx"), venue, clock, Refusals())
+    assert client.now_ms() == NOON_MS
+    await client.ask_time()
+    assert client.now_ms() == NOON_MS + 7_000
+    clock.wall_ms -= HOUR_MS
+    assert client.now_ms() == NOON_MS + 7_000
+    await clock.sleep(60)
+    assert client.now_ms() == NOON_MS + 67_000
+
+
 @pytest.mark.parametrize("set_to_ms", [NOON_MS - HOUR_MS, NOON_MS + HOUR_MS, NOON_MS - 1])
 async def test_a_clock_that_is_set_delays_the_next_bar_by_one_interval_at_most(set_to_ms: int) -> None:
     clock = SetClock(set_to={3: set_to_ms})
@@ -57,7 +77,7 @@ async def test_a_bar_that_passed_while_we_were_busy_is_not_skipped() -> None:
 
 async def test_the_venue_s_clock_says_when_a_bar_has_closed() -> None:
     clock = SetClock(NOON_MS + 60_000)
-    assert await until_next(clock, FIVE_MS, 2_000, ahead_ms=-90_000) == NOON_MS
+    assert await until_next(clock, FIVE_MS, 2_000, now_ms=lambda: clock.now_ms() - 90_000) == NOON_MS
     assert clock.wall_ms == NOON_MS + 92_000
 
 

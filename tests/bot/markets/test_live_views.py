@@ -12,8 +12,7 @@ from bot.policy import Reason, decide
 from detectors.market import Market, MarketSnapshot, Side
 from detectors.registry import find_kinds
 from storage.chats import Subscription
-from tests.bot.markets.live_rig import Rig, rig
-from tests.bot.markets.test_live_feed import until
+from tests.bot.markets.live_rig import Rig, rig, until
 from tests.bot.sample_events import sample_event
 
 VENUES = ["binance", "bybit", "okx"]

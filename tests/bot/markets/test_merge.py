@@ -55,6 +55,38 @@ def without(venue: str, whole: Mapping[str, float] = WHOLE) -> dict[str, float]:
     return {name: amount for name, amount in whole.items() if name != venue}
 
 
+# --- who is waited for
+
+
+def test_a_venue_that_is_back_and_slower_than_the_others_is_waited_for_and_counted_again() -> None:
+    merger = Merger(MARKET, WHOLE)
+    others = dict.fromkeys(without("okx"), 100.0)
+    for n in range(1, 4):
+        give(merger, n, without("okx"), others)
+        emit(merger, n)
+    assert not merger.lacks(close(4), "okx"), "a venue that is out was waited for"
+    give(merger, 4, without("okx"), others)
+    emit(merger, 4)
+    give(merger, 4, WHOLE, {"okx": 100.0})
+    give(merger, 5, without("okx"), others)
+    assert merger.lacks(close(5), "okx")
+    give(merger, 5, WHOLE, {"okx": 100.0})
+    assert interest_of(emit(merger, 5)) == 100.0
+    assert "okx's open interest is counted again" in [text for _, text in merger.take_notes()]
+
+
+def test_a_venue_that_is_always_late_is_waited_for_ever_more_rarely() -> None:
+    merger = Merger(MARKET, WHOLE)
+    waited = []
+    for n in range(1, 40):
+        give(merger, n, without("okx"), dict.fromkeys(without("okx"), 100.0))
+        if merger.lacks(close(n), "okx"):
+            waited.append(n)
+        emit(merger, n)
+        give(merger, n, WHOLE, {"okx": 100.0})
+    assert waited == [1, 2, 3, 5, 9, 17, 33]
+
+
 # --- open interest
 
 
