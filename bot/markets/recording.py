@@ -148,7 +148,11 @@ def _columns(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def read_prints(path: Path, wanted: Callable[[str], bool], refusals: Refusals) -> dict[str, list[Print]]:
-    """Observed liquidations by symbol, for the ``wanted`` symbols, each symbol's in time order."""
+    """Observed liquidations by symbol, for the ``wanted`` symbols, each symbol's in time order.
+
+    Equal rows are several liquidations: small positions closed at one moment are alike, and who recorded has dropped
+    what a venue sent twice (`live_watch`).
+    """
     where = f"{path.parent.name}/{path.name.removesuffix(SUFFIX)}"
     rows = _read_cells(path, where, PRINT_COLUMNS, refusals)
     prints: dict[str, list[Print]] = {}
@@ -169,8 +173,7 @@ def read_prints(path: Path, wanted: Callable[[str], bool], refusals: Refusals) -
         seen = Print(taken_at_ms, side, *numbers)
         if not (np.isfinite(numbers).all() and _EARLIEST_MS <= taken_at_ms <= _LATEST_MS):
             refusals.add("row_not_finite_or_not_ms", where)
-        elif earlier and (taken_at_ms < earlier[-1].taken_at_ms or seen == earlier[-1]):
-            # Several prints of one millisecond are real; the same one twice is not.
+        elif earlier and taken_at_ms < earlier[-1].taken_at_ms:
             refusals.add("row_out_of_order", where)
         else:
             earlier.append(seen)

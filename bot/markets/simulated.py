@@ -91,6 +91,11 @@ class SimulatedFeed:
         order = np.argsort(price, kind="stable")
         return Truth(price[order], np.concatenate(sides)[order], np.concatenate(notional)[order])
 
+    def leverage(self, market: Market) -> NDArray[np.float64]:
+        """What the crowd of this market prefers, longs and shorts together: float64[n], each of equal weight in what
+        is opened (the class of trader and the mood of the day aside)."""
+        return self._exchanges[market].leverage
+
 
 def write_simulation(seed: int, days: float, out: Path, markets: Sequence[str] | None = None) -> tuple[Market, ...]:
     """Simulate into a new recording, with ``simulated/SYMBOL/truth.csv.gz`` as it is at the end.

@@ -73,17 +73,24 @@ class Book:
             self._store[:, holes] = self._store[:, n : self._n][:, stays]
         self._n = n
         self.lots -= int(rows[Column.LOTS].sum())
-        self.nearest_exit = float(self[Column.EXIT].max(initial=-np.inf))
+        if rows[Column.EXIT].max() >= self.nearest_exit:
+            self.nearest_exit = float(self[Column.EXIT].max(initial=-np.inf))
         return rows
 
     def close_some(self, lots: int, start: float) -> None:
         """Close whole positions from a random place (``start`` in 0..1) on, the last one in part, in all ``lots``."""
         first = int(start * self._n)
-        order = np.concatenate((np.arange(first, self._n), np.arange(first)))
-        held = np.cumsum(self[Column.LOTS][order])
+        # Hardly ever more than a few positions of very many: look no further than needed.
+        n_seen = 64
+        while True:
+            order = (first + np.arange(min(n_seen, self._n))) % max(self._n, 1)
+            held = np.cumsum(self[Column.LOTS][order])
+            if n_seen >= self._n or held[-1] > lots:
+                break
+            n_seen *= 4
         n_whole = int(np.searchsorted(held, lots, side="right"))
         rest = lots - (int(held[n_whole - 1]) if n_whole else 0)
-        if rest and n_whole < self._n:
+        if rest and n_whole < len(order):
             self._store[Column.LOTS, order[n_whole]] -= rest
             self.lots -= rest
         self.remove(np.sort(order[:n_whole]))

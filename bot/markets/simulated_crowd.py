@@ -78,6 +78,11 @@ class Crowd:
         leverage: Floats = self._quantiles[side][np.minimum(index, _QUANTILES - 1)]
         return leverage
 
+    @property
+    def preferred(self) -> Floats:
+        """Leverage of longs, then of shorts, before any tilt: float64[n], of equal weight."""
+        return np.concatenate(self._quantiles)
+
 
 def _draw_quantiles(rng: np.random.Generator, weights: Floats, share: float, median: float, spread: float) -> Floats:
     """Leverages in rising order, float64[_QUANTILES], weighted by notional."""

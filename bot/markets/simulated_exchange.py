@@ -8,7 +8,7 @@ import numpy as np
 
 from bot.markets.simulated_book import Book, Column, Floats
 from bot.markets.simulated_crowd import MAJOR_TIERS, MINOR_TIERS, Crowd, Tiers
-from bot.markets.simulated_traders import CLASS_DAYS, CLASS_SHARES, OPENS_A_BAR, Traders, entered, patience, shared
+from bot.markets.simulated_traders import CLASS_DAYS, CLASS_SHARES, Traders, entered, patience, shared
 from bot.markets.simulated_weather import BARS_A_DAY, STEPS_A_BAR, Weather
 from detectors.market import HOUR_MS, MINUTE_MS, Bar, Funding, OpenInterest, Print, Side
 
@@ -22,6 +22,8 @@ _ENTRY_STEPS = (3, 13, 23)
 """When inside a bar positions are opened."""
 _PAST_DAYS = 20
 """How far back the positions open at the start were entered."""
+_STILL_OPEN = 0.45
+"""Share, about, of positions of the past that neither their stop nor their target has ended."""
 _CHANGE = 5e-4
 """Standard deviation of a bar's wanted change of open interest, as a fraction of it."""
 _RETURN_TO_NORMAL = 1 / BARS_A_DAY
@@ -53,6 +55,8 @@ class Listing:
     open_interest_base: float
     lot_decimals: int
     daily_volatility: float
+    position_usd: float
+    """Median notional of one position."""
     turnover: float
     """Daily volume over open interest."""
     impact: float
@@ -60,10 +64,10 @@ class Listing:
 
 
 LISTINGS = (
-    Listing("BTC", 90_000.0, 1, 100_000.0, 3, 0.022, 1.4, 0.04, MAJOR_TIERS),
-    Listing("ETH", 3_100.0, 2, 2_000_000.0, 2, 0.029, 1.7, 0.04, MAJOR_TIERS),
-    Listing("DOGE", 0.25, 5, 1.8e9, 0, 0.034, 2.2, 0.06, MINOR_TIERS),
-    Listing("PEPE", 0.00001, 9, 1.2e13, -3, 0.040, 2.6, 0.07, MINOR_TIERS),
+    Listing("BTC", 90_000.0, 1, 100_000.0, 3, 0.022, 20_000.0, 1.4, 0.04, MAJOR_TIERS),
+    Listing("ETH", 3_100.0, 2, 2_000_000.0, 2, 0.029, 20_000.0, 1.7, 0.04, MAJOR_TIERS),
+    Listing("DOGE", 0.25, 5, 1.8e9, 0, 0.034, 5_000.0, 2.2, 0.06, MINOR_TIERS),
+    Listing("PEPE", 0.00001, 9, 1.2e13, -3, 0.040, 5_000.0, 2.6, 0.07, MINOR_TIERS),
 )
 
 
@@ -84,7 +88,9 @@ class Exchange:
         self.listing = listing
         root = np.random.SeedSequence([seed, zlib.crc32(listing.base.encode())])
         crowd, weather, self._rng = (np.random.default_rng(child) for child in root.spawn(3))
-        self._traders = Traders(self._rng, Crowd(crowd), listing.tiers)
+        lots_a_usd = 10.0**listing.lot_decimals / listing.price
+        self._crowd = Crowd(crowd)
+        self._traders = Traders(self._rng, self._crowd, listing.tiers, listing.position_usd, lots_a_usd)
         self._weather = Weather(weather, listing.daily_volatility)
         self._day = self._weather.day()
         self.price = listing.price
@@ -106,6 +112,11 @@ class Exchange:
     def lots(self) -> int:
         """Open interest in lots: what longs hold, and what shorts hold."""
         return self.longs.lots
+
+    @property
+    def leverage(self) -> Floats:
+        """Leverage of both sides' crowds, float64[n], each of equal weight in what is opened."""
+        return self._crowd.preferred
 
     def base(self, lots: float) -> float:
         """Lots as an amount of the base asset."""
@@ -226,7 +237,7 @@ class Exchange:
         returns = self.listing.daily_volatility / math.sqrt(24) * rng.standard_normal(hours)
         past = self.listing.price * np.exp(np.concatenate(([0.0], np.cumsum(returns))))
         stock = CLASS_SHARES * CLASS_DAYS
-        n = round(OPENS_A_BAR * BARS_A_DAY * stock.sum())
+        n = round(self._usual_lots / self._traders.mean_lots / _STILL_OPEN)
         for book in (self.longs, self.shorts):
             classes = rng.choice(len(stock), n, p=stock / stock.sum())
             relative = self._traders.draw(book.sign, classes, 0.0)
@@ -239,5 +250,5 @@ class Exchange:
             lowest, highest = (reach.accumulate(book.sign * past)[hour] for reach in (np.minimum, np.maximum))
             alive = (rows[Column.EXIT] < lowest) & (rows[Column.TARGET] > highest)
             rows = rows[:, alive]
-            rows[Column.LOTS] = shared(self._usual_lots, rng.standard_exponential(int(alive.sum())))
+            rows[Column.LOTS] = shared(self._usual_lots, rows[Column.LOTS])
             book.add(rows[:, rows[Column.LOTS] > 0])

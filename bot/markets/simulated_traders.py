@@ -1,5 +1,7 @@
 """How simulated traders open a position: leverage, margin, stop, target and how long they mean to stay."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,12 +14,9 @@ CLASS_DAYS = np.array([0.2, 3.0, 20.0])
 """Mean days they hold, stops and targets aside."""
 _CLASS_TILT = np.array([0.9, 0.0, -0.8])
 """Scalpers use more leverage."""
-OPENS_A_BAR = 6.0
-"""Mean number of positions opened a bar and side; each stands for a few traders who did the same."""
 _DRAWN_AT_ONCE = 120
-_ACCOUNT_USD = 20_000.0
-_ACCOUNT_SPREAD = 1.6
-"""Median and log standard deviation of one trader's position, which decides the margin tier."""
+_POSITION_SPREAD = 1.6
+"""Log standard deviation of one position's notional, which decides the margin tier."""
 _PATIENT_LEVERAGE = 10.0
 """Above it traders stay shorter in proportion: few sit through days at 100x."""
 _STOP_SHARE = (0.55, 0.9)
@@ -32,39 +31,49 @@ _NEAREST_TARGET = 0.003
 class Traders:
     """Draws positions for one market. Positions come *relative*: as if entered at price 1."""
 
-    def __init__(self, rng: np.random.Generator, crowd: Crowd, tiers: Tiers) -> None:
+    def __init__(
+        self, rng: np.random.Generator, crowd: Crowd, tiers: Tiers, position_usd: float, lots_a_usd: float
+    ) -> None:
+        """``position_usd``: median notional of a position. ``lots_a_usd``: how many lots a dollar bought at first."""
         self._rng = rng
         self._crowd = crowd
         self._tiers = tiers
+        self._position_usd = position_usd
+        self.mean_lots = position_usd * math.exp(_POSITION_SPREAD**2 / 2) * lots_a_usd
+        """What a position holds on average."""
         self._ready = {sign: np.empty((len(Column), 0)) for sign in (1, -1)}
 
     def newcomers(self, sign: int, lots: int, tilt: float, clock: float) -> Floats:
         """Positions of exactly ``lots`` in all, relative, float64[columns, m].
 
-        They are drawn a few hours' worth at a time, so the tilt acts with that delay.
+        As many as hold that much between them on average. They are drawn ahead, so the tilt acts with some delay.
         """
-        n = min(max(1, int(self._rng.poisson(OPENS_A_BAR))), lots)
+        n = min(max(1, int(self._rng.poisson(lots / self.mean_lots))), lots)
         if self._ready[sign].shape[1] < n:
-            classes = self._rng.choice(len(CLASS_SHARES), n + _DRAWN_AT_ONCE, p=CLASS_SHARES)
+            classes = self._rng.choice(len(CLASS_SHARES), 4 * n + _DRAWN_AT_ONCE, p=CLASS_SHARES)
             self._ready[sign] = self.draw(sign, classes, tilt)
         rows, self._ready[sign] = self._ready[sign][:, :n].copy(), self._ready[sign][:, n:]
         rows[Column.EXPIRES] += clock
-        rows[Column.LOTS] = shared(lots, self._rng.standard_exponential(n))
+        rows[Column.LOTS] = shared(lots, rows[Column.LOTS])
         return rows[:, rows[Column.LOTS] > 0]
 
     def draw(self, sign: int, classes: NDArray[np.intp], tilt: float) -> Floats:
-        """Positions of these classes, relative, without lots, opened when the clock is 0: float64[columns, n]."""
+        """Positions of these classes, relative, opened when the clock is 0: float64[columns, n].
+
+        In place of lots they hold their notional in USD, to share lots out by.
+        """
         rng, n = self._rng, len(classes)
         rank, stops, stop_at, targets = rng.random((4, n))
-        account_usd = _ACCOUNT_USD * np.exp(_ACCOUNT_SPREAD * rng.standard_normal(n))
+        notional_usd = self._position_usd * np.exp(_POSITION_SPREAD * rng.standard_normal(n))
         leverage = self._crowd.leverage(0 if sign > 0 else 1, rank, tilt + _CLASS_TILT[classes])
-        leverage = self._tiers.allowed(leverage, account_usd)
-        liquidation = liquidation_price(sign, leverage, self._tiers.rates(account_usd))
+        leverage = self._tiers.allowed(leverage, notional_usd)
+        liquidation = liquidation_price(sign, leverage, self._tiers.rates(notional_usd))
         stop = 1 + (0.3 + 0.55 * stop_at) * (liquidation - 1)
         cautious = stops < np.interp(leverage, (_PATIENT_LEVERAGE, 50.0), _STOP_SHARE)
         has_stop = cautious & (leverage >= _STOP_LEVERAGE)
         gain = np.maximum(_TARGET_RETURN * np.exp(0.8 * rng.standard_normal(n)) / leverage, _NEAREST_TARGET)
         rows = np.zeros((len(Column), n))
+        rows[Column.LOTS] = notional_usd
         rows[Column.ENTRY] = 1.0
         rows[Column.LEVERAGE] = leverage
         rows[Column.LIQUIDATION] = sign * liquidation

@@ -52,6 +52,27 @@ def test_candles_are_whole_and_join_up(traded: tuple[Exchange, list[Closed]]) ->
     assert all(b.volume_base > 0 and 0 <= (b.taker_buy_volume_base or 0) <= b.volume_base for b in bars)
 
 
+def test_positions_are_of_the_size_that_decides_their_margin(traded: tuple[Exchange, list[Closed]]) -> None:
+    exchange, closed = traded
+    wanted_usd = exchange.listing.position_usd * np.exp(1.6**2 / 2)
+    for book in (exchange.longs, exchange.shorts):
+        mean_usd = exchange.base(book.lots) * exchange.price / len(book)
+        assert wanted_usd / 2 < mean_usd < 2 * wanted_usd
+    prints = [one.notional_usd for bar in closed for one in bar.prints]
+    assert exchange.listing.position_usd / 4 < np.median(prints) < 4 * exchange.listing.position_usd
+
+
+def test_closing_some_closes_exactly_that_much_from_anywhere_in_the_book() -> None:
+    for start in (0.0, 0.5, 0.999):
+        for lots in (1, 64, 500, 4_999, 5_000):
+            book = Book(1)
+            rows = np.ones((len(Column), 1000))
+            rows[Column.LOTS] = 5
+            book.add(rows)
+            book.close_some(lots, start)
+            assert book.lots == book[Column.LOTS].sum() == 5_000 - lots
+
+
 def test_prices_keep_to_the_tick(traded: tuple[Exchange, list[Closed]]) -> None:
     exchange, closed = traded
     decimals = exchange.listing.price_decimals
