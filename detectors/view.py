@@ -169,17 +169,18 @@ class MarketView:
         return heat
 
     def _bands(self, event: Event | None, lowest: float, highest: float) -> tuple[Band, ...]:
-        """The bands within the prices shown; the event's own always is."""
+        """The bands within the prices shown. The event's own always is, and as the event tells of it, so that picture
+        and words never name two sizes for one cluster."""
+        own = None
+        if event is not None and event.level and event.side and event.notional_usd is not None:
+            own = Band(event.side, event.level.low, event.level.high, event.notional_usd, own=True)
         subject = event.subject if event else None
-        bands = tuple(
+        others = (
             Band(c.side, c.level.low, c.level.high, c.notional_usd, own=c.identity == subject)
             for c in self.clusters
-            if c.level.high > lowest and c.level.low < highest
+            if c.level.high > lowest and c.level.low < highest and not (own and c.identity == subject)
         )
-        if event is not None and event.level and event.side and not any(band.own for band in bands):
-            own = Band(event.side, event.level.low, event.level.high, event.notional_usd or 0.0, own=True)
-            bands = (*bands, own)
-        return bands
+        return (*others, *((own,) if own else ()))
 
     def _shown_range(self, candles: NDArray[np.float64], own: Level | None) -> tuple[float, float]:
         low, high = self.price * (1 - SHOWN_REACH), self.price * (1 + SHOWN_REACH)

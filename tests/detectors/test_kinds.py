@@ -100,6 +100,17 @@ def test_where_sources_differ_the_event_names_both(kind: EventKind) -> None:
     assert all(event.value("sources") is None for event in told()[kind.kind])
 
 
+def test_the_picture_never_names_another_size_or_place_for_the_cluster_than_the_words() -> None:
+    """What is in the map when the chart is made can be less than what an event of the same bar was told of."""
+    for step in steps(engine(market=LONG_NAMED), story(LONG_NAMED, 1.234567e-6)):
+        for event in step.events:
+            if event.level is None or event.notional_usd is None:
+                continue
+            larger = replace(event, notional_usd=2 * event.notional_usd)
+            (own,) = (band for band in step.view.evidence(larger).bands if band.own)
+            assert (own.low, own.high, own.notional_usd) == (event.level.low, event.level.high, larger.notional_usd)
+
+
 @every_kind
 def test_evidence_marks_the_band_the_event_is_about(kind: EventKind) -> None:
     for event in told()[kind.kind]:
