@@ -335,13 +335,13 @@ class LiveFeed:
 
     def _look(self, batch: LookBatch) -> list[MarketSnapshot]:
         """Snapshots of the markets whose price is this venue's, with the others' newest beside it."""
-        looks = []
+        looks, now_ms = [], self._parts[batch.venue].client.now_ms()  # not behind its bars, however wrong our clock is
         for base, sample in batch.looks.items():
             for merger in self.views.fed_by(base, batch.venue):
                 merger.stale.discard(batch.venue)
                 merger.note(sample)
                 if merger.leads(batch.venue):
-                    look = merger.look(self._clock.now_ms(), with_prints=self._prints_in_looks)
+                    look = merger.look(now_ms, with_prints=self._prints_in_looks)
                     looks += [look] if look is not None else []
         return looks
 

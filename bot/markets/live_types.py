@@ -15,6 +15,17 @@ from detectors.market import MINUTE_MS, Bar, Funding, LiquidationTotal, Print, V
 BAR_MS = 5 * MINUTE_MS
 _LONGEST_NAP_S = 1.0
 """A wait looks at the clock this often, so that a clock that was set is noticed."""
+_FOLLOWED_MS = 5_000
+"""What time servers correct; a clock that is further off from one look to the next was set."""
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _steady_s() -> float:
+    """It goes on while the machine sleeps, where there is such a clock: what was missed meanwhile is missed."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Clock(Protocol):
@@ -29,11 +40,22 @@ class Clock(Protocol):
 
 
 class WallClock:
+    """UTC as it was at first, and as much later as time has passed: whoever sets the machine's clock an hour back does
+    not make the market stand still for an hour, nor all alerts late (P13). Small corrections are followed."""
+
+    def __init__(self, wall_ms: Callable[[], int] = _wall_ms, steady_s: Callable[[], float] = _steady_s) -> None:
+        self._wall_ms, self._steady_s = wall_ms, steady_s
+        self._apart_ms = wall_ms() - round(steady_s() * 1000)
+
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        steady_ms = round(self._steady_s() * 1000)
+        apart_ms = self._wall_ms() - steady_ms
+        if abs(apart_ms - self._apart_ms) <= _FOLLOWED_MS:
+            self._apart_ms = apart_ms
+        return steady_ms + self._apart_ms
 
     def steady_s(self) -> float:
-        return time.monotonic()
+        return self._steady_s()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from bot.schedule import Schedule
+from tests.bot.set_clock import MachineClock
 
 
 async def until(condition: asyncio.Event) -> None:
@@ -78,24 +79,46 @@ async def test_stopping_lets_a_run_finish() -> None:
 
 
 @pytest.mark.parametrize("jump_s", [-3600.0, 3600.0])
-async def test_after_the_clock_jumps_jobs_are_scheduled_anew(jump_s: float) -> None:
-    jumped, wall = asyncio.Event(), [1_000_000.0]
-    schedule = Schedule(wall_s=lambda: wall[0], monotonic_s=lambda: 0.0, look_every_s=0.01)
+async def test_after_the_clock_jumps_jobs_are_scheduled_anew(jump_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = MachineClock(monkeypatch)
+    schedule = Schedule(wall_s=clock.time, look_every_s=0.01)
+    runs: list[float] = []
     ran = asyncio.Event()
 
     async def job() -> None:
-        if jumped.is_set():
+        runs.append(clock.set_s)
+        if clock.set_s:
             ran.set()
 
     schedule.every(0.05, "job", job)
     schedule.start()
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.12)
     assert schedule.clock_jumps == 0
-    wall[0] += jump_s
-    jumped.set()
+    assert runs
+    clock.set_s = jump_s
     await until(ran)
     await schedule.stop()
     assert schedule.clock_jumps == 1
+    assert len(runs) < 20, "an hour's runs are made up for once"
+
+
+async def test_a_run_that_comes_late_is_made_up_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = MachineClock(monkeypatch)
+    schedule = Schedule(wall_s=lambda: 0.0, monotonic_s=lambda: 0.0)  # nothing that would schedule it anew
+    ran, runs = asyncio.Event(), []
+
+    async def job() -> None:
+        runs.append(clock.set_s)
+        ran.set()
+
+    schedule.every(50, "job", job)
+    schedule.start()
+    clock.set_s = 180.0  # as after a loop that was held up for so long
+    schedule._scheduler.wakeup()
+    await until(ran)
+    await asyncio.sleep(0.05)
+    await schedule.stop()
+    assert runs == [180.0]
 
 
 async def test_stopping_what_never_started_does_nothing() -> None:
