@@ -122,13 +122,16 @@ class NoticesSection(Section):
 
 
 class HealthSection(Section):
-    ping_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
-    """Empty: no pings."""
+    ping_url: str = Field(default="", pattern=r"^(https?://\S+)?$", repr=False)
+    """Empty: no pings. Who knows it can silence the alarm: it is shown nowhere."""
     ping_seconds: float = Field(default=60.0, ge=1)
 
 
 def _over_default_estimate(given: Any) -> Any:
     return _merged(asdict(DEFAULT_ESTIMATE), given) if isinstance(given, Mapping) else given
+
+
+_SECRET_KEYS = frozenset({"health.ping_url"})
 
 
 class Config(Section):
@@ -221,7 +224,8 @@ def _fault(details: ErrorDetails, *prefix: str) -> str:
         case "model_type" | "dataclass_type" | "mapping_type" | "dict_type":
             return f"{key}: must be a table, not {details['input']!r}; write [{key}] with its keys under it"
     said = details["msg"].replace("Input should be ", "must be ").partition(", unable")[0]
-    return f"{key}: {said}, not {details['input']!r}; {_default_of(path)}"
+    given = "what is there, which is a secret" if key in _SECRET_KEYS else repr(details["input"])
+    return f"{key}: {said}, not {given}; {_default_of(path)}"
 
 
 def _senseless(config: Config) -> Iterator[str]:

@@ -24,6 +24,8 @@ _FORMS = tuple(
         # Discord: a bot's token; the token of an interaction or a webhook in an address.
         (r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{23,28}\.[A-Za-z0-9_-]{6,7}\.[A-Za-z0-9_-]{27,}", HIDDEN),
         (r"(/(?:webhooks|interactions)/\d+/)[A-Za-z0-9._~%-]{20,}", rf"\g<1>{HIDDEN}"),
+        # What JSON calls a token: with an interaction's, which the gateway's log shows at DEBUG, anybody could answer.
+        (r"(?i)([\"'][a-z_]*token\\?[\"']\s*:\s*\\?[\"'])[^\"'\\]+", rf"\g<1>{HIDDEN}"),
         (r"(?i)(authorization\\?[\"']?\s*[:=,]\s*\(?(?:b?\\?[\"'])?)(?:(?:bot|bearer|basic)\s+)?[^\s\"',)}]+",
          rf"\g<1>{HIDDEN}"),
         # postgres://user:password@host, and any other address like it; an @ in the password belongs to it.

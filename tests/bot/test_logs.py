@@ -86,6 +86,8 @@ def test_no_secret_of_the_environment_leaves_a_line_of_text(said: str) -> None:
         ),
         ("postgres://u:secret@h/d and mysql://a:b@c", "postgres://u:***@h/d and mysql://a:***@c"),
         ("Authorization: Bearer abc.def", "Authorization: ***"),
+        ("'d': {'token': 'aW50ZXJhY3Rpb246', 'type': 2}", "'d': {'token': '***', 'type': 2}"),
+        ('{"access_token":"abc-def","n":1}', '{"access_token":"***","n":1}'),
     ],
 )
 def test_what_looks_like_a_token_goes_even_where_nobody_knows_it(said: str, left: str) -> None:
