@@ -320,6 +320,13 @@ async def test_drawing_does_not_hold_up_the_event_loop(drawer: chart.ChartDrawer
     assert longest < 0.08
 
 
+async def test_pictures_are_never_drawn_side_by_side(drawer: chart.ChartDrawer, drawn: list[str]) -> None:
+    """Two threads that draw leave the loop, the third, a quarter of a second behind (docs/RELIABILITY.md, P17)."""
+    await asyncio.gather(*(drawer.draw(replace(sample_event(), arming=arming)) for arming in range(3)))
+    assert len(drawn) == 3
+    assert len(set(drawn)) == 1
+
+
 async def test_only_the_last_few_pictures_are_kept(drawer: chart.ChartDrawer, drawn: list[str]) -> None:
     events = [replace(sample_event(), arming=arming) for arming in range(3)]
     for event in (*events, events[2], events[0]):
