@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: run test lint types check crash bench lock clean
+.PHONY: run test lint types check crash promises bench lock clean
 .DEFAULT_GOAL := run
 
 # MARKET=local: the live path against local venues, offline.
@@ -28,6 +28,10 @@ check:
 # Kills the bot at every step of the way to a chat, on both stores, and prints what the chats then hold.
 crash: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.crash
+
+# Breaks each promise in a copy of the code and sees whether its test notices.
+promises: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.promises
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m benchmarks

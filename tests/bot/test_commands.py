@@ -14,12 +14,15 @@ from bot.commands import SPECS, Commands
 from bot.markets.simulated import SimulatedFeed
 from bot.message import SIMULATED, Message, as_text
 from bot.platforms.seam import ALLOWED, Place, Request, Verdict
+from detectors import figures
 from detectors.market import Market
 from detectors.registry import find_kinds
 from storage.chats import EVERY_MARKET, Chat, Subscription
 from storage.errors import StoreUnavailable
+from storage.outbox import Dead, Sent
 from storage.sqlite import SqliteStore
 from tests.bot.played import CHAT, market, moments, play_all, subscribe, watcher
+from tests.storage.make import alert, event, tick
 
 KINDS = find_kinds()
 DEFAULT = Subscription(EVERY_MARKET)
@@ -166,6 +169,20 @@ async def test_status_tells_source_age_queue_silences_and_refusals(commands: Com
     text = as_text(await commands.handle(asks(CHAT, "/status")))
     for part in ("SIMULATED", "Deliveries:", "Last alert: 2026-", "Silences:", "Input refused: none", "Gaps", "BTC"):
         assert part in text
+
+
+async def test_status_says_what_became_of_the_deliveries_and_since_when_something_is_owed(commands: Commands) -> None:
+    store = commands._house.store
+    await store.commit_tick(tick(0, *(alert(event(subject=f"s{n}"), Chat("console", f"{n}")) for n in range(3))))
+    sent, dead = await store.claim(0, 2)
+    await store.settle(sent.deliveries, Sent("m"))
+    await store.settle(dead.deliveries, Dead("refused"))
+    before = dict((await store.counts()).deliveries)
+    assert (before["dead"], before["sent"] >= 1, before["pending"] >= 1) == (1, True, True)
+    text = as_text(await commands.handle(asks(CHAT, "/status")))
+    for state in ("sent", "dead", "pending"):
+        assert f"{before[state]} {state}" in text
+    assert f"Oldest pending: {figures.moment(event().taken_at_ms)}" in text
 
 
 async def test_help_lists_every_command_and_kind(commands: Commands) -> None:

@@ -10,7 +10,7 @@ from bot.errors import Fatal, Reject, Retry
 from bot.message import Message
 from storage.chats import Chat
 from storage.errors import StoreUnavailable
-from storage.outbox import Delivery, Settlement, Task
+from storage.outbox import Delivery, Later, Settlement, Task
 from storage.sqlite import SqliteStore
 from tests.bot.delivering import Bench, FakePlatform, running, until
 from tests.storage.make import ALICE, BOB, alert, event, evidence, tick
@@ -47,7 +47,8 @@ async def test_a_chat_told_to_wait_does_not_delay_another(bench: Bench) -> None:
     await bench.owe("a", "b")
     await bench.owe("c", chat=BOB)
     deliverer = bench.deliverer()
-    await deliverer.drain()
+    async with asyncio.timeout(10):  # by the clock of this test, for those who wait though they need not
+        await deliverer.drain()
     assert (bench.platform.titles(ALICE), bench.platform.titles(BOB)) == ([], ["🟢 long c"])
     bench.now_ms = 29_999
     await deliverer.drain()
@@ -266,4 +267,8 @@ async def test_a_nonce_names_the_alert_and_the_chat_and_survives_a_restart(bench
     first, second = (nonce(claim.deliveries) for claim in claims)
     assert first != second
     assert len(first) == 24
-    assert nonce(claims[0].deliveries) == first
+    for claim in claims:
+        await bench.store.settle(claim.deliveries, Later(0, "no answer", ambiguous=True))
+    again = await bench.store.claim(0, 9)
+    assert [claim.deliveries[0].attempts for claim in again] == [2, 2]
+    assert [nonce(claim.deliveries) for claim in again] == [first, second]

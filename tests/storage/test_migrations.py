@@ -46,6 +46,17 @@ async def test_a_released_database_comes_up_with_its_data(dump: Path, tmp_path: 
     assert told == [*((Task.SEND, ALICE, f"s{n}") for n in range(1, 4)), (Task.EDIT, ALICE, "s0")]
     assert (await store.counts()).deliveries == {"sent": 4, "dead": 4}
     await store.close()
+    new = SqliteStore(tmp_path / "new.db", "recorded")
+    await new.open()
+    await new.close()
+    assert shape(tmp_path / "bot.db") == shape(tmp_path / "new.db"), "a released step was edited"
+
+
+def shape(path: Path) -> set[tuple[str, str]]:
+    """Every table and index with the words it was made with."""
+    with closing(sqlite3.connect(path)) as database:
+        rows = database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    return {(name, " ".join(sql.split())) for name, sql in rows if not name.startswith("_sqlite_migrations")}
 
 
 def tables(connection: PostgresConnection) -> set[str]:
