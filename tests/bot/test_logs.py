@@ -20,8 +20,16 @@ from bot.redact import HIDDEN, Redactor
 TELEGRAM = "123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw0"
 DISCORD = "MTE4NjAyNTk4ODM2NDQ3MDI3MA.GqYx0b.3vXk9nU1mZ4rT7wQ2sL8pJ6hB5cD0fG1eAyNs"
 DATABASE = "postgres://clusterwatch:p%40ss/w0rd@db.example.org:5432/bot"
-ENVIRONMENT = {"TELEGRAM_TOKEN": TELEGRAM, "DISCORD_TOKEN": DISCORD, "DATABASE_URL": DATABASE, "HOME": "somewhere"}
-SECRETS = (TELEGRAM, DISCORD, "p%40ss/w0rd", "p@ss/w0rd")
+SHAPELESS = "open sesame 4 all"
+"""A secret that looks like nothing: it is known by its value alone."""
+ENVIRONMENT = {
+    "TELEGRAM_TOKEN": TELEGRAM,
+    "DISCORD_TOKEN": DISCORD,
+    "DATABASE_URL": DATABASE,
+    "PROXY_PASSWORD": SHAPELESS,
+    "HOME": "somewhere",
+}
+SECRETS = (TELEGRAM, DISCORD, "p%40ss/w0rd", "p@ss/w0rd", SHAPELESS)
 
 
 @pytest.fixture
@@ -65,6 +73,7 @@ def raises() -> None:
         DATABASE,
         "connection to postgresql://u:p@ss/w0rd@host failed",
         "user=clusterwatch password=p@ss/w0rd host=db",
+        f"407: the proxy does not know '{SHAPELESS}'",
     ],
 )
 def test_no_secret_of_the_environment_leaves_a_line_of_text(said: str) -> None:

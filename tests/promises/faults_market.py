@@ -86,7 +86,7 @@ FAULTS = (
         "P13",
         "after the clock was set back the next bar is waited for until it is that late again",
         "bot/markets/live_types.py",
-        "        begun_ms = now_ms\n",
+        "        begun_ms = multiple_ms\n",
         "",
         (f"{PARTS}::test_a_clock_that_is_set_delays_the_next_bar_by_one_interval_at_most",),
     ),

@@ -61,7 +61,7 @@ FAULTS = (
         "bot/redact.py",
         "        return cls([*more, *_secrets(environ)])\n",
         "        return cls(more)\n",
-        (f"{LOGS}::test_messages_arguments_tracebacks_and_reprs_are_logged_without_secrets",),
+        (f"{LOGS}::test_no_secret_of_the_environment_leaves_a_line_of_text",),
     ),
     Fault(
         "P16",

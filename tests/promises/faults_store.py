@@ -187,7 +187,9 @@ FAULTS = (
         "bot/replies.py",
         "    if counts.oldest_pending_ms is not None:\n",
         "    if counts.oldest_pending_ms == 0:\n",
-        ("tests/bot/test_commands.py::test_status_tells_source_age_queue_silences_and_refusals",),
+        (
+            "tests/bot/test_commands.py::test_status_says_what_became_of_the_deliveries_and_since_when_something_is_owed",
+        ),
     ),
     Fault(
         "P20",
@@ -195,6 +197,8 @@ FAULTS = (
         "storage/sql_alerts.py",
         'table("SELECT state, count(*) FROM deliveries GROUP BY state")',
         "{}",
-        ("tests/bot/test_commands.py::test_status_tells_source_age_queue_silences_and_refusals",),
+        (
+            "tests/bot/test_commands.py::test_status_says_what_became_of_the_deliveries_and_since_when_something_is_owed",
+        ),
     ),
 )
