@@ -1,7 +1,7 @@
 """The store on both backends: ``python -m benchmarks store``.
 
-Claims out of an outbox of 100,000 pending deliveries, however they are spread over chats; commits of a tick with an
-alert to ten chats; and how late the event loop comes while another program locks the database for three seconds.
+Claims out of an outbox of 100,000 pending deliveries, however they are spread over chats; what a running bot commits
+(`benchmarks.store_ticks`); how late the event loop comes while another program locks the database for three seconds.
 PostgreSQL is a real server on this machine (`tests.postgres_server`) that flushes to the disk, as SQLite does.
 """
 
@@ -10,15 +10,15 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg
 
 from benchmarks.report import Report
+from benchmarks.store_ticks import CHATS, FEEDS, measure, p99
 from storage import sql_queues
-from storage.chats import Chat
 from storage.outbox import Sent
 from storage.postgres import PostgresStore
 from storage.sql import Connection
@@ -26,12 +26,11 @@ from storage.sql_store import SqlStore
 from storage.sqlite import SqliteStore
 from storage.store import TickCommit
 from tests import postgres_server
-from tests.storage.make import alert, event, look, tick
+from tests.storage.make import event, look, tick
 
 SPREADS = ((1, 100_000), (1_000, 100), (100_000, 1))
 """(chats, pending deliveries of each)."""
 IN_FLIGHT = 32
-STATE = bytes(range(256)) * 80
 DAY_MS = 86_400_000
 
 
@@ -46,13 +45,13 @@ def run(*, quick: bool) -> list[Report]:
             "SQLite": lambda: _sqlite(Path(folder) / f"{next(number)}.db"),
             "PostgreSQL": lambda: _postgres(server.create_database()),
         }
-        claims, commits, locks = [], [], []
+        claims, locks = [], []
         for name, make in makers.items():
             for chats, each in SPREADS:
                 spread = (max(1, chats // divide), max(1, each // divide)) if chats * each > divide else (1, 1)
                 claims.append(asyncio.run(_claims(name, make, *spread, rounds)))
-            commits.append(asyncio.run(_commits(name, make, rounds)))
             locks.append(asyncio.run(_locked(name, make, 0.3 if quick else 3.0)))
+        ticks = asyncio.run(_ticks({name: make() for name, make in makers.items()}, quick=quick))
     return [
         Report(
             "Claiming out of a full outbox, milliseconds",
@@ -60,12 +59,7 @@ def run(*, quick: bool) -> list[Report]:
             tuple(claims),
             (f"{rounds} claims of one chat each, with {IN_FLIGHT} in flight, each settled as sent.",),
         ),
-        Report(
-            "Committing a tick with an alert to ten chats, milliseconds",
-            ("store", "p50", "p99", "slowest"),
-            tuple(commits),
-            (f"{rounds} ticks, with a snapshot and 20 KB of state each.",),
-        ),
+        ticks,
         Report(
             "Event loop while another program locks the database", ("store", "locked", "slowest wake-up"), tuple(locks)
         ),
@@ -104,7 +98,7 @@ async def _claims(
         if not held:
             break
     await store.close()
-    times = (first, statistics.median(claiming), _p99(claiming), _p99(settling)) if claiming else (first,) * 4
+    times = (first, statistics.median(claiming), p99(claiming), p99(settling)) if claiming else (first,) * 4
     return (name, f"{chats:,}", f"{chats * each:,}", *(f"{seconds * 1000:.2f}" for seconds in times))
 
 
@@ -125,19 +119,21 @@ def _fill(connection: Connection, chats: int, each: int) -> None:
     sql_queues.rebuild(connection)
 
 
-async def _commits(name: str, make: Callable[[], tuple[SqlStore, str]], rounds: int) -> tuple[str, ...]:
-    store, _ = make()
-    await store.open()
-    chats = [Chat("console", str(n)) for n in range(10)]
-    taken = []
-    for n in range(rounds):
-        committed: TickCommit = tick(n, alert(event(n, subject=f"s{n}"), *chats), state=STATE)
-        started = time.perf_counter()
-        await store.commit_tick(committed)
-        taken.append(time.perf_counter() - started)
-    await store.close()
-    times = (statistics.median(taken), _p99(taken), max(taken))
-    return (name, *(f"{seconds * 1000:.2f}" for seconds in times))
+async def _ticks(made: Mapping[str, tuple[SqlStore, str]], *, quick: bool) -> Report:
+    stores = {name: store for name, (store, _) in made.items()}
+    for store in stores.values():
+        await store.open()
+    feeds, days, looks = (2, 0.6, 1) if quick else (FEEDS, 1.25, 3)
+    taken = await measure(stores, days=days, looks=looks, feeds=feeds)
+    for store in stores.values():
+        await store.close()
+    deliveries = next(iter(taken.values())).deliveries
+    return Report(
+        f"Committing what a bot with {feeds * 4} markets and {CHATS} chats commits, milliseconds",
+        ("store", "one transaction of", "n", "p50", "p99", "slowest", "waits for the server"),
+        tuple(row for name, one in taken.items() for row in one.rows(name)),
+        (f"All markets in one transaction, as live; {deliveries:,} deliveries. A checkpoint is of one market.",),
+    )
 
 
 async def _locked(name: str, make: Callable[[], tuple[SqlStore, str]], for_s: float) -> tuple[str, ...]:
@@ -170,7 +166,3 @@ def _lock(place: str) -> Iterator[None]:
             other_file.execute("BEGIN IMMEDIATE")
             yield
             other_file.rollback()
-
-
-def _p99(taken: list[float]) -> float:
-    return sorted(taken)[min(len(taken) - 1, int(len(taken) * 0.99))]

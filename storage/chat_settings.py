@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from storage.chat_upkeep import find
 from storage.chats import Chat
-from storage.sql import Connection
+from storage.sql import Connection, listed, parts
 
 
 class Sound(StrEnum):
@@ -69,17 +68,13 @@ def save(connection: Connection, row: int, settings: ChatSettings) -> None:
 
 def load(connection: Connection, chats: Collection[Chat] | None) -> dict[Chat, ChatSettings]:
     """Those that differ from `USUAL`; None: of every chat."""
-    if chats is not None:
-        found = {chat: load_one(connection, chat) for chat in chats}
-        return {chat: settings for chat, settings in found.items() if settings != USUAL}
-    rows = connection.execute(
-        "SELECT platform, chat_id, document FROM chat_settings s JOIN chats c ON c.id = s.chat", ()
-    ).fetchall()
+    query = "SELECT platform, chat_id, document FROM chat_settings s JOIN chats c ON c.id = s.chat"
+    if chats is None:
+        rows = connection.execute(query).fetchall()
+    else:
+        rows = []
+        for part in parts([(chat.platform, chat.chat_id) for chat in chats]):
+            marks, values = listed(part)
+            rows += connection.execute(f"{query} WHERE (platform, chat_id) IN ({marks})", values).fetchall()
     every = {Chat(platform, name): unpack(document) for platform, name, document in rows}
     return {chat: settings for chat, settings in every.items() if settings != USUAL}
-
-
-def load_one(connection: Connection, chat: Chat) -> ChatSettings:
-    row = find(connection, chat)
-    found = connection.execute("SELECT document FROM chat_settings WHERE chat = ?", (row,)).fetchone()
-    return unpack(found[0]) if found else USUAL

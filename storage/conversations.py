@@ -2,15 +2,16 @@
 
 All functions run inside the caller's transaction.
 """
+# ruff: noqa: S608 - only marks are formatted into a statement; every value is bound
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detectors.event import Event
-from storage.chat_settings import USUAL, ChatSettings, load_one
+from storage.chat_settings import USUAL, ChatSettings, load
 from storage.chats import Chat, LastAlert
 from storage.outbox import Claim
-from storage.sql import Connection
+from storage.sql import Connection, listed, parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +40,29 @@ def last_told_all(connection: Connection, kind: str, market: str, subject: str, 
 
 
 def contexts(connection: Connection, claims: Sequence[Claim]) -> list[Context]:
-    """One for each claim, in their order."""
-    return [Context(load_one(connection, claim.chat), _earlier(connection, claim)) for claim in claims]
+    """One for each claim, in their order. The number of statements does not depend on the number of claims."""
+    settings = load(connection, [claim.chat for claim in claims])
+    earlier = _earlier(connection, [claim.deliveries[0].delivery_id for claim in claims if len(claim.deliveries) == 1])
+    return [
+        Context(
+            settings.get(one.chat, USUAL),
+            earlier.get(one.deliveries[0].delivery_id) if len(one.deliveries) == 1 else None,
+        )
+        for one in claims
+    ]
 
 
-def _earlier(connection: Connection, claim: Claim) -> str | None:
-    if len(claim.deliveries) != 1:
-        return None
-    delivery = claim.deliveries[0]
-    event = delivery.event
-    found = connection.execute(
-        "SELECT o.message_id FROM events e JOIN deliveries o ON o.event_id = e.id "
-        "JOIN deliveries own ON own.chat = o.chat "
-        "WHERE e.market = ? AND e.subject = ? AND e.kind <> ? AND e.taken_at_ms <= ? AND own.id = ? "
-        "AND o.state = 'sent' AND o.message_id IS NOT NULL ORDER BY e.taken_at_ms DESC, e.id DESC LIMIT 1",
-        (event.market, event.subject, event.kind, event.taken_at_ms, delivery.delivery_id),
-    ).fetchone()
-    return str(found[0]) if found else None
+def _earlier(connection: Connection, delivery_ids: Sequence[int]) -> dict[int, str | None]:
+    found: dict[int, str | None] = {}
+    for part in parts(delivery_ids):
+        marks, values = listed([(one,) for one in part])
+        rows = connection.execute(
+            "SELECT own.id, (SELECT o.message_id FROM events e JOIN deliveries o ON o.event_id = e.id "
+            "WHERE e.market = mine.market AND e.subject = mine.subject AND e.kind <> mine.kind "
+            "AND e.taken_at_ms <= mine.taken_at_ms AND o.chat = own.chat AND o.state = 'sent' "
+            "AND o.message_id IS NOT NULL ORDER BY e.taken_at_ms DESC, e.id DESC LIMIT 1) "
+            f"FROM deliveries own JOIN events mine ON mine.id = own.event_id WHERE own.id IN ({marks})",
+            values,
+        )
+        found.update(rows.fetchall())
+    return found

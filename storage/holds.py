@@ -3,7 +3,7 @@
 All functions run inside the caller's transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from storage import sql_queues
 from storage.chat_upkeep import find
@@ -11,15 +11,13 @@ from storage.chats import Chat
 from storage.sql import Connection
 
 
-def hold(connection: Connection, event_id: int, chat_row: int, reason: str, until_ms: int) -> None:
-    """Keep a delivery that was just added from being claimed until `release`."""
-    connection.execute(
-        "UPDATE deliveries SET state = 'held', expires_at_ms = NULL WHERE event_id = ? AND chat = ?",
-        (event_id, chat_row),
-    )
-    connection.execute(
-        "INSERT INTO holds (event_id, chat, reason, until_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (event_id, chat_row, reason, until_ms),
+def hold_new(connection: Connection, rows: Sequence[tuple[str, int | None, int, int]]) -> None:
+    """Note until when deliveries are held that were just added as such, or were before: (reason, until, event, chat).
+    One that was released meanwhile is not held again."""
+    connection.executemany(
+        "INSERT INTO holds (reason, until_ms, event_id, chat) SELECT ?, ?, event_id, chat FROM deliveries "
+        "WHERE event_id = ? AND chat = ? AND state = 'held' ON CONFLICT DO NOTHING",
+        rows,
     )
 
 

@@ -7,12 +7,14 @@ connections between sessions (PgBouncer in transaction mode) breaks that, so con
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, nullcontext, suppress
 from functools import lru_cache
 from typing import Any
 
 import psycopg
-from psycopg import RawCursor
+from psycopg import Pipeline, RawCursor
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.numeric import FloatDumper, Int8Dumper
 
 from storage.errors import NotOurs, StoreError
 from storage.migrations import APPLICATION_ID, migrate_postgres
@@ -29,11 +31,26 @@ _OUR_SIDE: dict[str, Any] = {
     "keepalives_count": 3,
 }
 _SERVER_SIDE = {"tcp_keepalives_idle": 2, "tcp_keepalives_interval": 1, "tcp_keepalives_count": 2}
+_MOST_PREPARED = 400
 _NO_NUL = str.maketrans("\x00", "\N{SYMBOL FOR NULL}")
 
 
+class _Integer(Int8Dumper):
+    """Of the type that the statement wants: one is prepared for the types of its parameters, and NULL has none."""
+
+    oid = 0
+
+
+class _Float(FloatDumper):
+    oid = 0
+
+
 class PostgresConnection:
-    """psycopg's connection as the `storage.sql.Connection` that the SQL is written for."""
+    """psycopg's connection as the `storage.sql.Connection` that the SQL is written for.
+
+    Between ``BEGIN`` and ``COMMIT`` statements are pipelined: each is sent at once, and what it gave is waited for only
+    where it is looked at, or at the end. What went wrong is raised there, too, as itself.
+    """
 
     def __init__(self, url: str) -> None:
         self.raw = psycopg.connect(
@@ -43,24 +60,67 @@ class PostgresConnection:
             client_encoding="utf8",
             application_name="clusterwatch",
             tcp_user_timeout=8000,
+            prepare_threshold=1,
             **_OUR_SIDE,
         )
+        self.raw.prepared_max = _MOST_PREPARED
+        self.raw.adapters.register_dumper(int, _Integer)
+        self.raw.adapters.register_dumper(float, _Float)
         self._trace: Callable[[str], object] | None = None
+        self._piped = ExitStack()
+        self._pipeline: Pipeline | None = None
+        self._unheard = False
+        """Something was sent into the pipeline and its answer not waited for yet."""
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
         if self._trace is not None:
             self._trace(sql)
-        return self.raw.execute(numbered(sql), [storable(value) for value in parameters])
+        if sql == "ROLLBACK":
+            self._leave(broken_off=True)
+        elif sql == "BEGIN":
+            self._enter()
+        cursor = self.raw.execute(numbered(sql), [storable(value) for value in parameters])
+        if sql == "COMMIT":
+            self._leave()
+        return self._answer(cursor)
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Cursor:
         if self._trace is not None:
             self._trace(sql)
         cursor = self.raw.cursor()
         cursor.executemany(numbered(sql), [[storable(value) for value in row] for row in rows])
-        return cursor
+        return self._answer(cursor)
+
+    def _answer(self, cursor: psycopg.Cursor[Any]) -> Cursor:
+        if self._pipeline is None:
+            return cursor
+        self._unheard = True
+        return _Answer(cursor, self.heard)
+
+    @property
+    def waits(self) -> bool:
+        """Whether `heard` would have to wait."""
+        return self._pipeline is not None and self._unheard
+
+    def heard(self) -> None:
+        """Wait until the server has done all that it was asked for. Raises what went wrong."""
+        if self._pipeline is not None and self._unheard:
+            self._unheard = False
+            self._pipeline.sync()
+
+    def _enter(self) -> None:
+        if self._pipeline is None:
+            self._pipeline = self._piped.enter_context(self.raw.pipeline())
+
+    def _leave(self, *, broken_off: bool = False) -> None:
+        """``broken_off``: what went wrong in it is known already, or of no interest."""
+        self._pipeline, self._unheard = None, False
+        with suppress(psycopg.Error) if broken_off else nullcontext():
+            self._piped.close()
 
     def stream(self, sql: str) -> Iterator[Any]:
         """The rows of a query without holding all of them; inside a transaction."""
+        self._leave()
         with psycopg.RawServerCursor(self.raw, "stream") as cursor:
             cursor.itersize = 1000
             cursor.execute(sql.encode())
@@ -74,7 +134,37 @@ class PostgresConnection:
         return bool(self.raw.closed)
 
     def close(self) -> None:
+        self._leave(broken_off=True)
         self.raw.close()
+
+
+class _Answer:
+    """A `storage.sql.Cursor` whose answer may still be on its way; ``heard`` waits for it."""
+
+    def __init__(self, cursor: psycopg.Cursor[Any], heard: Callable[[], None]) -> None:
+        self._cursor, self._heard = cursor, heard
+
+    @property
+    def rowcount(self) -> int:
+        self._heard()
+        return self._cursor.rowcount
+
+    @property
+    def description(self) -> Any:
+        self._heard()
+        return self._cursor.description
+
+    def fetchone(self) -> Any:
+        self._heard()
+        return self._cursor.fetchone()
+
+    def fetchall(self) -> list[Any]:
+        self._heard()
+        return self._cursor.fetchall()
+
+    def __iter__(self) -> Iterator[Any]:
+        self._heard()
+        return iter(self._cursor)
 
 
 @lru_cache(maxsize=512)
@@ -127,7 +217,7 @@ class PostgresStore(SqlStore):
             for setting, value in _SERVER_SIDE.items():
                 self._postgres.execute(f"SET {setting} = {value}")
         # Two bots may share a database, each in a schema of its own.
-        lock = "SELECT pg_try_advisory_lock(?, hashtext(current_schema()))"
+        lock = "SELECT pg_try_advisory_lock(CAST(? AS INTEGER), hashtext(current_schema()))"
         return bool(self._postgres.execute(lock, (APPLICATION_ID,)).fetchone()[0])
 
     def _connect(self) -> Connected:

@@ -1,43 +1,75 @@
 """Events, alerts and silences: what a tick decided, and reading it back."""
 # ruff: noqa: S608 - only names from these files are formatted into a statement; every value is bound
 
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from detectors.event import Event, Evidence
 from detectors.market import DAY_MS
 from storage.chats import Chat
-from storage.sql import Connection
-from storage.sql_chats import chat_row
-from storage.sql_fan_out import add_deliveries
-from storage.store import Committed, Counts, Silence, StoredAlert, TickCommit
+from storage.sql import Connection, Cursor, insert, listed, parts
+from storage.sql_fan_out import Owed, add_deliveries, chat_rows
+from storage.store import Committed, Counts, StoredAlert, TickCommit
 
 # The newest revision of an event's spine; the one first seen when nothing completed it.
 NEWEST = "coalesce((SELECT r.spine FROM revisions r WHERE r.event_id = e.id AND r.revision = e.revision), e.spine)"
 
 
-def add_decisions(connection: Connection, tick: TickCommit) -> Committed:
-    """The tick's events, alerts, deliveries and revisions; all are keyed, so a repeat adds nothing."""
-    new = Committed(events=sum(_add_event(connection, event) for event in tick.events))
-    for alert in tick.alerts:
-        new += Committed(events=_add_event(connection, alert.event))
-        event_id = _event_id(connection, alert.event.key)
-        evidence = alert.event.evidence.to_json() if alert.event.evidence else None
-        inserted = connection.execute(
-            "INSERT INTO alerts VALUES (?, ?) ON CONFLICT DO NOTHING", (event_id, evidence)
-        ).rowcount
-        new += Committed(alerts=inserted)
-        added = add_deliveries(connection, event_id, alert.event.taken_at_ms, alert.deliveries)
-        new += Committed(deliveries=added)
-    return new + Committed(revisions=sum(_complete(connection, event) for event in tick.completed))
+@dataclass(slots=True)
+class Added:
+    """What was told to be added. Whether it was new is known for certain, and without a wait, once it is committed."""
+
+    events: list[Cursor] = field(default_factory=list)
+    alerts: list[Cursor] = field(default_factory=list)
+    deliveries: list[Cursor] = field(default_factory=list)
+    revisions: int = 0
+
+    def count(self, snapshots: int) -> Committed:
+        def new(answers: Sequence[Cursor]) -> int:
+            return sum(answer.rowcount for answer in answers)
+
+        return Committed(snapshots, new(self.events), new(self.alerts), new(self.deliveries), self.revisions)
 
 
-def add_silences(connection: Connection, silences: tuple[Silence, ...], taken_at_ms: int) -> None:
-    for silence in silences:
-        connection.execute(
-            "INSERT INTO silences VALUES (?, ?, ?, ?, 1) "
-            "ON CONFLICT (day, chat, kind, reason) DO UPDATE SET n = silences.n + 1",
-            (taken_at_ms // DAY_MS, chat_row(connection, silence.chat), silence.kind, silence.reason),
-        )
+def add_decisions(connection: Connection, ticks: Sequence[TickCommit], silent: Sequence[TickCommit]) -> Added:
+    """The ticks' events, alerts, deliveries and revisions, which are all keyed, so that a repeat adds nothing; and the
+    silences of those in ``silent``.
+    """
+    alerts = [alert for tick in ticks for alert in tick.alerts]
+    completed = [event for tick in ticks for event in tick.completed]
+    events: dict[str, Event] = {}
+    for tick in ticks:
+        for event in (*tick.events, *(one.event for one in tick.alerts)):
+            events.setdefault(event.key, event)
+    added = Added(events=_add_events(connection, [*events.values()]))
+    told = [delivery.chat for alert in alerts for delivery in alert.deliveries]
+    keys = [*(one.event.key for one in alerts), *(event.key for event in completed)]
+    asked = _ask_ids(connection, keys)
+    rows = chat_rows(connection, told + [one.chat for tick in silent for one in tick.silences])
+    ids = _ids(asked, keys)
+    if alerts:
+        charts = [(ids[one.event.key], one.event.evidence.to_json() if one.event.evidence else None) for one in alerts]
+        added.alerts = insert(connection, "alerts (event_id, evidence)", charts, "ON CONFLICT DO NOTHING")
+        owed = [Owed(ids[one.event.key], one.event.taken_at_ms, one.deliveries) for one in alerts]
+        added.deliveries = add_deliveries(connection, owed, rows)
+    added.revisions = sum(_complete(connection, event, ids[event.key]) for event in completed)
+    _add_silences(connection, silent, rows)
+    return added
+
+
+def _add_silences(connection: Connection, ticks: Sequence[TickCommit], rows: Mapping[Chat, int]) -> None:
+    counted = Counter(
+        (tick.snapshot.taken_at_ms // DAY_MS, rows[one.chat], one.kind, one.reason)
+        for tick in ticks
+        for one in tick.silences
+    )
+    insert(
+        connection,
+        "silences (day, chat, kind, reason, n)",
+        [(*key, n) for key, n in counted.items()],
+        "ON CONFLICT (day, chat, kind, reason) DO UPDATE SET n = silences.n + excluded.n",
+    )
 
 
 def recent(connection: Connection, n: int, chat: Chat | None, market: str | None) -> list[StoredAlert]:
@@ -88,24 +120,34 @@ def counts(connection: Connection) -> Counts:
     )
 
 
-def _add_event(connection: Connection, event: Event) -> int:
-    return connection.execute(
-        "INSERT INTO events (key, kind, market, subject, arming, taken_at_ms, spine) VALUES (?, ?, ?, ?, ?, ?, ?) "
+def _add_events(connection: Connection, events: Sequence[Event]) -> list[Cursor]:
+    return insert(
+        connection,
+        "events (key, kind, market, subject, arming, taken_at_ms, spine)",
+        [(e.key, e.kind, e.market, e.subject, e.arming, e.taken_at_ms, e.to_json()) for e in events],
         "ON CONFLICT (key) DO NOTHING",
-        (event.key, event.kind, event.market, event.subject, event.arming, event.taken_at_ms, event.to_json()),
-    ).rowcount
+    )
 
 
-def _event_id(connection: Connection, key: str) -> int:
-    found = connection.execute("SELECT id FROM events WHERE key = ?", (key,)).fetchone()
-    if found is None:
-        raise ValueError(f"{key} was never stored, so it cannot be completed")
-    return int(found[0])
+def _ask_ids(connection: Connection, keys: Sequence[str]) -> list[Cursor]:
+    asked = []
+    for part in parts(keys):
+        marks, values = listed([(key,) for key in part])
+        asked.append(connection.execute(f"SELECT key, id FROM events WHERE key IN ({marks})", values))
+    return asked
 
 
-def _complete(connection: Connection, event: Event) -> int:
+def _ids(asked: Sequence[Cursor], keys: Sequence[str]) -> dict[str, int]:
+    found = {key: int(row) for answer in asked for key, row in answer.fetchall()}
+    for key in keys:
+        if key not in found:
+            raise ValueError(f"{key} was never stored, so it cannot be completed")
+    return found
+
+
+def _complete(connection: Connection, event: Event, event_id: int) -> int:
     """A revision with text seen before is a repeat. Messages already out fall due for an edit."""
-    event_id, spine = _event_id(connection, event.key), event.to_json()
+    spine = event.to_json()
     (known,) = connection.execute(
         "SELECT (SELECT count(*) FROM events WHERE id = ? AND spine = ?) "
         "+ (SELECT count(*) FROM revisions WHERE event_id = ? AND spine = ?)",

@@ -1,58 +1,70 @@
-"""One alert for many chats: three statements for some hundred chats, since each is a round trip where the database is
-elsewhere. Inside the caller's transaction.
+"""Alerts for many chats at once: each statement is a round trip where the database is elsewhere.
+
+Inside the caller's transaction.
 """
 # ruff: noqa: S608 - only marks are formatted into a statement; every value is bound
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from storage import sql_queues
 from storage.chats import Chat
-from storage.holds import hold
-from storage.sql import Connection
-from storage.sql_chats import chat_row
+from storage.holds import hold_new
+from storage.sql import Connection, Cursor, insert, listed, parts
 from storage.store import NewDelivery
 
-_AT_ONCE = 400
-"""Chats in one statement, which may have so many parameters."""
+_ONCE = "ON CONFLICT (event_id, chat) DO NOTHING"
 
 
-def add_deliveries(connection: Connection, event_id: int, taken_at_ms: int, deliveries: Sequence[NewDelivery]) -> int:
-    """How many are new; one that is there already stays as it is."""
-    return sum(_add(connection, event_id, taken_at_ms, part) for part in _parts(deliveries))
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """One stored event, and whom it is owed to."""
+
+    event_id: int
+    taken_at_ms: int
+    deliveries: Sequence[NewDelivery]
 
 
-def _add(connection: Connection, event_id: int, taken_at_ms: int, deliveries: Sequence[NewDelivery]) -> int:
-    rows = _chat_rows(connection, [delivery.chat for delivery in deliveries])
-    by_row = {rows[delivery.chat]: delivery for delivery in deliveries}
-    added = connection.execute(
-        "INSERT INTO deliveries (event_id, chat, taken_at_ms, reason, expires_at_ms) VALUES "
-        f"{_marks('(?, ?, ?, ?, ?)', len(by_row))} ON CONFLICT (event_id, chat) DO NOTHING RETURNING id, chat",
-        [
-            value
-            for row, delivery in by_row.items()
-            for value in (event_id, row, taken_at_ms, delivery.reason, delivery.expires_at_ms)
-        ],
-    ).fetchall()
-    sql_queues.add_all(connection, [(row, key) for key, row in sorted(added) if by_row[row].hold_until_ms is None])
-    for _, row in added:
-        if (until_ms := by_row[row].hold_until_ms) is not None:
-            hold(connection, event_id, row, by_row[row].reason, until_ms)
-    return len(added)
+def add_deliveries(connection: Connection, owed: Sequence[Owed], chats: Mapping[Chat, int]) -> list[Cursor]:
+    """Those that count how many are new; one that is there already stays as it is. ``chats``: the rows of all."""
+    due = [(one, each) for one in owed for each in one.deliveries if each.hold_until_ms is None]
+    held = [(one, each) for one in owed for each in one.deliveries if each.hold_until_ms is not None]
+    added = insert(
+        connection,
+        "deliveries (event_id, chat, taken_at_ms, reason, expires_at_ms)",
+        [(one.event_id, chats[each.chat], one.taken_at_ms, each.reason, each.expires_at_ms) for one, each in due],
+        _ONCE,
+    )
+    if due:
+        sql_queues.add_new(connection, [one.event_id for one in owed])
+    added += insert(
+        connection,
+        "deliveries (event_id, chat, taken_at_ms, reason, state)",
+        [(one.event_id, chats[each.chat], one.taken_at_ms, each.reason, "held") for one, each in held],
+        _ONCE,
+    )
+    if held:
+        hold_new(connection, [(each.reason, each.hold_until_ms, one.event_id, chats[each.chat]) for one, each in held])
+    return added
 
 
-def _chat_rows(connection: Connection, chats: Sequence[Chat]) -> dict[Chat, int]:
+def chat_rows(connection: Connection, chats: Sequence[Chat]) -> dict[Chat, int]:
     """Every chat's row, made on first sight."""
-    found = connection.execute(
-        f"SELECT platform, chat_id, id FROM chats WHERE (platform, chat_id) IN (VALUES {_marks('(?, ?)', len(chats))})",
-        [value for chat in chats for value in (chat.platform, chat.chat_id)],
-    ).fetchall()
-    known = {Chat(platform, name): int(row) for platform, name, row in found}
-    return {chat: known.get(chat) or chat_row(connection, chat) for chat in chats}
+    wanted = list(dict.fromkeys(chats))
+    rows = _find(connection, wanted)
+    if new := [chat for chat in wanted if chat not in rows]:
+        names = [(chat.platform, chat.chat_id) for chat in new]
+        insert(connection, "chats (platform, chat_id)", names, "ON CONFLICT DO NOTHING")
+        rows.update(_find(connection, new))
+    return rows
 
 
-def _marks(one: str, number: int) -> str:
-    return ", ".join([one] * number)
-
-
-def _parts(deliveries: Sequence[NewDelivery]) -> Iterator[Sequence[NewDelivery]]:
-    return (deliveries[start : start + _AT_ONCE] for start in range(0, len(deliveries), _AT_ONCE))
+def _find(connection: Connection, chats: Sequence[Chat]) -> dict[Chat, int]:
+    rows: dict[Chat, int] = {}
+    for part in parts(chats):
+        marks, values = listed([(chat.platform, chat.chat_id) for chat in part])
+        found = connection.execute(
+            f"SELECT platform, chat_id, id FROM chats WHERE (platform, chat_id) IN ({marks})", values
+        ).fetchall()
+        rows.update({Chat(platform, name): int(row) for platform, name, row in found})
+    return rows

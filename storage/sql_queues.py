@@ -6,13 +6,12 @@ caller's transaction.
 """
 # ruff: noqa: S608 - only names from these files are formatted into a statement; every value is bound
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from storage.sql import Connection
+from storage.sql import Connection, Cursor, insert
 
 OPEN = "state IN ('pending', 'sending', 'editing')"  # as in the partial indexes, or they are not used
 CLAIMED = "state IN ('sending', 'editing')"
-_PAGE = 64
 
 
 _FROM_DELIVERIES = (
@@ -39,23 +38,23 @@ def renew(connection: Connection, chat_row: int) -> None:
     )
 
 
-def add_all(connection: Connection, heads: Sequence[tuple[int, int]]) -> None:
-    """``heads``: (chat, delivery). A new delivery stands behind the chat's others."""
-    if heads:
-        marks = ", ".join(["(?, ?)"] * len(heads))
-        connection.execute(
-            f"INSERT INTO queues (chat, head) VALUES {marks} ON CONFLICT (chat) DO NOTHING",
-            [value for pair in heads for value in pair],
-        )
+def add_new(connection: Connection, event_ids: Sequence[int]) -> None:
+    """After events' deliveries were added: a new delivery stands behind the chat's others, or begins its queue."""
+    connection.executemany(
+        "INSERT INTO queues (chat, head) SELECT chat, id FROM deliveries WHERE event_id = ? AND state = 'pending' "
+        "ON CONFLICT (chat) DO NOTHING",
+        [(event_id,) for event_id in event_ids],
+    )
 
 
-def idle(connection: Connection, now_ms: int, after: int, platform: str | None) -> list[tuple[int, int]]:
-    """(head, chat) of the next chats that can be sent something, oldest first, behind ``after``."""
+def idle(platform: str | None) -> tuple[str, tuple[str, ...]]:
+    """A query for (chat, head) of chats that can be sent something, oldest first, and the last of its values: it takes
+    the time, the head behind which they are, these, and the number of chats."""
     where, values = of_platform("chat", platform)
-    return connection.execute(
-        f"SELECT head, chat FROM queues WHERE busy = 0 AND due_at_ms <= ? AND head > ? {where}ORDER BY head LIMIT ?",
-        (now_ms, after, *values, _PAGE),
-    ).fetchall()
+    return (
+        f"SELECT chat, head FROM queues WHERE busy = 0 AND due_at_ms <= ? AND head > ? {where}ORDER BY head LIMIT ?",
+        values,
+    )
 
 
 def of_platform(column: str, platform: str | None) -> tuple[str, tuple[str, ...]]:
@@ -67,37 +66,36 @@ def of_platform(column: str, platform: str | None) -> tuple[str, tuple[str, ...]
 
 def occupy(connection: Connection, heads: Sequence[tuple[int, int]]) -> None:
     """``heads``: (chat, delivery) of what is being sent or edited now."""
-    marks = ", ".join(["(?, ?, 1)"] * len(heads))
-    connection.execute(
-        f"INSERT INTO queues (chat, head, busy) VALUES {marks} ON CONFLICT (chat) DO UPDATE SET busy = 1",
-        [value for pair in heads for value in pair],
+    rows = [(chat_row, head, 1) for chat_row, head in heads]
+    insert(connection, "queues (chat, head, busy)", rows, "ON CONFLICT (chat) DO UPDATE SET busy = 1")
+
+
+def refresh(connection: Connection, chats: Mapping[int, int]) -> None:
+    """After deliveries of these chats were settled; each with the time before which it is sent nothing."""
+    connection.executemany(
+        "DELETE FROM queues WHERE chat = ? "
+        f"AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.chat = queues.chat AND d.{OPEN})",
+        [(chat_row,) for chat_row in chats],
+    )
+    connection.executemany(
+        f"UPDATE queues SET head = (SELECT min(d.id) FROM deliveries d WHERE d.chat = queues.chat AND d.{OPEN}), "
+        "due_at_ms = CASE WHEN due_at_ms < ? THEN ? ELSE due_at_ms END, busy = CASE WHEN EXISTS "
+        f"(SELECT 1 FROM deliveries d WHERE d.chat = queues.chat AND d.{CLAIMED}) THEN 1 ELSE 0 END WHERE chat = ?",
+        [(due_at_ms, due_at_ms, chat_row) for chat_row, due_at_ms in chats.items()],
     )
 
 
-def refresh(connection: Connection, chat_row: int, due_at_ms: int = 0) -> None:
-    """After deliveries of the chat were settled; ``due_at_ms``: not before."""
-    found = connection.execute(
-        f"SELECT id FROM deliveries WHERE chat = ? AND {OPEN} ORDER BY id LIMIT 1", (chat_row,)
-    ).fetchone()
-    if found is None:
-        connection.execute("DELETE FROM queues WHERE chat = ?", (chat_row,))
-        return
-    connection.execute(
-        "UPDATE queues SET head = ?, due_at_ms = CASE WHEN due_at_ms < ? THEN ? ELSE due_at_ms END, "
-        f"busy = CASE WHEN EXISTS (SELECT 1 FROM deliveries d WHERE d.chat = ? AND d.{CLAIMED}) THEN 1 ELSE 0 END "
-        "WHERE chat = ?",
-        (found[0], due_at_ms, due_at_ms, chat_row, chat_row),
-    )
-
-
-def bury_parked(connection: Connection) -> None:
-    """What parked chats are owed is dead, with the reason."""
-    parked = connection.execute(
+def parked(connection: Connection) -> Cursor:
+    """(chat, reason) of parked chats that are still owed something; see `bury`."""
+    return connection.execute(
         "SELECT q.chat, c.parked FROM chats c JOIN queues q ON q.chat = c.id WHERE c.parked IS NOT NULL"
-    ).fetchall()
-    for chat_row, reason in parked:
-        connection.execute(
-            f"UPDATE deliveries SET state = 'dead', note = ? WHERE chat = ? AND {OPEN} AND state = 'pending'",
-            (reason, chat_row),
-        )
-        refresh(connection, chat_row)
+    )
+
+
+def bury(connection: Connection, found: Sequence[tuple[int, str]]) -> None:
+    """What parked chats are owed is dead, with the reason."""
+    connection.executemany(
+        f"UPDATE deliveries SET state = 'dead', note = ? WHERE chat = ? AND {OPEN} AND state = 'pending'",
+        [(reason, chat_row) for chat_row, reason in found],
+    )
+    refresh(connection, {chat_row: 0 for chat_row, _ in found})

@@ -9,11 +9,13 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from typing import Any
 
 from detectors.market import Bar, Funding, LiquidationTotal, Market, MarketSnapshot, OpenInterest, Print, Side
 from storage import venue_samples
-from storage.sql import Connection
+from storage.sql import Connection, insert, listed, parts
+from storage.sql import Cursor as Answer
 from storage.store import Checkpoint, Cursor, StoredMarket
 
 _COLUMNS = (
@@ -21,11 +23,7 @@ _COLUMNS = (
     "bar_low, bar_close, bar_volume_base, bar_taker_buy_volume_base, open_interest_taken_at_ms, open_interest_base, "
     "open_interest_interval_ms, extra, by_venue"
 )
-_INSERT = (
-    f"INSERT INTO snapshots ({_COLUMNS}) VALUES ({', '.join('?' * 20)}) "
-    "ON CONFLICT (market_id, bar_opened_at_ms) WHERE bar_opened_at_ms IS NOT NULL DO NOTHING"
-)
-_SAVE_STATE = "INSERT INTO states VALUES (?, ?) ON CONFLICT (market_id) DO UPDATE SET blob = excluded.blob"
+_ONCE = "ON CONFLICT (market_id, bar_opened_at_ms) WHERE bar_opened_at_ms IS NOT NULL DO NOTHING"
 _SAVE_CHECKPOINT = (
     "INSERT INTO checkpoints VALUES (?, ?, ?, ?) ON CONFLICT (market_id) "
     "DO UPDATE SET seq = excluded.seq, bar_opened_at_ms = excluded.bar_opened_at_ms, blob = excluded.blob"
@@ -53,6 +51,8 @@ class Series:
         self._connection = connection
         self._positions: dict[str, _Position] = {}
         self._views: dict[Market, int] = {}
+        self._states: dict[int, bytes] = {}
+        """Digest of the state last written, by market: three looks in four change none."""
         self._symbols: dict[int, tuple[str, str]] = {}
         """Venue and symbol by the number that stands for them."""
         self._symbol_numbers: dict[tuple[str, str], int] = {}
@@ -60,23 +60,38 @@ class Series:
     def forget(self) -> None:
         self._positions.clear()
         self._views.clear()
+        self._states.clear()
         self._symbols.clear()
         self._symbol_numbers.clear()
 
-    def add(self, snapshot: MarketSnapshot) -> bool:
-        """Whether it was new. A bar is stored before if its open time is, a look if time has not moved on."""
-        base = snapshot.market.base
-        at = self._position(base)
-        if snapshot.bar is None and at.taken_at_ms is not None and snapshot.taken_at_ms <= at.taken_at_ms:
-            return False
-        row = (at.market_id, at.seq + 1, self._view(snapshot.market), *self._encode(snapshot))
-        if self._connection.execute(_INSERT, row).rowcount == 0:
-            return False
-        at.seq += 1
-        at.taken_at_ms = max(at.taken_at_ms or 0, snapshot.taken_at_ms)
-        if snapshot.bar is not None:
-            at.bar_opened_at_ms = max(at.bar_opened_at_ms or 0, snapshot.bar.opened_at_ms)
-        return True
+    def add(self, snapshots: Sequence[MarketSnapshot]) -> list[bool]:
+        """Which were new. A bar is stored before if its open time is, a look if time has not moved on."""
+        self._know([snapshot.market for snapshot in snapshots])
+        new: list[bool] = []
+        rows: list[tuple[Any, ...]] = []
+        for snapshot in snapshots:
+            at = self._position(snapshot.market.base)
+            if snapshot.bar is None:
+                known = at.taken_at_ms is not None and snapshot.taken_at_ms <= at.taken_at_ms
+            elif at.bar_opened_at_ms is None or snapshot.bar.opened_at_ms > at.bar_opened_at_ms:
+                known = False
+            else:  # before the last bar: there, or missing so far
+                self._insert(rows)
+                rows = []
+                known = self._has_bar(at.market_id, snapshot.bar.opened_at_ms)
+            new.append(not known)
+            if known:
+                continue
+            at.seq += 1
+            rows.append((at.market_id, at.seq, self._view(snapshot.market), *self._encode(snapshot)))
+            at.taken_at_ms = max(at.taken_at_ms or 0, snapshot.taken_at_ms)
+            if snapshot.bar is not None:
+                at.bar_opened_at_ms = max(at.bar_opened_at_ms or 0, snapshot.bar.opened_at_ms)
+        self._insert(rows)
+        return new
+
+    def _insert(self, rows: Sequence[tuple[Any, ...]]) -> list[Answer]:
+        return insert(self._connection, f"snapshots ({_COLUMNS})", rows, _ONCE)
 
     def add_before(self, base: str, snapshots: Sequence[MarketSnapshot]) -> int:
         """Put bars before all that is stored, oldest first; how many were new. The checkpoint is of another series then
@@ -93,17 +108,21 @@ class Series:
                 (at.market_id, snapshots[-1].taken_at_ms),
             )
             first_ms = None
+        self._know([snapshot.market for snapshot in snapshots])
+        inside: set[int] = set()
+        rows: list[tuple[Any, ...]] = []
         seq = (1 if first_seq is None else first_seq) - len(snapshots)
-        added = 0
         for snapshot in snapshots:
             known = snapshot.bar is not None and first_bar is not None and snapshot.bar.opened_at_ms >= first_bar
             if snapshot.bar is None or (first_ms is not None and not known and snapshot.taken_at_ms > first_ms):
                 raise ValueError(f"{base} at {snapshot.taken_at_ms}: only bars older than what is stored go before it")
-            row = (at.market_id, seq, self._view(snapshot.market), *self._encode(snapshot))
-            if known and not self._has_bar(at.market_id, snapshot.bar.opened_at_ms):
-                raise ValueError(f"{base} at {snapshot.taken_at_ms}: a bar is missing inside what is stored")
-            added += self._connection.execute(_INSERT, row).rowcount
-            seq += 1
+            if known:
+                inside.add(snapshot.bar.opened_at_ms)
+            else:
+                rows.append((at.market_id, seq, self._view(snapshot.market), *self._encode(snapshot)))
+                seq += 1
+        self._check_inside(base, at.market_id, inside)
+        added = sum(answer.rowcount for answer in self._insert(rows))
         if added:
             self._connection.execute("DELETE FROM checkpoints WHERE market_id = ?", (at.market_id,))
             last = snapshots[-1]
@@ -111,26 +130,41 @@ class Series:
             at.bar_opened_at_ms = max(at.bar_opened_at_ms or 0, last.bar.opened_at_ms if last.bar else 0)
         return added
 
-    def _has_bar(self, market_id: int, bar_opened_at_ms: int) -> bool:
+    def _check_inside(self, base: str, market_id: int, opened_at_ms: set[int]) -> None:
+        if not opened_at_ms:
+            return
         found = self._connection.execute(
-            "SELECT 1 FROM snapshots WHERE market_id = ? AND bar_opened_at_ms = ?", (market_id, bar_opened_at_ms)
-        ).fetchone()
-        return found is not None
+            "SELECT bar_opened_at_ms FROM snapshots WHERE market_id = ? AND bar_opened_at_ms BETWEEN ? AND ?",
+            (market_id, min(opened_at_ms), max(opened_at_ms)),
+        ).fetchall()
+        if missing := opened_at_ms - {opened for (opened,) in found}:
+            raise ValueError(f"{base} at {min(missing)}: a bar is missing inside what is stored")
 
-    def save_position(self, base: str, state: bytes | None) -> None:
-        """Write the market's position, and its state unless None: once a transaction, whatever the ticks in it."""
-        at = self._position(base)
-        self._connection.execute(
-            "UPDATE markets SET last_seq = ?, taken_at_ms = ?, bar_opened_at_ms = ? WHERE id = ?",
-            (at.seq, at.taken_at_ms, at.bar_opened_at_ms, at.market_id),
+    def _has_bar(self, market_id: int, bar_opened_at_ms: int) -> bool:
+        return self._ask_seq(market_id, bar_opened_at_ms).fetchone() is not None
+
+    def save_positions(self, states: Mapping[str, bytes | None]) -> None:
+        """Write where markets stand, and their states unless None: once a transaction, whatever the ticks in it."""
+        at = {base: self._position(base) for base in states}
+        insert(
+            self._connection,
+            "markets (id, base, last_seq, taken_at_ms, bar_opened_at_ms)",
+            [(one.market_id, base, one.seq, one.taken_at_ms, one.bar_opened_at_ms) for base, one in at.items()],
+            "ON CONFLICT (id) DO UPDATE SET last_seq = excluded.last_seq, taken_at_ms = excluded.taken_at_ms, "
+            "bar_opened_at_ms = excluded.bar_opened_at_ms",
         )
-        if state is not None:
-            self._connection.execute(_SAVE_STATE, (at.market_id, state))
+        changed = []
+        for base, state in states.items():
+            if state is not None and self._states.get(at[base].market_id) != (digest := blake2b(state).digest()):
+                self._states[at[base].market_id] = digest
+                changed.append((at[base].market_id, state))
+        insert(self._connection, "states", changed, "ON CONFLICT (market_id) DO UPDATE SET blob = excluded.blob")
 
     def save_checkpoint(self, base: str, bar_opened_at_ms: int, blob: bytes) -> None:
         market_id = self._position(base).market_id
-        seq = self._seq(base, market_id, bar_opened_at_ms)
-        before = self._connection.execute("SELECT seq FROM checkpoints WHERE market_id = ?", (market_id,)).fetchone()
+        asked = self._ask_seq(market_id, bar_opened_at_ms)
+        earlier = self._connection.execute("SELECT seq FROM checkpoints WHERE market_id = ?", (market_id,))
+        seq, before = self._seq(base, asked, bar_opened_at_ms), earlier.fetchone()
         self._connection.execute(_SAVE_CHECKPOINT, (market_id, seq, bar_opened_at_ms, blob))
         # A live feed looks every ten seconds: without this, looks would be most of the database.
         self._connection.execute(
@@ -161,7 +195,9 @@ class Series:
         if known is None and bar_opened_at_ms is None:
             return []
         market_id = known[0] if known else -1
-        after = _BEFORE_ALL if bar_opened_at_ms is None else self._seq(base, market_id, bar_opened_at_ms)
+        after = _BEFORE_ALL
+        if bar_opened_at_ms is not None:
+            after = self._seq(base, self._ask_seq(market_id, bar_opened_at_ms), bar_opened_at_ms)
         rows = self._connection.execute(
             f"SELECT document, {_COLUMNS} FROM snapshots JOIN views ON views.id = view_id "
             "WHERE market_id = ? AND seq > ? ORDER BY seq",
@@ -170,30 +206,25 @@ class Series:
         self._read_symbols()
         return list(_decode(rows, self._symbols))
 
-    def _seq(self, base: str, market_id: int, bar_opened_at_ms: int) -> int:
-        found = self._connection.execute(
+    def _ask_seq(self, market_id: int, bar_opened_at_ms: int) -> Answer:
+        return self._connection.execute(
             "SELECT seq FROM snapshots WHERE market_id = ? AND bar_opened_at_ms = ?", (market_id, bar_opened_at_ms)
-        ).fetchone()
+        )
+
+    def _seq(self, base: str, asked: Answer, bar_opened_at_ms: int) -> int:
+        found = asked.fetchone()
         if found is None:
             raise ValueError(f"{base} has no stored bar that opened at {bar_opened_at_ms}: commit its tick first")
         return int(found[0])
 
     def _position(self, base: str) -> _Position:
         if base not in self._positions:
-            self._connection.execute("INSERT INTO markets (base) VALUES (?) ON CONFLICT DO NOTHING", (base,))
-            self._positions[base] = _Position(
-                *self._connection.execute(
-                    "SELECT id, last_seq, taken_at_ms, bar_opened_at_ms FROM markets WHERE base = ?", (base,)
-                ).fetchone()
-            )
+            self._find_positions([base])
         return self._positions[base]
 
     def _view(self, market: Market) -> int:
         if market not in self._views:
-            document = json.dumps(asdict(market))
-            self._connection.execute("INSERT INTO views (document) VALUES (?) ON CONFLICT DO NOTHING", (document,))
-            found = self._connection.execute("SELECT id FROM views WHERE document = ?", (document,)).fetchone()
-            self._views[market] = int(found[0])
+            self._find_views([market])
         return self._views[market]
 
     def _encode(self, snapshot: MarketSnapshot) -> tuple[Any, ...]:
@@ -214,6 +245,32 @@ class Series:
             rows = self._connection.execute("SELECT id, venue, symbol FROM venue_symbols").fetchall()
             self._symbols.update({number: (venue, symbol) for number, venue, symbol in rows})
             self._symbol_numbers.update({key: number for number, key in self._symbols.items()})
+
+    def _know(self, markets: Sequence[Market]) -> None:
+        """Find the rows of all of them at once, made on first sight: a start knows none of some hundred."""
+        if bases := sorted({market.base for market in markets} - self._positions.keys()):
+            self._find_positions(bases)
+        if views := [market for market in dict.fromkeys(markets) if market not in self._views]:
+            self._find_views(views)
+
+    def _find_positions(self, bases: Sequence[str]) -> None:
+        insert = "INSERT INTO markets (base) VALUES (?) ON CONFLICT DO NOTHING"
+        self._connection.executemany(insert, [(base,) for base in bases])
+        for part in parts(bases):
+            marks, values = listed([(base,) for base in part])
+            found = self._connection.execute(
+                f"SELECT base, id, last_seq, taken_at_ms, bar_opened_at_ms FROM markets WHERE base IN ({marks})", values
+            )
+            self._positions.update({base: _Position(*row) for base, *row in found.fetchall()})
+
+    def _find_views(self, markets: Sequence[Market]) -> None:
+        documents = {json.dumps(asdict(market)): market for market in markets}
+        insert = "INSERT INTO views (document) VALUES (?) ON CONFLICT DO NOTHING"
+        self._connection.executemany(insert, [(document,) for document in documents])
+        for part in parts(list(documents)):
+            marks, values = listed([(document,) for document in part])
+            found = self._connection.execute(f"SELECT document, id FROM views WHERE document IN ({marks})", values)
+            self._views.update({documents[document]: int(row) for document, row in found.fetchall()})
 
 
 def _encode(snapshot: MarketSnapshot) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from storage import (
     outcomes,
     sql_alerts,
     sql_chats,
+    sql_claim,
     sql_gaps,
     sql_outbox,
     sql_past,
@@ -49,22 +50,28 @@ class SqlStore(SqlWriter):
         return await self.commit_ticks((tick,))
 
     async def commit_ticks(self, ticks: Sequence[TickCommit]) -> Committed:
-        return await self._write(lambda connection: self._commit(connection, ticks))
+        counted = Committed()
 
-    def _commit(self, connection: Connection, ticks: Sequence[TickCommit]) -> Committed:
-        total = Committed()
+        def count(added: tuple[int, sql_alerts.Added]) -> None:
+            nonlocal counted
+            counted = added[1].count(added[0])
+
+        await self._write(lambda connection: self._commit(connection, ticks), count)
+        return counted
+
+    def _commit(self, connection: Connection, ticks: Sequence[TickCommit]) -> tuple[int, sql_alerts.Added]:
+        """How many snapshots are new, and what else was added."""
+        new = self._stored_series.add([tick.snapshot for tick in ticks])
         states: dict[str, bytes | None] = {}
-        for tick in ticks:
-            if self._stored_series.add(tick.snapshot):
+        for tick, is_new in zip(ticks, new, strict=True):
+            if is_new:
                 base = tick.snapshot.market.base
                 states[base] = states.get(base) if tick.state is None else tick.state
-                sql_alerts.add_silences(connection, tick.silences, tick.snapshot.taken_at_ms)
-                total += Committed(snapshots=1)
-            if tick.events or tick.alerts or tick.completed:
-                total += sql_alerts.add_decisions(connection, tick)
-        for base, state in states.items():
-            self._stored_series.save_position(base, state)
-        return total
+        silent = [tick for tick, is_new in zip(ticks, new, strict=True) if is_new and tick.silences]
+        added = sql_alerts.add_decisions(connection, ticks, silent)
+        if states:
+            self._stored_series.save_positions(states)
+        return sum(new), added
 
     async def save_checkpoint(self, market: str, bar_opened_at_ms: int, blob: bytes) -> None:
         await self._write(lambda _: self._stored_series.save_checkpoint(market, bar_opened_at_ms, blob))
@@ -82,7 +89,7 @@ class SqlStore(SqlWriter):
             sql_past.note_asked(connection, market, asked_from_ms)
             added = self._stored_series.add_before(market, snapshots)
             if added or state is not None:
-                self._stored_series.save_position(market, state)
+                self._stored_series.save_positions({market: state})
             return added
 
         return await self._write(put)
@@ -209,19 +216,17 @@ class SqlStore(SqlWriter):
         platform: str | None = None,
     ) -> Sequence[Claim]:
         return await self._write(
-            lambda connection: sql_outbox.claim(
+            lambda connection: sql_claim.claim(
                 connection, now_ms, limit, market_ms, storm, flush=flush, platform=platform
             ),
             lambda claims: self._heard.update(d.delivery_id for claim in claims for d in claim.deliveries),
         )
 
     async def settle_all(self, settled: Sequence[tuple[Sequence[Delivery], Settlement]]) -> None:
-        def settle(connection: Connection) -> None:
-            for deliveries, settlement in settled:
-                sql_outbox.settle(connection, deliveries, settlement)
-
         done = [delivery.delivery_id for deliveries, _ in settled for delivery in deliveries]
-        await self._write(settle, lambda _: self._heard.difference_update(done))
+        await self._write(
+            lambda connection: sql_outbox.settle(connection, settled), lambda _: self._heard.difference_update(done)
+        )
 
     async def settle(self, deliveries: Sequence[Delivery], settlement: Settlement) -> None:
         await self.settle_all([(deliveries, settlement)])

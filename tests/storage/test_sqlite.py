@@ -316,7 +316,7 @@ async def test_looking_for_work_costs_the_same_however_much_was_sent_before(path
     await store.park(ALICE, "blocked")
     parked = await taken_steps()
     await store.close()
-    assert max(after, parked) < before + 5
+    assert max(after, parked) < before + 10  # a row looked at for each alert would be 60 more
 
 
 async def test_a_closed_store_says_so(path: Path) -> None:
