@@ -13,10 +13,12 @@ NAMES = ("map", "chart", "score", "rates", "stick", "simulator", "truth", "fanou
 """In order of time taken; each is a module ``bench_NAME`` with ``run(quick)``."""
 LIVE = ("live", "live_start", "live_tick", "live_prints", "live_soak")
 """Only when named: they watch venues in real time, half an hour in all. ``live`` is all four."""
+CHOICES = ("drivers",)
+"""Only when named: what a choice in docs/ARCHITECTURE.md rests on."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("names", nargs=-1, type=click.Choice((*NAMES, *LIVE)))
+@click.argument("names", nargs=-1, type=click.Choice((*NAMES, *LIVE, *CHOICES)))
 @click.option("--quick", is_flag=True, help="Smaller inputs and fewer rounds: to see that all works, not to quote.")
 def main(names: tuple[str, ...], quick: bool) -> None:
     """Measure what is named, or everything but the live path (about five minutes). Piped, the tables are Markdown."""

@@ -19,6 +19,7 @@ from storage.sql_store import SqlStore
 from storage.sqlite import SqliteStore
 from storage.store import Committed, TickCommit
 from tests.bot import played
+from tests.storage.trips import Trips
 
 FEEDS = 8
 """Simulated exchanges of four markets each."""
@@ -57,7 +58,7 @@ class Measuring(SqliteStore):
         super().__init__(None, "recorded")
         self._measured = measured
         self.taken = {name: Taken() for name in measured}
-        self._trips = {name: _Trips(store) for name, store in measured.items() if isinstance(store, PostgresStore)}
+        self._trips = {name: Trips(store) for name, store in measured.items() if isinstance(store, PostgresStore)}
         self.on = False
 
     async def commit_ticks(self, ticks: Sequence[TickCommit]) -> Committed:
@@ -82,27 +83,6 @@ class Measuring(SqliteStore):
             self.taken[name].seconds[what].append(time.perf_counter() - started)
             if trips:
                 self.taken[name].trips[what].append(trips.count - before)
-
-
-class _Trips:
-    """Counts how often an open store of PostgreSQL waits for an answer."""
-
-    def __init__(self, store: PostgresStore) -> None:
-        self.count = 0
-        connection = store._postgres  # noqa: SLF001 - nothing else knows
-        assert connection is not None
-        heard, execute = connection.heard, connection.execute
-
-        def counted_heard() -> None:
-            self.count += connection.waits
-            heard()
-
-        def counted_execute(sql: str, parameters: Sequence[object] = (), /) -> object:
-            self.count += sql == "COMMIT"
-            return execute(sql, parameters)
-
-        connection.heard = counted_heard  # type: ignore[method-assign]
-        connection.execute = counted_execute  # type: ignore[method-assign, assignment]
 
 
 async def measure(stores: Mapping[str, SqlStore], *, days: float, looks: int, feeds: int = FEEDS) -> dict[str, Taken]:
