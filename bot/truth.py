@@ -116,7 +116,9 @@ def as_record(found: Found) -> dict[str, Any]:
             "fitted": _sides(found.walk.fitted),
             "default": _sides(found.walk.default),
             "events": _number(fit.events),
-            "gain": _number(fit.gain),
+            "gain": _number(fit.gain.total),
+            "gain_interval": [_number(fit.gain.low), _number(fit.gain.high)],
+            "days_judged": fit.gain.days,
             "realised_share": _number(fit.realised_share),
             "weights": {f"{node:.4g}": _number(weight) for node, weight in zip(fit.nodes, fit.weights, strict=True)},
         }
@@ -169,9 +171,12 @@ def show(found: Found, console: Console) -> None:
     if found.walk is not None:
         fit = found.walk.fit
         verdict = "believed" if fit.believed else "not believed, so the default is used"
+        bound = f", at least {fit.gain.low:+.1f} (95 %)" if math.isfinite(fit.gain.low) else ""
         console.print(
-            f"Fit of the first half: {fit.events:.0f} typical liquidations, gain {fit.gain:+.1f} in log likelihood on "
-            f"what it had not seen: {verdict}. Realised share {fit.realised_share:.3g}."
+            f"Fit of the first half: {fit.events:.0f} typical liquidations, gain {fit.gain.total:+.1f} in log "
+            f"likelihood{bound} over {fit.gain.days} days it had not seen. It {fit.reason}: {verdict}."
+            if fit.gain.days
+            else f"Fit of the first half: {fit.reason}: {verdict}."
         )
     if found.known is not None:
         known = _table(

@@ -8,8 +8,11 @@ moves them little and much evidence moves them smoothly: a log-Gaussian Cox mode
 liquidated.
 """
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,7 @@ from detectors.leverage import LeverageModel, default_nodes
 from detectors.market import Side
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 ROUND_LEVERAGES = (3.0, 5.0, 10.0, 15.0, 20.0, 25.0, 50.0, 75.0, 100.0, 125.0)
 """What exchanges' sliders and every published table offer."""
@@ -35,29 +39,41 @@ MOST_DEVIATION = 3.0
 SHARE_DEVIATION = 3.0
 """The same of the realised share: nearly free."""
 BACKGROUND = 0.02
-"""Part of the mean rate that is expected even where no exposure was traded through."""
+"""Part of the mean rate that is expected at the least where no exposure was traded through."""
+BACKGROUND_DEVIATION = 2.0
+"""Prior standard deviation of the log of the background against that part."""
 LEAST_EVENTS = 50.0
 """Typical liquidations that a fit needs before it is believed."""
-LEAST_GAIN = 0.0
-"""Log likelihood by which fitted weights must beat the default on what they have not seen."""
+FOLDS = 3
+"""Stretches that are judged, each by what was fitted on all before it."""
+FIRST_FOLD = 0.4
+"""Part of the evidence that the first of them is fitted on."""
+LEVEL = 0.95
+"""One-sided, at which a gain must be more than luck."""
+LEAST_DAYS = 8
+"""Days that must be judged; fewer tell nothing, however much happened on them."""
 _STEPS = 60
+_MIXTURE_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What was traded through and what was liquidated, by interval: float64[nodes, n] and float64[n] a side.
 
-    Both in one unit, which need not be the same for the two: the realised share takes up the difference.
+    Both in one unit, which need not be the same for the two: the realised share takes up the difference. ``day``,
+    int64[n], is the day of each interval: liquidations come in storms, so days are single draws and intervals are not.
     """
 
     traded_through: Mapping[Side, Floats]
     liquidated: Mapping[Side, Floats]
+    day: Ints
 
     def cut(self, start: int, stop: int) -> "Evidence":
         """Intervals ``start`` to before ``stop``."""
         return Evidence(
             {side: nodes[:, start:stop] for side, nodes in self.traded_through.items()},
             {side: amounts[start:stop] for side, amounts in self.liquidated.items()},
+            self.day[start:stop],
         )
 
     def __len__(self) -> int:
@@ -81,24 +97,48 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """What fitting on the past would have gained on what followed: log likelihood over that of the weights to beat."""
+
+    total: float = 0.0
+    low: float = float("-inf")
+    """What it is at least, at 95 %, days being single draws; minus infinity where too few were judged."""
+    high: float = float("inf")
+    days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FitResult:
-    """A fit, and what it did where it had not looked: fitted on the first half, judged on the second."""
+    """A fit on all of the evidence, and what the same recipe did where it had not looked (`judged`)."""
 
     nodes: tuple[float, ...]
     weights: tuple[float, ...]
     realised_share: float
-    """Of the fitted weights, over all intervals."""
+    """Liquidated over traded through, bar by bar, with the fitted weights over all intervals. A receipt's exposure is
+    another one: see `detectors.realised`."""
     default_realised_share: float
     """The same of the default weights."""
     events: float
     """Liquidations of typical size that were observed."""
     intervals: int
-    gain: float
-    """Log likelihood of the second half by weights of the first, over that of the default weights."""
+    gain: Gain
 
     @property
     def believed(self) -> bool:
-        return self.events >= LEAST_EVENTS and self.gain > LEAST_GAIN
+        return self.events >= LEAST_EVENTS and self.gain.low > 0
+
+    @property
+    def reason(self) -> str:
+        """Why it is believed or not, in words."""
+        if self.events < LEAST_EVENTS:
+            return f"too little was liquidated: {self.events:.0f} typical liquidations of {LEAST_EVENTS:.0f} needed"
+        if self.gain.days < LEAST_DAYS:
+            return f"too short: {self.gain.days} days to judge by, of {LEAST_DAYS} needed"
+        if self.gain.total <= 0:
+            return "does not beat the weights before it on days it had not seen"
+        if not self.believed:
+            return "beats the weights before it on days it had not seen by no more than luck"
+        return "beats the weights before it on days it had not seen by more than luck"
 
 
 def fit_model(model: LeverageModel) -> LeverageModel:
@@ -126,23 +166,62 @@ def fitted(prior: LeverageModel, evidence: Evidence) -> Weights:
     traded, seen = evidence.stacked
     weights = np.asarray(prior.weights) / sum(prior.weights)
     typical = typical_size(seen)
-    expected = weights[:, None] * traded
+    busy = (traded.sum(axis=0) > 0) | (seen > 0)  # where neither, only the background tells anything
+    quiet = int((~busy).sum())
+    expected = weights[:, None] * traded[:, busy]
     if not (typical > 0 and expected.sum() > 0):
         return Weights(tuple(weights.tolist()), float("nan"))
-    start = float(np.log(seen.sum() / expected.sum()))
-    inverse = np.linalg.inv(_covariance(np.log(np.asarray(prior.nodes)))).astype(np.float64)
-    floor = BACKGROUND * float(seen.mean())
-    logs = np.full(len(weights), start)
-    loss = _loss(logs, start, inverse, expected, seen, floor, typical)
+    task = _Task(prior, expected, seen, seen[busy], quiet, typical)
+    logs = _most_likely(task)[:-1]
+    moved = logs - np.average(logs, weights=weights)
+    new = weights * np.exp(np.clip(moved, -MOST_DEVIATION, MOST_DEVIATION))
+    new /= new.sum()
+    return Weights(tuple(new.tolist()), realised_share(new, evidence))
+
+
+class _Task:
+    """What is fitted: logs of the weights over the prior's times a share, and last that of the background."""
+
+    def __init__(
+        self, prior: LeverageModel, expected: Floats, all_seen: Floats, seen: Floats, quiet: int, typical: float
+    ) -> None:
+        nodes = len(expected)
+        self.rows = np.vstack([expected, np.full(expected.shape[1], float(all_seen.mean()))])
+        self.seen, self.quiet, self.typical = seen, quiet, typical
+        self.start = np.append(np.full(nodes, math.log(seen.sum() / expected.sum())), math.log(BACKGROUND))
+        covariance = np.zeros((nodes + 1, nodes + 1))
+        covariance[:nodes, :nodes] = _covariance(np.log(np.asarray(prior.nodes)))
+        covariance[nodes, nodes] = BACKGROUND_DEVIATION**2
+        self.inverse: Floats = np.linalg.inv(covariance).astype(np.float64)
+
+    def loss(self, logs: Floats) -> float:
+        rates = np.exp(logs) @ self.rows
+        away = logs - self.start
+        quiet = self.quiet * self.rows[-1, 0] * math.exp(logs[-1])
+        return float(
+            0.5 * away @ self.inverse @ away + ((rates - self.seen * np.log(rates)).sum() + quiet) / self.typical
+        )
+
+    def step(self, logs: Floats) -> Floats:
+        """Newton's."""
+        rates = np.exp(logs)[:, None] * self.rows
+        total = rates.sum(axis=0)
+        summed = rates.sum(axis=1)
+        summed[-1] += self.quiet * self.rows[-1, 0] * math.exp(logs[-1])
+        slope = self.inverse @ (logs - self.start) + (summed - rates @ (self.seen / total)) / self.typical
+        curve = self.inverse + (rates / total) @ rates.T / self.typical
+        curve[-1, -1] += self.quiet * self.rows[-1, 0] * math.exp(logs[-1]) / self.typical
+        found: Floats = np.clip(np.linalg.solve(curve, slope), -2.0, 2.0)
+        return found
+
+
+def _most_likely(task: _Task) -> Floats:
+    logs = task.start
+    loss = task.loss(logs)
     for _ in range(_STEPS):
-        rates = np.exp(logs)[:, None] * expected
-        total = rates.sum(axis=0) + floor
-        slope = inverse @ (logs - start) + (rates.sum(axis=1) - rates @ (seen / total)) / typical
-        curve = inverse + (rates / total) @ rates.T / typical
-        step = np.clip(np.linalg.solve(curve, slope), -2.0, 2.0)
-        size, best = 1.0, loss
+        step, size, best = task.step(logs), 1.0, loss
         while size > 1e-3:
-            found = _loss(logs - size * step, start, inverse, expected, seen, floor, typical)
+            found = task.loss(logs - size * step)
             if found < loss:
                 logs, best = logs - size * step, found
                 break
@@ -150,24 +229,17 @@ def fitted(prior: LeverageModel, evidence: Evidence) -> Weights:
         if loss - best <= 1e-7 * abs(loss):
             break
         loss = best
-    moved = logs - np.average(logs, weights=weights)
-    new = weights * np.exp(np.clip(moved, -MOST_DEVIATION, MOST_DEVIATION))
-    new /= new.sum()
-    return Weights(tuple(new.tolist()), realised_share(new, evidence))
+    return logs
 
 
 def fit(prior: LeverageModel, default: Floats, evidence: Evidence) -> FitResult:
-    """Fits on all of the evidence, and says what fitting on its first half would have gained on its second.
+    """Fits on all of the evidence, and says what fitting on the past would have gained on what followed.
 
-    ``default`` are the weights it must beat, float64[nodes], on the prior's nodes.
+    ``default`` are the weights it must beat, float64[nodes], on the prior's nodes. What is judged is the recipe: the
+    weights of each judged stretch are those fitted on all before it. What is returned is the same recipe on everything,
+    so it knows the newest days as well; nobody has seen how that one does.
     """
-    half = len(evidence) // 2
-    early, late = evidence.cut(0, half), evidence.cut(half, len(evidence))
     typical = typical_size(evidence.stacked[1])
-    gain = 0.0
-    if typical > 0 and early.stacked[1].sum() > 0:
-        tried = np.array(fitted(prior, early).weights)
-        gain = likelihood(tried, early, late, typical) - likelihood(default, early, late, typical)
     found = fitted(prior, evidence)
     return FitResult(
         prior.nodes,
@@ -176,16 +248,60 @@ def fit(prior: LeverageModel, default: Floats, evidence: Evidence) -> FitResult:
         realised_share(default, evidence),
         float(evidence.stacked[1].sum()) / typical if typical > 0 else 0.0,
         len(evidence),
-        gain,
+        judged(prior, default, evidence),
     )
 
 
-def likelihood(weights: Floats, early: Evidence, late: Evidence, typical: float) -> float:
-    """Log likelihood of the late evidence with these weights and the early one's realised share, up to a constant."""
-    share = realised_share(weights, early)
+def judged(prior: LeverageModel, default: Floats, evidence: Evidence) -> Gain:
+    """Stretch after stretch fitted on all before it and compared with ``default`` there, day by day.
+
+    The sums by day are held to Student's t, so a gain of one lucky day is none.
+    """
+    typical = typical_size(evidence.stacked[1])
+    edges = [round(len(evidence) * (FIRST_FOLD + (1 - FIRST_FOLD) * n / FOLDS)) for n in range(FOLDS + 1)]
+    by_day: dict[int, float] = {}
+    for start, stop in itertools.pairwise(edges):
+        early, late = evidence.cut(0, start), evidence.cut(start, stop)
+        if not len(late) or not early.stacked[1].sum() > 0:
+            continue
+        tried = np.array(fitted(prior, early).weights)
+        gained = (likelihoods(tried, early, late) - likelihoods(default, early, late)) / typical
+        for day, one in zip(np.tile(late.day, len(Side)).tolist(), gained.tolist(), strict=True):
+            by_day[day] = by_day.get(day, 0.0) + one
+    return gain_of(np.array(list(by_day.values())))
+
+
+def gain_of(days: Floats) -> Gain:
+    """From the gain of each day that was judged, float64[days]."""
+    if len(days) < LEAST_DAYS:
+        return Gain(total=float(days.sum()), days=len(days))
+    total, luck = float(days.sum()), student(len(days) - 1) * math.sqrt(len(days)) * float(days.std(ddof=1))
+    return Gain(total, total - luck, total + luck, len(days))
+
+
+def student(freedom: int) -> float:
+    """Student's t at `LEVEL`, one-sided, from 4 degrees of freedom on (Abramowitz and Stegun 26.7.8, solved for t)."""
+    normal = NormalDist().inv_cdf(LEVEL)
+    return normal / math.sqrt((1 - 1 / (4 * freedom)) ** 2 - normal**2 / (2 * freedom))
+
+
+def likelihoods(weights: Floats, early: Evidence, late: Evidence) -> Floats:
+    """Log likelihood of each late interval, both sides one after the other, up to a constant; float64[2 n].
+
+    How much is liquidated, of what these weights say and besides, is taken from the early ones: what happens whatever
+    price trades through speaks for no weights.
+    """
+    traded, seen = early.stacked
+    through, floor = weights @ traded, BACKGROUND * float(seen.mean())
+    share, background = seen.sum() / max(through.sum(), 1e-300), floor
+    for _ in range(_MIXTURE_STEPS):  # expectation and maximisation of a sum of two Poisson parts
+        part = seen / (share * through + background)
+        share *= (part @ through) / max(through.sum(), 1e-300)
+        background = max(floor, background * float(part.mean()))
     traded, seen = late.stacked
-    rates = share * (weights @ traded) + BACKGROUND * float(early.stacked[1].mean())
-    return float((seen * np.log(rates) - rates).sum()) / typical if share > 0 else -float("inf")
+    rates = share * (weights @ traded) + background
+    found: Floats = seen * np.log(rates) - rates
+    return found
 
 
 def realised_share(weights: Floats, evidence: Evidence) -> float:
@@ -215,10 +331,3 @@ def _covariance(logs: Floats) -> Floats:
     covariance: Floats = DEVIATION**2 * np.exp(-0.5 * apart**2) + SHARE_DEVIATION**2
     covariance += np.diag(np.where(rounded, DEVIATION**2, 0.02**2))
     return covariance
-
-
-def _loss(
-    logs: Floats, start: float, inverse: Floats, expected: Floats, seen: Floats, floor: float, typical: float
-) -> float:
-    rates = np.exp(logs) @ expected + floor
-    return float(0.5 * (logs - start) @ inverse @ (logs - start) + (rates - seen * np.log(rates)).sum() / typical)

@@ -5,6 +5,7 @@ weights, which is what a fit needs; and each deposit is known by its own bar, so
 own weights the rows add up to what the map consumes; a test holds it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,11 @@ Ints = NDArray[np.int64]
 
 _RESCALE = 200.0
 """Amounts are kept as if nothing had closed since a reference; past this difference of logs it is moved."""
+_BARS_A_PAUSE = 64
+
+
+def nothing() -> None:
+    """No pause."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,10 +42,15 @@ class NodeExposure:
 
 
 def node_exposure(
-    settings: MapSettings, history: BarHistory, *, youngest_ms: int = 0, nearest: float = 0.0
+    settings: MapSettings,
+    history: BarHistory,
+    *,
+    youngest_ms: int = 0,
+    nearest: float = 0.0,
+    pause: Callable[[], None] = nothing,
 ) -> NodeExposure:
     """Of exposure whose entries are known, at least ``youngest_ms`` old when its bar opens and, in log price, at least
-    ``nearest`` from where it was opened.
+    ``nearest`` from where it was opened. ``pause`` is called every few milliseconds.
 
     Weights matter only to how fast nodes are replaced and how crowding tilts them, which is taken from the settings.
     """
@@ -68,7 +79,7 @@ def node_exposure(
         shifts = np.maximum(1, np.rint(distances / grid.log_step)).astype(np.int64)
         mirrored = (-high, -low, -reached_high, -close)
         cells = (low, high, reached_low, close) if side is Side.LONG else mirrored
-        empty[side] = _one_side(cells, shifts, flows.opened, tilts[levels] * far, log_kept, turn)
+        empty[side] = _one_side(cells, shifts, flows.opened, tilts[levels] * far, log_kept, turn, pause)
     return NodeExposure(empty)
 
 
@@ -114,7 +125,13 @@ class _Turn:
 
 
 def _one_side(
-    cells: tuple[Ints, Ints, Ints, Ints], shifts: Ints, opened: Floats, tilts: Floats, log_kept: Floats, turn: _Turn
+    cells: tuple[Ints, Ints, Ints, Ints],
+    shifts: Ints,
+    opened: Floats,
+    tilts: Floats,
+    log_kept: Floats,
+    turn: _Turn,
+    pause: Callable[[], None],
 ) -> Floats:
     """As longs; shorts come mirrored. ``tilts`` float64[bars, nodes], ``log_kept`` float64[nodes, bars]."""
     low, high, reached, close = cells
@@ -130,6 +147,8 @@ def _one_side(
     top = width
     """Cells from there on are empty."""
     for bar in range(bars):
+        if bar % _BARS_A_PAUSE == 0:
+            pause()
         at = int(reached[bar]) - floor
         if at < top:
             gone = exposure[:, at:top].sum(axis=1)

@@ -1,6 +1,6 @@
 """The truth stick of a whole history: hours, their baselines, and what a map with given weights says of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from detectors.fit import Evidence, FitResult, fit, fit_model, fitted, on_nodes
 from detectors.leverage import LeverageModel
 from detectors.map_settings import MapSettings
 from detectors.market import DAY_MS, HOUR_MS, Side
-from detectors.node_exposure import NodeExposure, node_exposure
+from detectors.node_exposure import NodeExposure, node_exposure, nothing
 from detectors.observed_history import ObservedHistory
 from detectors.truth import Interval, Stick, partial_interval, stick
 
@@ -28,6 +28,8 @@ class Hours:
 
     of_bar: NDArray[np.int64]
     """Hour that each bar belongs to, as its number below; [bars]."""
+    day: NDArray[np.int64]
+    """Since the epoch."""
     counted: NDArray[np.bool_]
     """Hours with observed liquidations, the first three days left out."""
     liquidated: Mapping[Side, Floats]
@@ -84,6 +86,7 @@ def hours_of(history: ObservedHistory) -> Hours:
         known[seen[0] if seen.size else len(known) : seen[-1] + 1 if seen.size else 0] = True
     return Hours(
         of_bar,
+        numbers * HOUR_MS // DAY_MS,
         known & (numbers - numbers[0] >= SKIPPED_MS // HOUR_MS),
         liquidated,
         {side: (moves[side], drawdowns[side], moves[side] * volume, drawdowns[side] * volume) for side in Side},
@@ -117,31 +120,45 @@ def of_model(settings: MapSettings, history: ObservedHistory, hours: Hours, amon
 # --- fits
 
 
-def evidence_of(settings: MapSettings, history: ObservedHistory) -> Evidence:
+def evidence_of(settings: MapSettings, history: ObservedHistory, pause: Callable[[], None] = nothing) -> Evidence:
     """Bar by bar in base units where single liquidations were seen, or else hour by hour in dollars.
 
     ``settings`` have the leverage model whose nodes are to be fitted. The map's first three days are left out.
     """
-    exposure = node_exposure(settings, history.bars).consumed
+    exposure = node_exposure(settings, history.bars, pause=pause).consumed
     if not len(history.bars.close):
-        return Evidence(exposure, {side: np.zeros(0) for side in Side})
+        return Evidence(exposure, {side: np.zeros(0) for side in Side}, np.zeros(0, np.int64))
     hours = hours_of(history)
     if history.totals_usd:
         traded = {side: hours.by_hour(exposure[side] * history.bars.close)[:, hours.counted] for side in Side}
-        return Evidence(traded, {side: hours.liquidated[side][hours.counted] for side in Side})
+        liquidated = {side: hours.liquidated[side][hours.counted] for side in Side}
+        return Evidence(traded, liquidated, hours.day[hours.counted])
     seen = hours.counted[hours.of_bar]
     return Evidence(
-        {side: exposure[side][:, seen] for side in Side}, {side: history.printed_base[side][seen] for side in Side}
+        {side: exposure[side][:, seen] for side in Side},
+        {side: history.printed_base[side][seen] for side in Side},
+        hours.day[hours.of_bar][seen],
     )
 
 
-def fit_history(settings: MapSettings, history: ObservedHistory) -> FitResult:
-    """Weights for the market of this history; twice over, since how fast nodes are replaced depends on the weights."""
+def fit_history(
+    settings: MapSettings,
+    history: ObservedHistory,
+    *,
+    current: LeverageModel | None = None,
+    pause: Callable[[], None] = nothing,
+) -> FitResult:
+    """Weights for the market of this history; twice over, since how fast nodes are replaced depends on the weights.
+
+    ``settings`` are the configured ones, whatever was fitted before: the prior stays where it was, or fits would drift
+    from fit to fit. ``current`` has the weights in use, which are those to beat; None: the configured ones. ``pause``
+    is called every few milliseconds.
+    """
     prior = fit_model(settings.leverage)
-    default = on_nodes(settings.leverage, prior.nodes)
-    first = fitted(prior, evidence_of(replace(settings, leverage=prior), history))
+    default = on_nodes(current or settings.leverage, prior.nodes)
+    first = fitted(prior, evidence_of(replace(settings, leverage=prior), history, pause))
     model = replace(prior, weights=first.weights)
-    return fit(prior, default, evidence_of(replace(settings, leverage=model), history))
+    return fit(prior, default, evidence_of(replace(settings, leverage=model), history, pause))
 
 
 def with_fit(model: LeverageModel, result: FitResult) -> LeverageModel:

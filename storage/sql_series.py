@@ -206,6 +206,28 @@ class Series:
         self._read_symbols()
         return list(_decode(rows, self._symbols))
 
+    def page(self, base: str, after_ms: int | None, limit: int) -> list[MarketSnapshot]:
+        known = self._connection.execute("SELECT id FROM markets WHERE base = ?", (base,)).fetchone()
+        if known is None:
+            return []
+        after = None
+        if after_ms is not None:
+            after = self._connection.execute(
+                "SELECT seq FROM snapshots WHERE market_id = ? AND bar_opened_at_ms <= ? "
+                "ORDER BY bar_opened_at_ms DESC LIMIT 1",
+                (known[0], after_ms),
+            ).fetchone()
+        rows = self._connection.execute(
+            f"SELECT document, {_COLUMNS} FROM snapshots JOIN views ON views.id = view_id "
+            "WHERE market_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+            (known[0], after[0] if after else _BEFORE_ALL, limit),
+        )
+        self._read_symbols()
+        found = list(_decode(rows, self._symbols))
+        while found and found[-1].bar is None:
+            found.pop()
+        return found
+
     def _ask_seq(self, market_id: int, bar_opened_at_ms: int) -> Answer:
         return self._connection.execute(
             "SELECT seq FROM snapshots WHERE market_id = ? AND bar_opened_at_ms = ?", (market_id, bar_opened_at_ms)

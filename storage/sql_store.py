@@ -18,6 +18,7 @@ from storage import (
     sql_alerts,
     sql_chats,
     sql_claim,
+    sql_fits,
     sql_gaps,
     sql_outbox,
     sql_past,
@@ -25,6 +26,7 @@ from storage import (
 from storage.chat_settings import ChatSettings
 from storage.chats import Chat, LastAlert, Subscription, Watch
 from storage.conversations import Context
+from storage.fits import StoredFit
 from storage.market_facts import StoredReach, StoredTiers
 from storage.outbox import STORM, Claim, Delivery, Settlement, Storm
 from storage.sql import Connection
@@ -82,6 +84,9 @@ class SqlStore(SqlWriter):
     async def snapshots_since(self, market: str, bar_opened_at_ms: int | None) -> Sequence[MarketSnapshot]:
         return await self._read(lambda _: self._stored_series.since(market, bar_opened_at_ms))
 
+    async def snapshots_page(self, market: str, after_ms: int | None, limit: int) -> Sequence[MarketSnapshot]:
+        return await self._read(lambda _: self._stored_series.page(market, after_ms, limit))
+
     async def put_before(
         self, market: str, snapshots: Sequence[MarketSnapshot], *, asked_from_ms: int, state: bytes | None = None
     ) -> int:
@@ -102,6 +107,12 @@ class SqlStore(SqlWriter):
 
     async def tiers(self) -> Mapping[str, StoredTiers]:
         return await self._read(lambda connection: sql_past.tiers(connection))
+
+    async def note_fit(self, market: str, fit: StoredFit) -> None:
+        await self._write(lambda connection: sql_fits.note(connection, market, fit))
+
+    async def fits(self, market: str) -> Sequence[StoredFit]:
+        return await self._read(lambda connection: sql_fits.load(connection, market))
 
     async def note_refusals(self, market: str, counts: Mapping[str, int]) -> None:
         rows = [(market, reason, n) for reason, n in counts.items()]

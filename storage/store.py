@@ -16,6 +16,7 @@ from detectors.series import MarketSeries
 from storage.chat_settings import ChatSettings
 from storage.chats import Chat, LastAlert, Subscription, Watch
 from storage.conversations import Context
+from storage.fits import StoredFit
 from storage.market_facts import StoredReach, StoredTiers
 from storage.outbox import STORM, Claim, Delivery, Settlement, Storm
 
@@ -193,6 +194,12 @@ class Store(Protocol):
         Looks between bars that carried a price alone are kept back to the last checkpoint only.
         """
 
+    async def snapshots_page(self, market: str, after_ms: int | None, limit: int) -> Sequence[MarketSnapshot]:
+        """The same in parts: up to ``limit`` snapshots after the last bar that opened at or before that time, cut
+        behind a bar; empty at the end of the last stored bar. None: from the first. ``limit``: more than the looks
+        that may lie between two bars.
+        """
+
     async def put_before(
         self, market: str, snapshots: Sequence[MarketSnapshot], *, asked_from_ms: int, state: bytes | None = None
     ) -> int:
@@ -211,6 +218,12 @@ class Store(Protocol):
 
     async def tiers(self) -> Mapping[str, StoredTiers]:
         """By market."""
+
+    async def note_fit(self, market: str, fit: StoredFit) -> None:
+        """Keep a fit of leverage weights for good; the same again only says from when on it applies."""
+
+    async def fits(self, market: str) -> Sequence[StoredFit]:
+        """Oldest first, those that are not used included."""
 
     async def note_refusals(self, market: str, counts: Mapping[str, int]) -> None:
         """Add to the counters of input refused, by reason."""

@@ -4,8 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from detectors.fit import ROUND_LEVERAGES, Evidence, fit, fit_model, fitted, on_nodes, realised_share
+from detectors.fit import (
+    ROUND_LEVERAGES,
+    Evidence,
+    fit,
+    fit_model,
+    fitted,
+    gain_of,
+    judged,
+    on_nodes,
+    realised_share,
+    student,
+)
 from detectors.leverage import LeverageModel
 from detectors.liquidation_map import LiquidationMap
 from detectors.map_settings import MapSettings
@@ -92,7 +104,13 @@ def made_up(true: dict[float, float], events: int, seed: int = 0, share: float =
     scale = events / rates.sum()
     seen = rng.poisson(rates * scale).astype(float) * share / scale
     nothing = np.zeros((len(nodes), count))
-    return prior, Evidence({Side.LONG: window, Side.SHORT: nothing}, {Side.LONG: seen, Side.SHORT: np.zeros(count)})
+    liquidated = {Side.LONG: seen, Side.SHORT: np.zeros(count)}
+    return prior, Evidence({Side.LONG: window, Side.SHORT: nothing}, liquidated, days(count))
+
+
+def days(count: int) -> NDArray[np.int64]:
+    """Of a hundred intervals each."""
+    return np.arange(count, dtype=np.int64) // 100
 
 
 def near(prior: LeverageModel, weights: tuple[float, ...], low: float, high: float) -> float:
@@ -119,7 +137,7 @@ def test_little_evidence_moves_the_weights_little() -> None:
 
 def test_a_market_where_nothing_was_liquidated_keeps_the_prior() -> None:
     prior, evidence = made_up({20.0: 1.0}, events=1)
-    silent = Evidence(evidence.traded_through, {side: np.zeros(len(evidence)) for side in Side})
+    silent = replace(evidence, liquidated={side: np.zeros(len(evidence)) for side in Side})
     result = fit(prior, on_nodes(LeverageModel(), prior.nodes), silent)
     assert result.weights == pytest.approx(tuple(np.asarray(prior.weights) / sum(prior.weights)))
     assert not result.believed
@@ -128,20 +146,77 @@ def test_a_market_where_nothing_was_liquidated_keeps_the_prior() -> None:
 def test_a_fit_is_believed_where_it_beats_the_default_on_what_it_has_not_seen() -> None:
     prior, evidence = made_up({20.0: 0.8, 5.0: 0.2}, events=2000)
     result = fit(prior, on_nodes(LeverageModel(), prior.nodes), evidence)
-    assert result.gain > 0
+    assert result.gain.total > 0
     assert result.believed
 
 
 def test_a_fit_to_a_market_that_has_changed_since_is_not_believed() -> None:
     prior, early = made_up({20.0: 1.0}, events=2000)
     _, late = made_up({4.0: 1.0}, events=2000, seed=1)
+    late = late.cut(0, 750)  # the last stretch that is judged
     both = Evidence(
         {side: np.concatenate([early.traded_through[side], late.traded_through[side]], axis=1) for side in Side},
         {side: np.concatenate([early.liquidated[side], late.liquidated[side]]) for side in Side},
+        days(3750),
     )
     result = fit(prior, on_nodes(LeverageModel(), prior.nodes), both)
-    assert result.gain < 0
+    assert fit(prior, on_nodes(LeverageModel(), prior.nodes), early).believed
+    assert result.gain.low < 0
     assert not result.believed
+
+
+def null_market(seed: int, *, shifted: bool) -> tuple[LeverageModel, Evidence]:
+    """Twenty days on which leverage tells nothing: liquidations as the default expects them, or, ``shifted``, others'.
+
+    Storms of liquidation: the rate of a day is drawn from a wide distribution.
+    """
+    rng = np.random.default_rng(seed)
+    prior = fit_model(LeverageModel())
+    nodes = np.asarray(prior.nodes)
+    count = 20 * 24
+    storms = np.exp(rng.normal(0.0, 1.0, 20))[np.arange(count) // 24]
+    traded, seen = {}, {}
+    for side in Side:
+        centres = rng.uniform(np.log(3), np.log(100), count)
+        window = np.exp(-0.5 * ((np.log(nodes)[:, None] - centres) / 0.3) ** 2) * rng.exponential(1.0, count)
+        rates = on_nodes(LeverageModel(), prior.nodes) @ window * storms
+        traded[side] = window
+        seen[side] = rng.poisson(np.roll(rates, count // 2 if shifted else 0) / rates.sum() * 150).astype(float)
+    return prior, Evidence(traded, seen, np.arange(count) // 24)
+
+
+@pytest.mark.parametrize("shifted", [False, True], ids=["the default is true", "nothing is"])
+def test_where_leverage_tells_nothing_at_most_one_fit_in_twenty_is_believed(shifted: bool) -> None:
+    believed = 0
+    for seed in range(60):
+        prior, evidence = null_market(seed, shifted=shifted)
+        believed += judged(prior, on_nodes(LeverageModel(), prior.nodes), evidence).low > 0
+    assert believed <= 3
+
+
+def test_a_gain_that_one_lucky_day_made_is_none() -> None:
+    steady, lucky = np.full(17, 1.0) + 0.5 * np.sin(np.arange(17)), np.full(17, -0.05)
+    lucky[5] = 20.0
+    assert gain_of(steady).low > 0
+    assert gain_of(lucky).total > 0
+    assert gain_of(lucky).low < 0
+    assert gain_of(steady[:7]).low < 0, "too few days"
+
+
+def test_the_weights_to_beat_are_those_in_use() -> None:
+    around_15x = {
+        node: float(np.exp(-0.5 * (np.log(node / 15) / 0.6) ** 2)) for node in fit_model(LeverageModel()).nodes
+    }
+    prior, evidence = made_up(around_15x, events=2000)
+    in_use = np.array(fitted(prior, evidence).weights)
+    assert fit(prior, on_nodes(LeverageModel(), prior.nodes), evidence).believed
+    again = fit(prior, in_use, evidence)
+    assert not again.believed
+    assert again.gain.total < 0
+
+
+def test_student_s_t_is_the_tables() -> None:
+    assert [student(freedom) for freedom in (7, 12, 30)] == pytest.approx([1.895, 1.782, 1.697], rel=0.02)
 
 
 def test_the_fitted_model_has_the_round_leverages_and_the_users_other_assumptions() -> None:
@@ -154,4 +229,4 @@ def test_the_fitted_model_has_the_round_leverages_and_the_users_other_assumption
 def test_the_realised_share_is_what_was_liquidated_over_what_was_traded_through() -> None:
     side = {Side.LONG: np.array([[10.0, 0.0]]), Side.SHORT: np.array([[0.0, 30.0]])}
     seen = {Side.LONG: np.array([2.0, 0.0]), Side.SHORT: np.array([0.0, 2.0])}
-    assert realised_share(np.array([1.0]), Evidence(side, seen)) == pytest.approx(0.1)
+    assert realised_share(np.array([1.0]), Evidence(side, seen, days(2))) == pytest.approx(0.1)

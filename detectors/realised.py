@@ -1,0 +1,76 @@
+"""How much of a swept cluster's exposure is really liquidated: measured on receipts, for receipts.
+
+A receipt says what price traded through of one cluster and what was liquidated meanwhile in the whole market.
+Liquidated over traded through bar by bar is another figure: it counts exposure everywhere, and liquidations of
+positions that no map holds. So the share that a receipt is to state is taken from the receipts of the same market's
+past, made by the code that makes them live.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from detectors.engine import EngineSettings, MarketEngine
+from detectors.event import Event
+from detectors.market import Market, MarketSnapshot
+from detectors.registry import EventKind
+
+LEAST_RECEIPTS = 5
+"""Fewer say nothing of the next one."""
+HELD_TO = 2.0
+"""The configured share counts as so many receipts of usual size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One sweep, completed."""
+
+    taken_at_ms: int
+    at_risk_usd: float
+    liquidated_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class RealisedShare:
+    """Of exposure traded through, above 0 and at most 1; ``receipts``: how many sweeps it was measured on."""
+
+    share: float
+    receipts: int
+    clamped: bool = False
+    """More was liquidated than the map held: the map is too small there, and more than all of it is never expected."""
+
+
+def receipt_of(event: Event) -> Receipt | None:
+    """None where the event is no sweep, or nobody said what was liquidated."""
+    at_risk, liquidated = (event.number(name) for name in ("exposure_at_risk_usd", "observed_liquidation_usd"))
+    if at_risk is None or liquidated is None:
+        return None
+    return Receipt(event.taken_at_ms, at_risk, liquidated)
+
+
+class ReceiptMaker:
+    """Lives a market through once more and collects the receipts of its sweeps; nobody is told."""
+
+    def __init__(self, market: Market, settings: EngineSettings, kinds: Mapping[str, EventKind]) -> None:
+        completing = {name: kind for name, kind in kinds.items() if kind.complete is not None}
+        self._engine = MarketEngine(market, settings, completing)
+        self.receipts: list[Receipt] = []
+
+    def add(self, snapshots: Iterable[MarketSnapshot], pause: Callable[[], None] = lambda: None) -> None:
+        """Further snapshots in order of time; ``pause`` is called after each."""
+        for snapshot in snapshots:
+            step = self._engine.step(snapshot)
+            found = [receipt_of(event) for event in step.completed] if step is not None else []
+            self.receipts += [one for one in found if one is not None]
+            pause()
+
+
+def realised_share_of(receipts: Sequence[Receipt], configured: float) -> RealisedShare | None:
+    """Sums, so that large sweeps weigh more, held to the configured share; None where there are too few receipts."""
+    at_risk = sum(one.at_risk_usd for one in receipts)
+    if len(receipts) < LEAST_RECEIPTS or not at_risk > 0:
+        return None
+    held = HELD_TO * at_risk / len(receipts)
+    share = (sum(one.liquidated_usd for one in receipts) + held * configured) / (at_risk + held)
+    if not share > 0:
+        return None
+    return RealisedShare(min(1.0, share), len(receipts), clamped=share > 1)
