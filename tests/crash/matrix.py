@@ -36,6 +36,8 @@ class Outcome:
 
     trials: int = 0
     kills: int = 0
+    after_boot: int = 0
+    """Of the kills, those that came after the bot had said that it was up."""
     points: set[str] = field(default_factory=set)
     """Where a kill was shown to have landed."""
     due: Counter[str] = field(default_factory=Counter)
@@ -45,10 +47,19 @@ class Outcome:
     missed: list[str] = field(default_factory=list)
     """Kills that could not be made to land: the point was not reached so often."""
     slowest_stop_s: float = 0.0
+    lives: int = 0
+    cpu_s: float = 0.0
+    """What the lives took of a core."""
+    stalls: list[str] = field(default_factory=list)
+    """See `Trial.stalls`."""
 
     def add(self, trial: Trial, what: str, due: Mapping[str, int]) -> None:
         self.trials += 1
         self.kills += trial.kills
+        self.after_boot += trial.kills_after_boot
+        self.lives += len(trial.lives)
+        self.cpu_s += sum(life.cpu_s for life in trial.lives)
+        self.stalls += [f"{what}: {stall}" for stall in trial.stalls]
         self.problems += [f"{what}: {problem}" for problem in trial.problems]
         for name in PLATFORMS:
             self.due[name] += due[name]
@@ -58,6 +69,10 @@ class Outcome:
     def merge(self, other: "Outcome") -> None:
         self.trials += other.trials
         self.kills += other.kills
+        self.after_boot += other.after_boot
+        self.lives += other.lives
+        self.cpu_s += other.cpu_s
+        self.stalls += other.stalls
         self.points |= other.points
         for mine, theirs in ((self.due, other.due), (self.lost, other.lost), (self.repeated, other.repeated)):
             mine.update(theirs)
@@ -130,9 +145,9 @@ def _orders(kill: Kill, nth: int) -> Callable[[int], Mapping[str, Any] | None]:
     return order
 
 
-def matrix(rig: Rig, kills: Sequence[Kill]) -> Outcome:
+def matrix(rig: Rig, kills: Sequence[Kill], fault: str = "") -> Outcome:
     outcome, due = Outcome(), due_by_platform(rig)
-    for kill, trial in run(rig, kills):
+    for kill, trial in run(rig, kills, fault):
         if trial is None:
             outcome.missed.append(str(kill))
             continue

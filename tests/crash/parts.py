@@ -2,9 +2,11 @@
 
 import asyncio
 import contextvars
+import importlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +275,16 @@ def picture() -> bytes:
     from bot.chart import draw
 
     return draw(sample_event())
+
+
+def one_tls_context() -> None:
+    """For all lives, made before they fork: reading the authorities takes as long as a commit of fifty, and the servers
+    speak plain HTTP."""
+    import httpx
+
+    of_transports = importlib.import_module("httpx._transports.default")
+    of_transports.create_ssl_context = lru_cache(httpx.create_ssl_context)  # type: ignore[attr-defined]
+    httpx.AsyncHTTPTransport()
 
 
 def unpaced() -> None:
