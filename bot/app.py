@@ -180,12 +180,14 @@ class App:
         return self
 
     async def _start(self) -> None:
-        # The market first: a database made by a start that fails would not be a new one at the next.
+        # Whoever stands by asks no venue. Then the market, before the store is opened: a database made by a start that
+        # fails would not be a new one at the next.
+        self._closing.push_async_callback(self.store.close)
+        await self.store.lead()
         markets = await self.feed.start()
         self._closing.push_async_callback(self.feed.close)
         self.board.started_ms = self.feed.clock.now_ms() if isinstance(self.feed, LiveFeed) else None
         opened = await self.store.open()
-        self._closing.push_async_callback(self.store.close)
         if self.charts is not None:
             self._closing.push_async_callback(self.charts.close)
         if isinstance(self.feed, LiveFeed):

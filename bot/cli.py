@@ -60,11 +60,13 @@ def faults_named() -> Iterator[None]:
     from bot.markets.names import UnknownMarket
     from bot.markets.recording import RecordingError
     from bot.redact import Redactor
-    from storage.errors import StoreError
+    from storage.errors import StoreError, Superseded
 
     said = Redactor.of_environment(os.environ)
     try:
         yield
+    except Superseded as error:  # nothing to put right: started again, it stands by
+        raise click.ClickException(said(str(error))) from error
     except (ConfigError, UnknownMarket, RecordingError, StoreError) as error:
         raise Fault(said(str(error))) from error
     except Fatal as error:

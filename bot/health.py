@@ -20,7 +20,7 @@ from bot.config import ConfigError, HealthSection
 from bot.lag import LoopLag
 from bot.metrics import CONTENT_TYPE, Scrape
 from storage.errors import StoreError
-from storage.store import Counts
+from storage.store import Counts, Store
 
 log = logging.getLogger(__name__)
 TICKS_WITHIN_S = 180.0
@@ -34,7 +34,7 @@ _PING_WITHIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``state``: starting (or standing by), catching up, running or failing, with the reasons."""
+    """``state``: standing by, starting, catching up, running or failing, with the reasons."""
 
     state: str
     reasons: tuple[str, ...] = ()
@@ -45,7 +45,8 @@ class Verdict:
 
 
 class Health:
-    """Judges the bot given to `watch`; before that it is starting, which is healthy for as long as it takes.
+    """Judges the bot given to `watch`; before that it is starting, or stands by for another copy that works with
+    ``store``, which is healthy for as long as it takes.
 
     ``steady_s`` is a clock that never steps back.
     """
@@ -57,7 +58,9 @@ class Health:
         beat_every_s: float,
         ticks_within_s: float = TICKS_WITHIN_S,
         steady_s: Callable[[], float] = time.monotonic,
+        store: Store | None = None,
     ) -> None:
+        self._store = store
         self.lag = LoopLag()
         self._version, self._beat_every_s, self._ticks_within_s = version, beat_every_s, ticks_within_s
         self._steady_s = steady_s
@@ -75,7 +78,7 @@ class Health:
         """How the bot is, with what the store said of itself."""
         app = self._app
         if app is None:
-            return Verdict("starting"), None
+            return Verdict("standing by" if self._store is not None and self._store.standing_by else "starting"), None
         counts, reasons = await self._ask_store(app)
         now_s = self._steady_s()
         if app.ticks != self._ticks:

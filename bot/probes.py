@@ -9,11 +9,16 @@ from bot.config import Config
 
 if TYPE_CHECKING:
     from bot.app import App
+    from storage.store import Store
 
 
 @asynccontextmanager
-async def probes(config: Config, environ: Mapping[str, str]) -> AsyncIterator[Callable[["App"], None]]:
+async def probes(
+    config: Config, environ: Mapping[str, str], store: "Store | None" = None
+) -> AsyncIterator[Callable[["App"], None]]:
     """Serve on ``PORT`` and call the dead man's switch, if there is either; gives what must be told of the app.
+
+    ``store``: the app's, which says whether this copy stands by for another one before there is an app.
 
     Raises ConfigError for a port that is none or taken.
     """
@@ -22,6 +27,6 @@ async def probes(config: Config, environ: Mapping[str, str]) -> AsyncIterator[Ca
         return
     from bot.health import Health, port_of, serving
 
-    health = Health(version=VERSION, beat_every_s=config.schedule.heartbeat_seconds)
+    health = Health(version=VERSION, beat_every_s=config.schedule.heartbeat_seconds, store=store)
     async with serving(health, config.health, port_of(environ)):
         yield health.watch

@@ -55,7 +55,8 @@ async def run(config: Config | None, *, local: bool = False) -> None:
         config = config.model_copy(update={"source": config.source.model_copy(update=DEMO)})
     feed = make_feed(config)
     processes = CHART_PROCESSES if demonstrate else 0
-    async with probes(config, os.environ) as watch_over, App(config, feed, chart_processes=processes) as app:
+    app = App(config, feed, chart_processes=processes)
+    async with probes(config, os.environ, app.store) as watch_over, app:
         watch_over(app)
         greet(app, configs.HOW_TO_GO_ON if embedded else configs.LOCAL_VENUES if local else None)
         with stop_signals() as stopping:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from bot.app import App
 from bot.catching_up import CatchingUp
@@ -13,6 +14,7 @@ from bot.message import Message
 from bot.platforms import console
 from bot.show import print_summary
 from detectors import figures
+from storage.errors import Superseded
 
 _NOTICES_EVERY_S = 1.0
 _LAST_TICK_S = 2.0
@@ -30,7 +32,7 @@ async def serve_live(
     """Follow the market until it is stopped or the user leaves, and catch up beside it; with ``for_s``, for that long
     once every market has what alerts need, which ``commands`` wait for too.
 
-    Raises Fatal where no chat can be served.
+    Raises Fatal where no chat can be served, Superseded where another copy took over.
     """
     app.schedule_house()
     app.schedule.every(_NOTICES_EVERY_S, "notices", lambda: tell_notices(app, feed))
@@ -51,9 +53,7 @@ async def serve_live(
         ends.append(asyncio.create_task(console.chat(app.commands.handle, app.printer, app.commands.words)))
     await asyncio.wait([*ends, catching_up, ready], return_when=asyncio.FIRST_COMPLETED)
     timer: asyncio.Task[None] | None = None
-    if catching_up.done():
-        catching_up.result()
-    if ready.done():
+    if past.first_stage_done.is_set():
         app.caught_up = True
         await console.answer_all(app.commands.handle, app.printer, commands)
         if for_s is not None:
@@ -70,7 +70,8 @@ async def serve_live(
     await app.deliverer.stop()
     await app.board.stop()
     await closing
-    await tell_notices(app, feed)
+    with suppress(Superseded):  # of which one of the tasks tells
+        await tell_notices(app, feed)
     await cancelled([*ends, catching_up, ready])
     await past.stop()
     if time_is_up:

@@ -1,6 +1,6 @@
 """What every SQL store does alike: one connection in one writer thread, so that the event loop never waits for it.
 
-One process leads: whoever holds the backend's lock writes. Another waits in `open` until the lock is free, and a leader
+One process leads: whoever holds the backend's lock writes. Another waits in `lead` until the lock is free, and a leader
 that lost its connection goes on only if nobody led in between, for what it has in memory would be out of date.
 """
 
@@ -34,13 +34,14 @@ class Connected:
 
 
 class SqlWriter(ABC):
-    """``source`` is recorded, simulated, local or live. ``on_wait`` is told once why `open` waits."""
+    """``source`` is recorded, simulated, local or live. ``on_wait`` is told once why `lead` waits."""
 
     begin = "BEGIN"
 
     def __init__(self, source: str, *, on_wait: Callable[[str], object] | None = None) -> None:
         self._source = source
         self._on_wait = on_wait
+        self.standing_by = False
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._open_connection: Connection | None = None
         self._series: Series | None = None
@@ -89,23 +90,31 @@ class SqlWriter(ABC):
     # -- opening and closing
 
     async def open(self) -> Opened:
-        try:
-            await self._wait_to_lead()
+        await self.lead()
+        with self._opening():
             return await self._run(self._open)
+
+    async def lead(self) -> None:
+        try:
+            with self._opening():
+                while not await self._run(self._lead):
+                    if not self.standing_by and self._on_wait is not None:
+                        self._on_wait(f"Waiting for the other copy of Clusterwatch, which works with {self.where}.")
+                    self.standing_by = True
+                    await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            self.standing_by = False
+
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
             if self._is_unavailable(error):
                 raise StoreUnavailable(
                     f"{self.where} cannot be opened ({_words(error)}): see who holds it, and its rights."
                 ) from error
             raise
-
-    async def _wait_to_lead(self) -> None:
-        waiting = False
-        while not await self._run(self._lead):
-            if not waiting and self._on_wait is not None:
-                self._on_wait(f"Waiting for the other copy of Clusterwatch, which works with {self.where}.")
-            waiting = True
-            await asyncio.sleep(LOOK_EVERY_S)
 
     def _open(self) -> Opened:
         connected = self._connect()

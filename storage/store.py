@@ -155,6 +155,15 @@ class Opened:
 class Store(Protocol):
     """Errors: `storage.errors.StoreError` and its kinds; each method that can raise one says so."""
 
+    standing_by: bool
+    """Another process leads, and this one waits in `lead`."""
+
+    async def lead(self) -> None:
+        """Wait until no other process works with the database; nothing is made or changed. `open` does it too.
+
+        Raises StoreUnavailable.
+        """
+
     async def open(self) -> Opened:
         """Ready the store: check, restore, migrate, bind to the source, return unfinished deliveries.
 

@@ -38,7 +38,7 @@ from tests.crash.points import Points
 from tests.crash.story import Story, make, platform, settings, subscription
 
 OPEN = frozenset({"pending", "sending"})
-BORED_S = 20.0
+BORED_S = 40.0
 """A life that takes longer has stalled: it ends, and says what everything in it waited for."""
 STALLED = 75
 """Its exit code."""

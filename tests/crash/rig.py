@@ -13,7 +13,7 @@ import sys
 import threading
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -285,39 +285,39 @@ class Rig:
                         f"a life failed by itself: {replace(ended, stacks='')}{_said(folder)}{ended.stacks}"
                     )
                 assert len(lives) < LIVES_AT_MOST, "it is never done"
-        trial = replace(self._judge(chats, lives), stalls=tuple(stalls))
+        trial = replace(judge(self._servers, self.story, chats, lives), stalls=tuple(stalls))
         if not trial.problems:
             shutil.rmtree(folder)
         return trial
 
-    def _judge(self, chats: Mapping[str, str], lives: list[Ended]) -> Trial:
-        kills = sum(life.killed for life in lives)
-        lost: Counter[str] = Counter()
-        repeated: Counter[str] = Counter()
-        problems, unsaid, undue = [], 0, 0
-        # The handle of an alert stands in its last line.
-        keys = {handle_of(key) for _, key in self.story.due}
-        for role, chat_id in chats.items():
-            texts = self._servers.received(role, chat_id)
-            due = {handle_of(key) for to, key in self.story.due if to == role}
-            came = {key: [text for text in texts if key in text] for key in keys}
-            lost[role] = sum(not came[key] for key in due)
-            repeated[role] = sum(max(0, len(found) - 1) for found in came.values())
-            unsaid += sum(
-                max(0, len(found) - 1 - sum(REPEAT_SAID in text for text in found)) for found in came.values()
-            )
-            undue += sum(bool(came[key]) for key in keys - due)
-            undue += sum(not any(key in text for key in keys) for text in texts)
-            allowed = kills if platform(role) == "telegram" else 0
-            if lost[role]:
-                problems.append(f"{role}: {lost[role]} of {len(due)} lost")
-            if repeated[role] > allowed:
-                problems.append(f"{role}: {repeated[role]} repeated after {kills} kills")
-        if unsaid:
-            problems.append(f"{unsaid} repeats do not say so")
-        if undue:
-            problems.append(f"{undue} that were not due")
-        return Trial(tuple(lives), kills, lost, repeated, unsaid, undue, tuple(problems))
+
+def judge(servers: Servers, story: Story, chats: Mapping[str, str], lives: Sequence[Ended]) -> Trial:
+    """What the chats hold, by role, against what is due."""
+    kills = sum(life.killed for life in lives)
+    lost: Counter[str] = Counter()
+    repeated: Counter[str] = Counter()
+    problems, unsaid, undue = [], 0, 0
+    # The handle of an alert stands in its last line.
+    keys = {handle_of(key) for _, key in story.due}
+    for role, chat_id in chats.items():
+        texts = servers.received(role, chat_id)
+        due = {handle_of(key) for to, key in story.due if to == role}
+        came = {key: [text for text in texts if key in text] for key in keys}
+        lost[role] = sum(not came[key] for key in due)
+        repeated[role] = sum(max(0, len(found) - 1) for found in came.values())
+        unsaid += sum(max(0, len(found) - 1 - sum(REPEAT_SAID in text for text in found)) for found in came.values())
+        undue += sum(bool(came[key]) for key in keys - due)
+        undue += sum(not any(key in text for key in keys) for text in texts)
+        allowed = kills if platform(role) == "telegram" else 0
+        if lost[role]:
+            problems.append(f"{role}: {lost[role]} of {len(due)} lost")
+        if repeated[role] > allowed:
+            problems.append(f"{role}: {repeated[role]} repeated after {kills} kills")
+    if unsaid:
+        problems.append(f"{unsaid} repeats do not say so")
+    if undue:
+        problems.append(f"{undue} that were not due")
+    return Trial(tuple(lives), kills, lost, repeated, unsaid, undue, tuple(problems))
 
 
 def _said(folder: Path) -> str:
