@@ -183,10 +183,15 @@ class Deliverer:
             claims = await self._store.claim(
                 self._now_ms(), room, market_ms=market_ms, flush=flush, platform=platform.name
             )
-            contexts = await self._store.contexts(claims) if claims else ()
         except StoreUnavailable as error:
             log.warning("cannot look for deliveries: %s", error)
             return 0
+        contexts: Sequence[Context | None] = [None] * len(claims)
+        if claims:
+            try:
+                contexts = await self._store.contexts(claims)
+            except StoreUnavailable as error:  # claimed they are: each is settled, or its chat would wait for ever
+                log.warning("what chats were told before cannot be read yet: %s", error)
         for claim, context in zip(claims, contexts, strict=True):
             worker = asyncio.create_task(self._serve(claim, platform, context), name=f"deliver {claim.chat}")
             workers.add(worker)
@@ -200,9 +205,11 @@ class Deliverer:
         if not worker.cancelled() and (error := worker.exception()) is not None:
             log.error("a delivery could not be settled", exc_info=error)
 
-    async def _serve(self, claim: Claim, platform: Platform, context: Context) -> None:
+    async def _serve(self, claim: Claim, platform: Platform, context: Context | None) -> None:
         sending = False
         try:
+            if context is None:
+                (context,) = await self._store.contexts([claim])
             notices = await self._notices(claim)
             message = in_context(await self._compose(claim.task, notices), context, notices)
             await self._wait_turn(claim.chat, platform)

@@ -90,7 +90,7 @@ def on_local_venues(config: Config) -> Config:
 async def serve(app: App, stopping: asyncio.Event, *, interactive: bool, commands: Sequence[str] = ()) -> None:
     """Warm up or catch up, then play at the config's speed until it is stopped; with nobody there, until the feed ends.
 
-    Raises Fatal where no chat can be served.
+    Raises Fatal where no chat can be served, Superseded where another copy took over.
     """
     await warm_up(app, stopping)
     app.caught_up = True
@@ -111,7 +111,7 @@ async def serve(app: App, stopping: asyncio.Event, *, interactive: bool, command
     if ended.is_set() and not stopping.is_set():
         await app.deliverer.drain()
     await app.deliverer.stop()
-    await delivering
+    await asyncio.wait([delivering])
     await cancelled(ends)
 
 

@@ -9,8 +9,9 @@ from bot.deliver import FAULTS_ALLOWED, Deliverer, Notice, nonce, words
 from bot.errors import Fatal, Reject, Retry
 from bot.message import Message
 from storage.chats import Chat
+from storage.conversations import Context
 from storage.errors import StoreUnavailable
-from storage.outbox import Delivery, Later, Settlement, Task
+from storage.outbox import Claim, Delivery, Later, Settlement, Task
 from storage.sqlite import SqliteStore
 from tests.bot.delivering import Bench, FakePlatform, running, until
 from tests.storage.make import ALICE, BOB, alert, event, evidence, tick
@@ -106,6 +107,26 @@ async def test_a_fault_is_tried_a_few_times_and_then_given_up(bench: Bench) -> N
         await deliverer.drain()
     assert bench.platform.titles(ALICE) == ["🟢 long b"]
     assert await bench.states() == {"dead": 1, "sent": 1}
+
+
+async def test_where_the_store_goes_away_right_after_a_claim_the_chat_is_served_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts, failures = bench.store.contexts, [StoreUnavailable("cut off")] * 2
+
+    async def cut_off_at_first(claims: Sequence[Claim]) -> Sequence[Context]:
+        if failures:
+            raise failures.pop()
+        return await contexts(claims)
+
+    monkeypatch.setattr(bench.store, "contexts", cut_off_at_first)
+    await bench.owe("a")
+    deliverer = bench.deliverer()
+    await deliverer.drain()
+    assert await bench.states() == {"pending": 1}
+    bench.now_ms += 60_000
+    await deliverer.drain()
+    assert bench.platform.titles(ALICE) == ["🟢 long a"]
 
 
 async def test_a_platform_that_is_not_configured_keeps_its_alerts(bench: Bench) -> None:

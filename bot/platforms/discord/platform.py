@@ -33,6 +33,8 @@ SOUND_AFTER_S = 60.0
 PATIENCE_S = 60.0
 """discord.py waits up to 17 minutes between its own attempts to connect again; after this long it is started anew."""
 LOGIN_WITHIN_S = 30.0
+LOGIN_AWAITED_S = 5.0
+"""By a message that comes before the first attempt to log in has ended."""
 ANSWERS_WITHIN_S, CLOSE_WITHIN_S = 1.0, 1.5
 CHANNEL_RATE = Rate(1.0, burst=5)
 """Discord's customary five in five seconds; discord.py keeps to what the headers say on top of it."""
@@ -66,6 +68,7 @@ class DiscordPlatform:
         self._upkeep: Upkeep | None = None
         self._forms: list[slash.Json] = []
         self._opening: asyncio.Task[None] | None = None
+        self._tried_login = asyncio.Event()
         self._syncing: asyncio.Task[None] | None = None
         self._up_since: float | None = None
         self._down_since = time.time()
@@ -137,13 +140,15 @@ class DiscordPlatform:
             assert self._client is not None
             try:
                 async with asyncio.timeout(LOGIN_WITHIN_S):
-                    return await self._client.login(self._token)
+                    await self._client.login(self._token)
+                return self._tried_login.set()
             except Exception as error:  # noqa: BLE001 - whatever it is, only a refused token ends it
                 if (fatal := errors.fatal(error)) is not None:
                     raise fatal from None
                 self._note(f"cannot log in: {errors.in_words(error)}")
                 await self._client.close()
                 self._client = Client(self)  # a closed one cannot be opened again
+                self._tried_login.set()
             await asyncio.sleep(wait_s)
             wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
 
@@ -175,6 +180,10 @@ class DiscordPlatform:
         return Limits(chat_id, (CHANNEL_RATE,))
 
     async def send(self, chat_id: str, message: Message, *, nonce: str) -> str:
+        if self._opening is not None and not self._opening.done():
+            # What a start finds unsent is there before the login is: to be told to come back would cost it seconds.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._tried_login.wait(), LOGIN_AWAITED_S)
         return await self._sender.send(chat_id, message, nonce)
 
     async def edit(self, chat_id: str, message_id: str, message: Message) -> None:

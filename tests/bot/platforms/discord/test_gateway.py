@@ -105,6 +105,18 @@ async def test_while_discord_is_down_at_the_start_messages_wait_and_the_login_is
     assert len(channel.seen) == 1
 
 
+async def test_a_message_that_is_there_before_the_first_login_waits_for_it_and_is_not_put_off(
+    server: DiscordServer, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(server, monkeypatch, run=False) as rig:
+        server.delay_s = 0.05
+        platform = DiscordPlatform(server.world.token)
+        await platform.start(rig.behind.handle, SPECS, rig.behind.suggest, rig.behind)
+        await platform.send(str(channel.id), alert(), nonce="n")
+        await platform.stop()
+    assert len(channel.seen) == 1
+
+
 async def test_a_session_that_is_not_valid_any_more_is_followed_by_a_new_one(rig: Rig) -> None:
     identified = len(rig.server.gateway.identifies)
     await rig.server.gateway.ask_to_reconnect()
