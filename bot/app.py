@@ -243,7 +243,7 @@ class App:
     def schedule_house(self) -> None:
         """What has to be done now and then whatever the feed is."""
         times = self.config.schedule
-        self.schedule.every(times.checkpoint_minutes * 60, "checkpoint", self.watcher.checkpoint)
+        self.schedule.every(times.checkpoint_minutes * 60, "checkpoint", self.watcher.checkpoint_in_turns)
         self.schedule.every(times.housekeeping_minutes * 60, "housekeeping", self.keep_house)
         self.schedule.every(times.score_minutes * 60, "score", self.score)
         self.schedule.every(times.backup_hours * 3600, "backup", self.back_up)

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.deciding import Decider
@@ -27,6 +27,7 @@ from storage.store import Cursor, NewAlert, Silence, Store, TickCommit
 log = logging.getLogger(__name__)
 LOOKED_UP = frozenset({"book", "book_usd", "book_reach_pct", "book_to_cluster"})
 """Names of the facts that `Watcher.look_up` adds."""
+_CHECKPOINTED_OVER_BARS = 10
 Odds = Callable[[Event], tuple[Fact, ...]]
 """What earlier alerts like this one say of it, as facts that go out with it."""
 
@@ -97,6 +98,9 @@ class Watcher:
         self._checkpointed: dict[str, int] = {}
         """Open time of the bar of the last checkpoint."""
         self._checkpoint_due: set[str] = set()
+        self._in_turns: dict[str, None] = {}
+        """Markets whose checkpoint becomes due with one of the next bars."""
+        self._turn_of_bar = 0
 
     # --- start-up
 
@@ -255,7 +259,7 @@ class Watcher:
         committed, self._queue = self._queue, []
         self._decider.forget()
         self._told_odds.clear()
-        await self._note_refusals()
+        await self._note_refusals(last)
         await self._save_due_checkpoints()
         return [alert for tick in committed for alert in tick.alerts]
 
@@ -269,7 +273,20 @@ class Watcher:
             if not self._queue and self._undecided is None:
                 await self._save_due_checkpoints()
 
+    async def checkpoint_in_turns(self) -> None:
+        """Checkpoint every market at one of its next bars' closes: all at one close would cost as much as a close."""
+        self._in_turns.update(dict.fromkeys(self.engines))
+
+    def _take_turns(self) -> None:
+        newest = max(self._at_bar.values(), default=0)
+        if self._in_turns and newest > self._turn_of_bar:
+            self._turn_of_bar = newest
+            for base in list(self._in_turns)[: -(-len(self.engines) // _CHECKPOINTED_OVER_BARS)]:
+                del self._in_turns[base]
+                self._checkpoint_due.add(base)
+
     async def _save_due_checkpoints(self) -> None:
+        self._take_turns()
         for base, bar in list(self._at_bar.items()):
             last = self._checkpointed.get(base)
             if last == bar:
@@ -285,9 +302,9 @@ class Watcher:
         every_ms = self._checkpoint_every_ms
         return every_ms is not None and (last is None or bar // every_ms > last // every_ms)
 
-    async def _note_refusals(self) -> None:
-        for base, engine in self.engines.items():
-            new = Counter(engine.refused) - self._noted[base]
+    async def _note_refusals(self, bases: Iterable[str]) -> None:
+        for base in bases:
+            new = Counter(self.engines[base].refused) - self._noted[base]
             if new:
                 await self._store.note_refusals(base, new)
                 self._noted[base] += new

@@ -18,6 +18,8 @@ from bot.markets.live_health import Freshness, stale_after_s
 from bot.markets.live_health import VenueStatus as VenueStatus  # commands look for it here
 from bot.markets.live_history import Past, Progress, Stretch, warm_start
 from bot.markets.live_join import join, until_joining
+from bot.markets.live_part import Part
+from bot.markets.live_patience import Patience
 from bot.markets.live_tiers import TierTables
 from bot.markets.live_types import BAR_MS, Clock, Listing, LookBatch, Notice, NoticeKind, VenueClient, WallClock
 from bot.markets.live_views import Views
@@ -26,6 +28,7 @@ from bot.markets.live_worker import Batch, VenueWorker
 from bot.markets.merge import Merger
 from bot.markets.names import UnknownMarket
 from bot.markets.venues import DEFAULT_VENUES
+from bot.turns import Turns
 from detectors.leverage import MarginTier
 from detectors.market import Market, MarketSnapshot
 
@@ -35,18 +38,9 @@ _AGAIN_S = 30.0
 log = logging.getLogger(__name__)
 
 
-class _Part:
-    """One venue at work."""
-
-    def __init__(self, reached: Reached, fresh: Freshness, worker: VenueWorker, watch: PrintWatch | None) -> None:
-        self.client, self.listings = reached.client, reached.listings
-        self.fresh, self.worker, self.watch = fresh, worker, watch
-        self.stopped = ""
-
-
 class LiveFeed:
     """``markets``: what the user would type; None takes the largest. ``grace_s``: how long after the first venue's
-    bar the others are waited for. ``prints_in_looks``: hand prints out at once, not with the next bar.
+    bar the others are waited for (`Patience`). ``prints_in_looks``: hand prints out at once, not with the next bar.
     ``silent_s``: how long a stream may be silent. ``within_s``: how long a venue has to answer at the start.
     ``heard_until_ms``: when an earlier run last listened, so that the time between is a gap of liquidations."""
 
@@ -74,17 +68,18 @@ class LiveFeed:
         self._refusals = Refusals()
         self._venues = Venues(venues, self._clock, self._refusals, rewrite=rewrite, clients=clients, within_s=within_s)
         self._words, self._largest = markets, largest
-        self._look_every_s, self._grace_s, self._silent_s = look_every_s, grace_s, silent_s
+        self._look_every_s, self._silent_s = look_every_s, silent_s
+        self._patience = Patience(self._clock, grace_s)
         self._prints_in_looks = prints_in_looks
         self._heard_until_ms = heard_until_ms
         self._books, self._tiers = Books(self._clock), TierTables(self._clock)
         self._notices: deque[Notice] = deque(maxlen=_NOTICES_KEPT)
-        self._parts: dict[str, _Part] = {}
+        self._parts: dict[str, Part] = {}
         self._mergers: dict[str, Merger] = {}
         self.views = Views(self._mergers)
         self._batches: asyncio.Queue[Batch | None] = asyncio.Queue()
-        self._waited_from_s: dict[int, float] = {}
-        """When the first venue gave that bar close, by the steady clock."""
+        self._with_bars: dict[str, None] = {}
+        """Views that may have a bar to hand out, by base."""
         self._looked_s: dict[tuple[str, str], float] = {}
         """When a market was last priced by a venue, by the steady clock."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -120,19 +115,7 @@ class LiveFeed:
 
     def status(self) -> list[VenueStatus]:
         """One row a venue: those in use, then those that have not joined."""
-        used = [
-            VenueStatus(
-                venue=venue,
-                markets=len(part.listings),
-                stopped=part.stopped,
-                stale=part.fresh.stale,
-                seen_ms=part.fresh.seen_ms,
-                prints=part.client.rules.coverage or "not told",
-                prints_received=part.watch.received if part.watch else 0,
-                refuses=part.client.rules.unknowns(),
-            )
-            for venue, part in self._parts.items()
-        ]
+        used = [part.status() for part in self._parts.values()]
         out = self._venues.faults.items()
         return used + [
             VenueStatus(name, len(self.markets), error.reason, (), {}, "not told", 0, ()) for name, error in out
@@ -240,7 +223,7 @@ class LiveFeed:
                 heard_until_ms=self._heard_until_ms,
             )
             self._spawn(name, "prints", watch.run)
-        self._parts[name] = _Part(reached, fresh, worker, watch)
+        self._parts[name] = Part(reached, fresh, worker, watch)
         self._spawn(name, "worker", worker.run)
         self._spawn(name, "tiers", partial(self._tiers.keep, reached.client, reached.listings))
 
@@ -288,52 +271,62 @@ class LiveFeed:
     # --- the present
 
     async def poll(self) -> Sequence[MarketSnapshot] | None:
-        """The next snapshots: looks as prices come, bars once every fresh venue gave them or the grace is over.
+        """The next snapshots: looks as prices come, a market's bar once every fresh venue gave it or was waited for.
 
-        None once the feed is closed.
+        None once the feed is closed. What takes long is done in turns with everything else on the loop.
         """
+        turns = Turns()
         while not self._closed:
+            left_s = self._patience.left_s()
             try:
-                batch = await asyncio.wait_for(self._batches.get(), self._patience_s())
+                batch = await asyncio.wait_for(
+                    self._batches.get(), _CHECK_EVERY_S if left_s is None else min(max(left_s, 0.01), _CHECK_EVERY_S)
+                )
             except TimeoutError:
                 batch = None
             self._check_freshness()
-            looks = self._take(batch) if batch is not None else []
-            if snapshots := [*looks, *self._emit_bars()]:
+            snapshots: list[MarketSnapshot] = []
+            while batch is not None:
+                if isinstance(batch, LookBatch):
+                    snapshots += await self._emit_bars(turns)  # a bar goes before the prices after it
+                snapshots += await self._take(batch, turns)
+                # Bars come in many small batches; what is here already goes into the same commit.
+                batch = None if self._batches.empty() else self._batches.get_nowait()
+            snapshots += await self._emit_bars(turns)
+            if snapshots:
                 return sorted(snapshots, key=lambda snapshot: snapshot.taken_at_ms)
         return None
-
-    def _patience_s(self) -> float:
-        if not self._waited_from_s:
-            return _CHECK_EVERY_S
-        left_s = min(self._waited_from_s.values()) + self._grace_s - self._clock.steady_s()
-        return min(max(left_s, 0.01), _CHECK_EVERY_S)
 
     def _arrive(self, batch: Batch) -> None:
         """Freshness is that of arrival, however long the batch then waits to be polled."""
         part = self._parts[batch.venue]
-        part.stopped = ""
         self._notices.extend(part.fresh.check())
         if isinstance(batch, LookBatch):
+            part.stopped = ""
             self._looked_s.update(dict.fromkeys(((base, batch.venue) for base in batch.looks), self._clock.steady_s()))
             self._seen(part, "prices")
         else:
+            self._patience.note(batch)
             if any(series.bars for series in batch.markets.values()):
+                part.stopped = ""
                 self._seen(part, "bars")
             if any(series.interest_base for series in batch.markets.values()):
+                part.stopped = ""
                 self._seen(part, "open interest")
         self._batches.put_nowait(batch)
 
-    def _take(self, batch: Batch) -> list[MarketSnapshot]:
+    async def _take(self, batch: Batch, turns: Turns) -> list[MarketSnapshot]:
         self._take_prints()
         if isinstance(batch, LookBatch):
-            return self._look(batch)
+            return await self._look(batch, turns)
         for base, series in batch.markets.items():
             for merger in self.views.fed_by(base, batch.venue):
                 merger.add(batch.venue, series)
+                self._with_bars[merger.market.base] = None
+            await turns.take()
         return []
 
-    def _look(self, batch: LookBatch) -> list[MarketSnapshot]:
+    async def _look(self, batch: LookBatch, turns: Turns) -> list[MarketSnapshot]:
         """Snapshots of the markets whose price is this venue's, with the others' newest beside it."""
         looks, now_ms = [], self._parts[batch.venue].client.now_ms()  # not behind its bars, however wrong our clock is
         for base, sample in batch.looks.items():
@@ -343,6 +336,8 @@ class LiveFeed:
                 if merger.leads(batch.venue):
                     look = merger.look(now_ms, with_prints=self._prints_in_looks)
                     looks += [look] if look is not None else []
+                self._tell_notes(merger)
+            await turns.take()
         return looks
 
     def _take_prints(self) -> None:
@@ -351,23 +346,27 @@ class LiveFeed:
                 for merger in self.views.fed_by(base, venue):
                     merger.add_prints(prints)
 
-    def _emit_bars(self) -> list[MarketSnapshot]:
-        now_s = self._clock.steady_s()
+    async def _emit_bars(self, turns: Turns) -> list[MarketSnapshot]:
         emitted: list[MarketSnapshot] = []
-        pending: set[int] = set()
-        for merger in self._mergers.values():
+        self._patience.begin_round()
+        for base in list(self._with_bars):
+            merger = self._mergers[base]
             for closed_at_ms in merger.pending:
-                waited_s = now_s - self._waited_from_s.setdefault(closed_at_ms, now_s)
-                lacking = any(merger.lacks(closed_at_ms, venue) for venue in merger.market.venues if self._asks(venue))
-                if lacking and waited_s < self._grace_s:
-                    pending.add(closed_at_ms)
+                lacking = [v for v in merger.market.venues if self._asks(v) and merger.lacks(closed_at_ms, v)]
+                if lacking and self._patience.waits(closed_at_ms, merger.market.asset, lacking):
                     break  # a later bar never overtakes an earlier one
                 snapshot = merger.emit(closed_at_ms)
                 emitted += [snapshot] if snapshot is not None else []
-            for venue, text in merger.take_notes():
-                self._note(NoticeKind.VENUE, venue, "open interest", f"{merger.market.base}: {text}")
-        self._waited_from_s = {at_ms: s for at_ms, s in self._waited_from_s.items() if at_ms in pending}
+            else:
+                del self._with_bars[base]
+            self._tell_notes(merger)
+            await turns.take()
+        self._patience.end_round()
         return emitted
+
+    def _tell_notes(self, merger: Merger) -> None:
+        for venue, text in merger.take_notes():
+            self._note(NoticeKind.VENUE, venue, "open interest", f"{merger.market.base}: {text}")
 
     def _asks(self, venue: str) -> bool:
         """Whether an answer of the venue can be expected."""
@@ -384,7 +383,7 @@ class LiveFeed:
             if part is not None:
                 part.stopped = error.reason
 
-    def _seen(self, part: _Part, series: str) -> None:
+    def _seen(self, part: Part, series: str) -> None:
         if (notice := part.fresh.seen(series)) is not None:
             self._notices.append(notice)
 

@@ -19,7 +19,7 @@ from bot.markets.live_types import (
     VenueClient,
     until_next,
 )
-from bot.markets.venues import Coverage
+from bot.markets.venues import Coverage, InterestNow
 from detectors.market import HOUR_MS, MINUTE_MS, Bar, Funding, VenueSample
 
 Batch = LookBatch | BarBatch
@@ -31,6 +31,8 @@ _RETRY_AFTER_S = 1.5
 _NOW_MEANS_CLOSE_MS = MINUTE_MS
 """Open interest asked for this soon after a close counts as taken at it."""
 _LONGEST_FUNDING_MS = 8 * HOUR_MS
+_MARKETS_AT_ONCE = 10
+"""Fewer than calls that may be in flight, so that prices never wait behind a line of markets."""
 
 
 class VenueWorker:
@@ -62,6 +64,8 @@ class VenueWorker:
         self._due_ms: dict[str, int] = {}
         """When funding is settled next."""
         self._ratios: Mapping[str, float] = {}
+        self._complete: dict[str, MarketSeries] = {}
+        """What goes out with the next turn of the loop."""
 
     async def run(self) -> None:
         """For ever; what ends one of its tasks ends all."""
@@ -100,103 +104,138 @@ class VenueWorker:
     # --- a bar's close
 
     async def close(self, closed_at_ms: int) -> None:
-        """Deliver what the venue says of the bars up to that close; markets without it are asked for again."""
+        """Deliver what the venue says of the bars up to that close, each market as soon as it is complete, in the order
+        of ``listings``; markets without it are asked for again."""
         rates: Mapping[str, VenueSample] = {}
         for attempt in range(_RETRIES):
-            no_bar = [one for base, one in self.listings.items() if self._closed_ms[base] < closed_at_ms]
-            no_interest = [self.listings[base] for base, at_ms in self._sampled_ms.items() if at_ms < closed_at_ms]
-            if not no_bar and not no_interest:
+            line = [one for one in self.listings.values() if self._lacks(one.base, closed_at_ms)]
+            if not line:
                 break
             if attempt:
                 await self._clock.sleep(_RETRY_AFTER_S * attempt)
-            bars, interest, funding, told = await asyncio.gather(
-                self._bars(no_bar, closed_at_ms),
-                self._interest(no_interest, dict(self._closed_ms), closed_at_ms),
-                self._funding(no_bar, closed_at_ms),
-                _nothing() if rates else self._try("rates", lambda: self.client.rates(list(self.listings.values()))),
-            )
-            rates = rates or told or {}
-            markets = {
-                base: replace(
-                    interest.get(base, MarketSeries()),
-                    bars=bars.get(base, ()),
-                    funding=funding.get(base, ()),
-                    sample=self._sample(base, rates.get(base), interest.get(base, MarketSeries())),
-                )
-                for base in {**bars, **interest, **funding}
-            }
-            if markets:
-                self._deliver(BarBatch(self.client.rules.name, closed_at_ms, markets))
+            rates = await self._ask_line(line, closed_at_ms, rates)
         for base, sample in rates.items():
             if sample.next_funding_at_ms is not None and self._due_ms.get(base, closed_at_ms + 1) > closed_at_ms:
                 self._due_ms[base] = sample.next_funding_at_ms
         if closed_at_ms % _RATIOS_EVERY_MS == 0:
             self._ratios = await self._try("ratios", lambda: self.client.ratios(list(self.listings.values()))) or {}
 
+    def _lacks(self, base: str, closed_at_ms: int) -> bool:
+        return self._closed_ms[base] < closed_at_ms or self._lacks_interest(base, closed_at_ms)
+
+    def _lacks_interest(self, base: str, closed_at_ms: int) -> bool:
+        return self._sampled_ms.get(base, closed_at_ms) < closed_at_ms
+
+    async def _ask_line(
+        self, line: Sequence[Listing], closed_at_ms: int, rates: Mapping[str, VenueSample]
+    ) -> Mapping[str, VenueSample]:
+        """Ask for a line of markets, so many at once; returns the rates, which come in one call."""
+        waiting = iter(line)
+
+        async def work(all_rates: Awaitable[Mapping[str, VenueSample]], now: Awaitable[Mapping[str, float]]) -> None:
+            for listing in waiting:
+                series = await self._series(listing, closed_at_ms, now)
+                sample = self._sample(listing.base, (await all_rates).get(listing.base), series)
+                self._hand_over_soon(closed_at_ms, listing.base, replace(series, sample=sample))
+
+        async with asyncio.TaskGroup() as tasks:
+            told = tasks.create_task(self._rates(rates))
+            now = tasks.create_task(self._interest_in_bulk(line, closed_at_ms))
+            for _ in range(min(len(line), _MARKETS_AT_ONCE)):
+                tasks.create_task(work(told, now))
+        self._hand_over(closed_at_ms)
+        return told.result()
+
+    def _hand_over_soon(self, closed_at_ms: int, base: str, series: MarketSeries) -> None:
+        """Deliver it with whatever else is complete in the same turn of the loop."""
+        self._complete[base] = series
+        if len(self._complete) == 1:
+            asyncio.get_running_loop().call_soon(self._hand_over, closed_at_ms)
+
+    def _hand_over(self, closed_at_ms: int) -> None:
+        complete, self._complete = self._complete, {}
+        if complete:
+            self._deliver(BarBatch(self.client.rules.name, closed_at_ms, complete))
+
     def _sample(self, base: str, sample: VenueSample | None, told: MarketSeries) -> VenueSample | None:
         ratio = told.long_short_ratio or self._ratios.get(base)
         return sample and replace(sample, long_short_ratio=ratio, taker_buy_ratio=told.taker_buy_ratio)
 
-    async def _bars(self, wanted: Sequence[Listing], closed_at_ms: int) -> dict[str, Sequence[Bar]]:
-        async def ask(listing: Listing) -> Sequence[Bar]:
-            since_ms = self._closed_ms[listing.base]
-            return await self._try("bars", lambda: self.client.bars(listing, since_ms, closed_at_ms)) or ()
+    # --- what is asked at a close
 
-        told = await asyncio.gather(*(ask(listing) for listing in wanted))
-        found = {listing.base: bars for listing, bars in zip(wanted, told, strict=True) if bars}
-        for base, bars in found.items():
-            self._closed_ms[base] = bars[-1].closed_at_ms
-        return found
+    async def _rates(self, known: Mapping[str, VenueSample]) -> Mapping[str, VenueSample]:
+        listings = list(self.listings.values())
+        return known or await self._try("rates", lambda: self.client.rates(listings)) or {}
+
+    async def _interest_in_bulk(self, line: Sequence[Listing], closed_at_ms: int) -> Mapping[str, float]:
+        """Open interest now of all that lack it, where the venue tells it so."""
+        wanted = [one for one in line if self._lacks_interest(one.base, closed_at_ms)]
+        if not wanted or self._asks_each or self._is_late(closed_at_ms):
+            return {}
+        return await self._try("open interest", lambda: self.client.interest_now(wanted)) or {}
+
+    @property
+    def _asks_each(self) -> bool:
+        return self.client.rules.interest_now is InterestNow.EACH
+
+    def _is_late(self, closed_at_ms: int) -> bool:
+        """Whether open interest now no longer counts as that of the close."""
+        return self.client.now_ms() - closed_at_ms > _NOW_MEANS_CLOSE_MS
+
+    async def _series(self, listing: Listing, closed_at_ms: int, now: Awaitable[Mapping[str, float]]) -> MarketSeries:
+        """One market's bars, open interest and funding; what could not be had is missing in it."""
+        since_ms = self._closed_ms[listing.base]
+        if since_ms >= closed_at_ms:
+            return await self._interest(listing, since_ms, closed_at_ms, now)
+        bars, told, funding = await asyncio.gather(
+            self._bars(listing, since_ms, closed_at_ms),
+            self._interest(listing, since_ms, closed_at_ms, now),
+            self._funding(listing, closed_at_ms),
+        )
+        return replace(told, bars=bars, funding=funding)
+
+    async def _bars(self, listing: Listing, since_ms: int, closed_at_ms: int) -> Sequence[Bar]:
+        bars = await self._try("bars", lambda: self.client.bars(listing, since_ms, closed_at_ms)) or ()
+        if bars:
+            self._closed_ms[listing.base] = bars[-1].closed_at_ms
+        return bars
 
     async def _interest(
-        self, wanted: Sequence[Listing], since_ms: Mapping[str, int], closed_at_ms: int
-    ) -> dict[str, MarketSeries]:
+        self, listing: Listing, since_ms: int, closed_at_ms: int, now: Awaitable[Mapping[str, float]]
+    ) -> MarketSeries:
         """Of this close from what is now, of closes whose bars were missed from history."""
-        found: dict[str, MarketSeries] = {}
-        late = self.client.now_ms() - closed_at_ms > _NOW_MEANS_CLOSE_MS
+        base = listing.base
+        if not self._lacks_interest(base, closed_at_ms):
+            return MarketSeries()
+        late = self._is_late(closed_at_ms)
+        found: MarketSeries | None = None
         # What liquidations come with the statistics are asked for at every bar.
-        every = late or self.client.rules.coverage is Coverage.TOTALS
-        missed = [one for one in wanted if every or since_ms[one.base] < closed_at_ms - BAR_MS]
+        if late or self.client.rules.coverage is Coverage.TOTALS or since_ms < closed_at_ms - BAR_MS:
+            first_ms = min(since_ms + BAR_MS, closed_at_ms)
+            found = await self._try("open interest", lambda: self.client.interest(listing, first_ms, closed_at_ms))
+        told = found or MarketSeries()
+        amounts = await now
+        if self._asks_each and not late:
+            amounts = await self._try("open interest", lambda: self.client.interest_now([listing])) or {}
+        if base in amounts:
+            told = replace(told, interest_base={**told.interest_base, closed_at_ms: amounts[base]})
+        self._sampled_ms[base] = max(self._sampled_ms[base], *told.interest_base, 0)
+        return told
 
-        async def ask(listing: Listing) -> None:
-            first_ms = min(since_ms[listing.base] + BAR_MS, closed_at_ms)
-            told = await self._try("open interest", lambda: self.client.interest(listing, first_ms, closed_at_ms))
-            if told is not None and (told.interest_base or told.totals):
-                found[listing.base] = told
-
-        now, *_ = await asyncio.gather(
-            _nothing() if late or not wanted else self._try("open interest", lambda: self.client.interest_now(wanted)),
-            *(ask(listing) for listing in missed),
-        )
-        for base, amount in (now or {}).items():
-            told = found.get(base, MarketSeries())
-            found[base] = replace(told, interest_base={**told.interest_base, closed_at_ms: amount})
-        for base, told in found.items():
-            self._sampled_ms[base] = max(self._sampled_ms[base], *told.interest_base, 0)
-        return found
-
-    async def _funding(self, wanted: Sequence[Listing], closed_at_ms: int) -> dict[str, Sequence[Funding]]:
+    async def _funding(self, listing: Listing, closed_at_ms: int) -> Sequence[Funding]:
         """Rates settled since the last time; asked for when one is due, or on the hour where that is not known."""
-        found: dict[str, Sequence[Funding]] = {}
-
-        async def ask(listing: Listing) -> None:
-            # One rate more than needed tells the interval.
-            since_ms = self._settled_ms[listing.base] - _LONGEST_FUNDING_MS
-            told = await self._try("funding", lambda: self.client.funding(listing, since_ms)) or ()
-            new = [rate for rate in told if rate.taken_at_ms > self._settled_ms[listing.base]]
-            if new:
-                self._settled_ms[listing.base] = new[-1].taken_at_ms
-                self._due_ms.pop(listing.base, None)
-                found[listing.base] = new
-
-        due = [one for one in wanted if self._is_due(one.base, closed_at_ms)]
-        await asyncio.gather(*(ask(listing) for listing in due))
-        return found
+        base = listing.base
+        if not self._is_due(base, closed_at_ms):
+            return ()
+        # One rate more than needed tells the interval.
+        since_ms = self._settled_ms[base] - _LONGEST_FUNDING_MS
+        told = await self._try("funding", lambda: self.client.funding(listing, since_ms)) or ()
+        new = [rate for rate in told if rate.taken_at_ms > self._settled_ms[base]]
+        if new:
+            self._settled_ms[base] = new[-1].taken_at_ms
+            self._due_ms.pop(base, None)
+        return new
 
     def _is_due(self, base: str, closed_at_ms: int) -> bool:
         due_ms = self._due_ms.get(base)
         return closed_at_ms % HOUR_MS == 0 if due_ms is None else closed_at_ms >= due_ms
-
-
-async def _nothing() -> None:
-    return None

@@ -219,6 +219,24 @@ async def test_a_checkpoint_is_due_by_market_time_and_only_at_a_bars_close(store
     assert stored.bar_opened_at_ms == bar.opened_at_ms
 
 
+async def test_hourly_checkpoints_are_spread_over_ten_closes_and_leave_no_market_out(store: SqliteStore) -> None:
+    watching = watcher(store)
+    markets = [replace(market(), base=f"M{n:02}") for n in range(25)]
+    await watching.start(markets)
+    await watching.checkpoint_in_turns()
+    saved: set[str] = set()
+    per_close = []
+    for [snapshot] in moments()[:10]:
+        # Each market's bar comes alone, as it does live.
+        for one in markets:
+            await watching.take([replace(snapshot, market=one)])
+        found = {one.base for one in markets if (await store.load_market(one.base)).checkpoint is not None}
+        per_close.append(len(found - saved))
+        saved = found
+    assert max(per_close) == 3
+    assert len(saved) == 25
+
+
 async def test_refused_input_is_counted_in_the_store(store: SqliteStore) -> None:
     watching = watcher(store)
     await watching.start([market()])
