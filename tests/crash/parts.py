@@ -15,6 +15,7 @@ from bot.deliver import Notice, Platform
 from bot.markets.live import LiveFeed
 from bot.markets.live_depth import DepthTowards
 from bot.markets.live_history import Past, Progress, Stretch
+from bot.markets.live_views import Views
 from bot.message import Message
 from detectors.engine import MarketEngine
 from detectors.leverage import MarginTier
@@ -45,12 +46,20 @@ class StillClock:
         await asyncio.sleep(seconds)
 
 
+class StillViews(Views):
+    """Nothing is merged, so nothing has closed yet."""
+
+    def closed_at_ms(self, base: str) -> int:
+        return 0
+
+
 class StoryFeed(LiveFeed):
     """A live feed whose venues are the story. ``come_to`` is a file with how far the market has come, which goes on
     while nobody lives: what a start finds missing it fetches as the past. ``ended`` is set after the last bar."""
 
     def __init__(self, story: Story, points: Points, come_to: Path) -> None:
         super().__init__(("binance",), clock=StillClock(story.now_ms))
+        self.views = StillViews({})
         self._story, self._points, self._come_to = story, points, come_to
         self._next = 0
         self._left = asyncio.Event()

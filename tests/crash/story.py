@@ -62,6 +62,11 @@ class Story:
         """Time stands still while the bars are lived through, so that nothing expires."""
         return self.live[0][0].taken_at_ms
 
+    def told_at(self) -> list[int]:
+        """The bars that are lived through, by number, at which something is due."""
+        times = {key.rpartition(":")[2] for _, key in self.due}
+        return [n for n, moment in enumerate(self.live) if str(moment[0].taken_at_ms) in times]
+
     def opened_at_ms(self, n: int) -> int:
         """When the n-th bar that is lived through opened, or would open."""
         first = self.live[0][0].bar

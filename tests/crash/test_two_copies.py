@@ -67,14 +67,15 @@ def two(
 
 async def both_live(two: Pair) -> tuple[Copy, Copy]:
     """One that leads and tells what comes, and one that stands by, which asks nobody for anything."""
-    two.let_come(6)
+    first, second, *_ = two.story.told_at()
+    two.let_come(first)
     leads = two.start()
     await leads.until("catching up", "running")
     waits = two.start()
     await waits.until("standing by")
     before = two.messages()
-    two.let_come(10)
-    await until_true(lambda: two.bars() == 10 and two.messages() > before)
+    two.let_come(second + 1)
+    await until_true(lambda: two.bars() == second + 1 and two.messages() > before)
     assert await waits.state() == "standing by"
     assert ASKED in leads.said.read_text()
     assert ASKED not in waits.said.read_text(), "a copy that waits follows venues"
