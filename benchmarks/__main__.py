@@ -11,7 +11,7 @@ from benchmarks.report import make_console, show
 
 NAMES = ("map", "chart", "score", "rates", "stick", "simulator", "truth", "fanout", "store")
 """In order of time taken; each is a module ``bench_NAME`` with ``run(quick)``."""
-LIVE = ("live", "live_start", "live_tick", "live_prints", "live_soak")
+LIVE = ("live", "live_start", "live_tick", "live_prints", "live_soak", "resources")
 """Only when named: they watch venues in real time, half an hour in all. ``live`` is all four."""
 CHOICES = ("drivers",)
 """Only when named: what a choice in docs/ARCHITECTURE.md rests on."""

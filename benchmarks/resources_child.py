@@ -1,0 +1,187 @@
+"""Everything on at once, and what it takes: ``python -m benchmarks.resources_child SPEC`` prints one JSON object.
+
+The bot runs in this process alone. The venues, the Telegram and the Discord server are processes of their own, strict
+and with the real libraries between; `/healthz` is served and asked, charts are drawn, alerts and answers are sent.
+"""
+
+import asyncio
+import io
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from rich.console import Console
+
+from benchmarks.live_child import THREE, rss_mb
+from benchmarks.live_venues import Venues
+from bot import VERSION
+from bot.app import App
+from bot.chats import configured
+from bot.config import parse
+from bot.health import Health, serving
+from bot.lag import LoopLag
+from bot.markets.live import LiveFeed
+from bot.markets.live_types import BAR_MS
+from bot.platforms.console import Printer, request
+from bot.run_live import serve_live
+from storage.chats import Chat, Subscription
+from tests.bot.resources_child import LoopHolds, peak_bytes
+from tests.chats import fan_out
+from tests.chats.bot_process import free_port
+
+BEFORE_CLOSE_MS = 3_000
+READERS = 20
+"""Chats on each platform that watch every market."""
+
+
+class Everything:
+    """The app with all of it connected, and the clocks that watch the loop."""
+
+    def __init__(self, app: App, feed: LiveFeed, venues: Venues, port: int) -> None:
+        self.app, self.feed, self.venues, self.port = app, feed, venues, port
+        self.lag, self.holds = LoopLag(0.01), LoopHolds()
+        self.bars: dict[int, int] = {}
+        take = app.take
+
+        async def noting(moment: Any) -> None:
+            await take(moment)
+            for one in moment:
+                if one.bar is not None:
+                    self.bars[one.bar.closed_at_ms] = self.bars.get(one.bar.closed_at_ms, 0) + 1
+
+        app.take = noting  # type: ignore[method-assign]
+
+    async def until(self, met: Callable[[], bool], within_s: float) -> None:
+        """Raises TimeoutError."""
+        async with asyncio.timeout(within_s):
+            while not met():  # noqa: ASYNC110 - what is waited for tells nobody
+                await asyncio.sleep(0.05)
+
+    async def phase(self, name: str) -> dict[str, Any]:
+        """What the loop was like since the last call, and what the process holds now."""
+        held = sorted(self.holds.held_s) or [0.0]
+        found = {
+            "phase": name,
+            "lag_p99_ms": self.lag.quantile_s(0.99) * 1000,
+            "lag_most_ms": self.lag.quantile_s(1.0) * 1000,
+            "held_p99_ms": held[int(0.99 * len(held))] * 1000,
+            "rss_mb": rss_mb(),
+            "peak_mb": peak_bytes() / 1e6,
+            "cpu_s": time.process_time(),
+        }
+        await self.lag.stop()
+        self.lag = LoopLag(0.01)
+        self.lag.start()
+        self.holds.held_s.clear()
+        return found
+
+    async def close_a_bar(self) -> None:
+        """On to three seconds before the next close, and until every market has its bar."""
+        now_ms = self.venues.clock.now_ms()
+        closed_ms = now_ms // BAR_MS * BAR_MS + BAR_MS
+        await self.venues.order(advance_ms=closed_ms - BEFORE_CLOSE_MS - now_ms)
+        last = len(self.feed.markets)
+        await self.until(lambda: self.bars.get(closed_ms, 0) >= last, 200)
+
+    async def draw(self, charts: int) -> None:
+        for n in range(charts):
+            base = self.feed.markets[n % len(self.feed.markets)].base
+            await self.app.commands.handle(request(f"/map {base}"))
+
+    async def sent(self) -> dict[str, int]:
+        """Until nothing is owed; what became of the deliveries."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(120):
+                while (await self.app.store.counts()).deliveries.keys() & {"pending", "sending"}:  # noqa: ASYNC110
+                    await asyncio.sleep(0.2)
+        return dict((await self.app.store.counts()).deliveries)
+
+    async def asked_how_it_is(self) -> None:
+        """As a host does, only more often."""
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{self.port}") as session:
+            while True:
+                for path in ("/healthz", "/metrics"):
+                    async with session.get(path) as answer:
+                        await answer.read()
+                await asyncio.sleep(2.0)
+
+
+async def readers(servers: fan_out.Servers) -> list[Chat]:
+    people = [Chat("telegram", str(await servers.tell("started", first_name=f"Reader {n}"))) for n in range(READERS)]
+    return [*people, *(Chat("discord", one) for one in servers.discord["channels"])]
+
+
+async def measured(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    source = {"kind": "live", "history_days": spec["days"]}
+    store = {"path": str(folder / "bot.db")}
+    config = parse({"source": source, "store": store, "charts": {"folder": str(folder / "charts")}}, "the benchmark")
+    port, health = free_port(), Health(version=VERSION, beat_every_s=config.schedule.heartbeat_seconds)
+    async with (
+        fan_out.serving(folder, READERS) as servers,
+        Venues(
+            names=THREE, markets=["BTC", "ETH", "DOGE"], copies=497, days=spec["days"] + 1, limits_scale=100.0
+        ) as venues,
+        serving(health, config.health, port),
+    ):
+        await venues.order(speed=1.0)
+
+        def rewrite(exchange: Any) -> None:
+            venues.rewrite(exchange)
+            exchange.enableRateLimit = False
+            exchange.streaming = {**exchange.streaming, "maxPingPongMisses": 1e9}
+
+        feed = LiveFeed(THREE, None, clock=venues.clock, rewrite=rewrite, largest=spec["markets"])
+        platforms = configured(config, servers.environment)
+        printer = Printer(Console(file=io.StringIO()))
+        async with App(config, feed, printer=printer, platforms=platforms, environ=servers.environment) as app:
+            health.watch(app)
+            for chat in await readers(servers):
+                await app.store.watch(chat, Subscription("*"))
+            everything, stopping = Everything(app, feed, venues, port), asyncio.Event()
+            everything.lag.start()
+            beside = [
+                asyncio.create_task(everything.holds.watch()),
+                asyncio.create_task(everything.asked_how_it_is()),
+            ]
+            running = asyncio.create_task(serve_live(app, feed, stopping, interactive=False))
+            phases = []
+            past_in = lambda: app.catching_up is not None and app.catching_up.condition is None  # noqa: E731
+            await everything.until(past_in, 1800)
+            phases.append(await everything.phase("start and the past of every market"))
+            for _ in range(spec["closes"]):
+                await everything.close_a_bar()
+                await asyncio.sleep(2.0)
+            states = await everything.sent()
+            phases.append(await everything.phase("bars closing, alerts with charts sent to both platforms"))
+            await everything.draw(spec["charts"])
+            phases.append(await everything.phase("charts drawn one after the other"))
+            await app.keep_house()
+            await app.back_up()
+            await asyncio.sleep(2.0)
+            phases.append(await everything.phase("after housekeeping and a backup"))
+            conditions = app.chats.conditions()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            stopping.set()
+            await running
+            return {
+                "markets": len(feed.markets),
+                "chats": 2 * READERS,
+                "charts": len(list((folder / "charts").glob("*.png"))),
+                "states": states,
+                "phases": phases,
+                "conditions": conditions,
+                "failed_ticks": app.failed_ticks,
+            }
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as place:
+        print(json.dumps(asyncio.run(measured(json.loads(sys.argv[1]), Path(place)))))
