@@ -120,7 +120,10 @@ async def readers(servers: fan_out.Servers) -> list[Chat]:
 async def measured(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     source = {"kind": "live", "history_days": spec["days"]}
     store = {"path": str(folder / "bot.db")}
-    config = parse({"source": source, "store": store, "charts": {"folder": str(folder / "charts")}}, "the benchmark")
+    charts = {"folder": str(folder / "charts")}
+    # Alerts from the first day on, or nothing would be sent while it is measured.
+    estimate = {"baseline": {"ready_hours": 24}}
+    config = parse({"source": source, "store": store, "charts": charts, "estimate": estimate}, "the benchmark")
     port, health = free_port(), Health(version=VERSION, beat_every_s=config.schedule.heartbeat_seconds)
     async with (
         fan_out.serving(folder, READERS) as servers,

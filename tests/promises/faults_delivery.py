@@ -141,8 +141,8 @@ FAULTS = (
         "P4",
         "a wait is forgotten, so that the chat is tried again at once",
         "storage/sql_outbox.py",
-        "settlement.due_at_ms if isinstance(settlement, Later) else 0)",
-        "0)",
+        "wait_until_ms = settlement.due_at_ms if isinstance(settlement, Later) else 0\n",
+        "wait_until_ms = 0\n",
         (
             f"{DELIVER}::test_a_chat_told_to_wait_does_not_delay_another",
             "tests/storage/test_contract_outbox.py::test_a_chat_told_to_wait_waits_as_a_whole_and_alone",
