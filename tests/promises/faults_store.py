@@ -116,9 +116,9 @@ FAULTS = (
     Fault(
         "P18",
         "an alert expires while it is still good",
-        "storage/sql_outbox.py",
-        "if expires_at_ms is not None and expires_at_ms < market_ms]",
-        "if expires_at_ms is not None and expires_at_ms <= market_ms]",
+        "storage/sql_claim.py",
+        "d.taken_at_ms < p.first_ms + ?, d.expires_at_ms < ? ",
+        "d.taken_at_ms < p.first_ms + ?, d.expires_at_ms <= ? ",
         (f"{OUTBOX}::test_an_alert_is_good_until_the_moment_it_expires",),
     ),
     Fault(
@@ -176,8 +176,8 @@ FAULTS = (
     Fault(
         "P20",
         "what a parked chat is owed stays owed",
-        "storage/sql_outbox.py",
-        "    sql_queues.bury_parked(connection)\n",
+        "storage/sql_claim.py",
+        "            sql_queues.bury(connection, parked)\n",
         "",
         (f"{OUTBOX}::test_what_a_parked_chat_is_owed_is_dead",),
     ),
