@@ -19,6 +19,7 @@ from bot.chats import Chats, make_platforms
 from bot.commands import Commands
 from bot.config import Config
 from bot.deliver import Deliverer, Notice, words
+from bot.fits import LOOK_EVERY_S, Fitter
 from bot.markets import names
 from bot.markets.feed import ReplayableFeed, Source
 from bot.markets.live import LiveFeed
@@ -117,7 +118,23 @@ class App:
         )
         settings = config.engine_settings()
         self.scorer = Scorer(self.store, kinds, settings.kinds)
-        self.watcher = Watcher(self.store, settings, kinds, checkpoint_every_ms=None, odds=self.scorer.odds)
+        fit_hours = config.schedule.fit_hours
+        self.watcher = Watcher(
+            self.store, settings, kinds, checkpoint_every_ms=None, odds=self.scorer.odds, fits=fit_hours > 0
+        )
+        self.fitter = (
+            Fitter(
+                self.store,
+                self.watcher,
+                settings,
+                kinds,
+                fit_hours,
+                waiting_for=lambda market: self._waiting_for(market),
+                tell=self.tell,
+            )
+            if fit_hours
+            else None
+        )
         self.defaults = Subscription(
             EVERY_MARKET, within_pct=config.policy.within_pct, min_notional_usd=config.policy.min_notional_usd
         )
@@ -222,6 +239,8 @@ class App:
 
     async def __aexit__(self, *_: object) -> None:
         await self.schedule.stop()
+        if self.fitter is not None:
+            await self.fitter.stop()
         await self.deliverer.stop()
         await self.board.stop()
         await self.chats.stop()
@@ -246,6 +265,8 @@ class App:
         self.schedule.every(times.checkpoint_minutes * 60, "checkpoint", self.watcher.checkpoint_in_turns)
         self.schedule.every(times.housekeeping_minutes * 60, "housekeeping", self.keep_house)
         self.schedule.every(times.score_minutes * 60, "score", self.score)
+        if self.fitter is not None:
+            self.schedule.every(LOOK_EVERY_S, "fits", self.fit)
         self.schedule.every(times.backup_hours * 3600, "backup", self.back_up)
         self.schedule.every(times.heartbeat_seconds, "heartbeat", self.beat)
         self.schedule.every(VIEWS_EVERY_S, "views", self.open_views)
@@ -305,6 +326,11 @@ class App:
         """Give the alerts whose horizon has passed their outcome. Raises StoreUnavailable."""
         await self.scorer.score(self.watcher.market_times())
 
+    async def fit(self) -> None:
+        """Begin to fit the leverage weights of one market, if one is due."""
+        if self.fitter is not None and self.caught_up:
+            self.fitter.begin()
+
     async def back_up(self) -> None:
         await self.store.backup()
 
@@ -329,6 +355,8 @@ class App:
         faults = [f"Job {name} failed {n} times" for name, n in self.schedule.failed.items()]
         if self.failed_ticks:
             faults.append(f"Ticks that failed by a fault of ours: {self.failed_ticks}")
+        if self.fitter is not None and self.fitter.failed:
+            faults.append(f"Fits that failed by a fault of ours: {self.fitter.failed}")
         if self.schedule.clock_jumps:
             faults.append(f"The clock jumped {self.schedule.clock_jumps} times")
         if self.charts is not None and self.charts.failed:

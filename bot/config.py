@@ -107,6 +107,8 @@ class ScheduleSection(Section):
     checkpoint_minutes: float = Field(default=60.0, gt=0)
     housekeeping_minutes: float = Field(default=10.0, gt=0)
     score_minutes: float = Field(default=15.0, gt=0)
+    fit_hours: float = Field(default=168.0, ge=0)
+    """0: nothing is fitted, and what was fitted before is not used."""
     backup_hours: float = Field(default=1.0, gt=0)
     heartbeat_seconds: float = Field(default=30.0, gt=0)
 

@@ -5,22 +5,23 @@ a while are the same case: nothing is told before its commit, and a failed commi
 """
 
 import asyncio
-import hashlib
 import logging
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from bot.assumptions import configured_as, fingerprint, with_fits, with_tiers
 from bot.deciding import Decider
 from bot.markets.past import joined_to
-from bot.turns import Turns, in_turns
-from detectors.engine import STATE_VERSION, EngineSettings, MarketEngine, Step
+from bot.reliving import is_behind, relive, relive_stored, up_to_last_bar
+from bot.turns import Turns
+from detectors.engine import EngineSettings, MarketEngine, Step
 from detectors.event import Event, Fact
-from detectors.leverage import BINANCE_BTC_TIERS
 from detectors.market import HOUR_MS, Market, MarketSnapshot
 from detectors.odds import is_odds
 from detectors.registry import EventKind
 from storage.errors import StoreUnavailable
+from storage.fits import StoredFit
 from storage.market_facts import StoredTiers
 from storage.store import Cursor, NewAlert, Silence, Store, TickCommit
 
@@ -51,7 +52,7 @@ class Watcher:
     """Watches markets. ``batch`` is how many snapshots go into one commit; a live bot takes 1.
 
     ``evidence``: keep what the chart draws with each alert. ``checkpoint_every_ms`` is market time; None: only when
-    `checkpoint` is called.
+    `checkpoint` is called. ``fits``: use what was fitted to a market.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Watcher:
         evidence: bool = True,
         checkpoint_every_ms: int | None = HOUR_MS,
         odds: Odds = no_odds,
+        fits: bool = False,
     ) -> None:
         self.engines: dict[str, MarketEngine] = {}
         self._store = store
@@ -75,6 +77,11 @@ class Watcher:
         """By market: what its estimate depends on."""
         self._tiers: dict[str, StoredTiers] = {}
         """By market: the leverage tiers its estimate is made with; one that is missing has those of the settings."""
+        self._uses_fits, self._configured = fits, configured_as(settings)
+        self._fits: dict[str, tuple[StoredFit, ...]] = {}
+        """By market: what was fitted to it, oldest first."""
+        self._making = asyncio.Lock()
+        """One estimate is made anew at a time: two of one market would each miss what the other put in."""
         self.batch = batch
         self._odds = odds
         self._told_odds: dict[str, tuple[Fact, ...]] = {}
@@ -118,15 +125,26 @@ class Watcher:
         """The leverage tiers that the market's estimate is made with; None: those of the settings."""
         return self._tiers.get(market)
 
-    def _make_engine(self, market: Market) -> MarketEngine:
-        settings = with_tiers(self._settings, self._tiers.get(market.base))
-        self._seals[market.base] = fingerprint(settings)
-        return MarketEngine(market, settings, self._kinds)
+    def fits(self, market: str) -> tuple[StoredFit, ...]:
+        """What was fitted to the market, oldest first; those not used included."""
+        return self._fits.get(market, ())
+
+    def settings_of(self, market: str, *, fitted: bool = True) -> EngineSettings:
+        """What the market's estimate is made with; without ``fitted``: what it would be made with had nothing been."""
+        settings = with_tiers(self._settings, self._tiers.get(market))
+        return with_fits(settings, self.fits(market), self._configured) if fitted else settings
+
+    def _make_engine(self, market: Market) -> tuple[MarketEngine, bytes]:
+        """An empty one, and its seal."""
+        settings = self.settings_of(market.base)
+        return MarketEngine(market, settings, self._kinds), fingerprint(settings)
 
     async def _resume(self, market: Market) -> Resumed:
         stored = await self._store.load_market(market.base)
-        engine = self.engines[market.base] = self._make_engine(market)
-        seal = self._seals[market.base]
+        if self._uses_fits:
+            self._fits[market.base] = tuple(await self._store.fits(market.base))
+        engine, seal = self._make_engine(market)
+        self.engines[market.base], self._seals[market.base] = engine, seal
         if stored.cursor is None:
             return Resumed(market, None, settings_changed=False)
         self._cursors[market.base] = stored.cursor
@@ -178,27 +196,54 @@ class Watcher:
         if not past and tiers is None:
             await self._store.put_before(market, (), asked_from_ms=asked_from_ms)
             return ()
-        if tiers is not None:
-            await self._store.note_tiers(market, tiers)
-            self._tiers[market] = tiers
-        engine = self._make_engine(self.engines[market].market)
-        stored = await self._store.snapshots_since(market, None)
-        believed = await _relive(engine, joined_to(past, stored))
-        begun_ms = believed[-1].taken_at_ms if believed else 0
-        stood = next((one.bar.opened_at_ms for one in reversed(stored) if one.bar is not None), None)
+        async with self._making:
+            if tiers is not None:
+                await self._store.note_tiers(market, tiers)
+                self._tiers[market] = tiers
+            return await self._make_anew(market, past, asked_from_ms)
+
+    async def use_fit(self, market: str, fit: StoredFit) -> Sequence[NewAlert]:
+        """Keep a fit. With an accepted one the market's estimate and clusters are made anew from the whole stored
+        series with its weights, and nothing is told of the switch itself. Ticks go on meanwhile. Returns what was still
+        to be committed. Raises StoreUnavailable; the same call may be made again then.
+        """
+        async with self._making:
+            await self._store.note_fit(market, fit)
+            self._fits[market] = (*(one for one in self.fits(market) if one.fitted_at_ms != fit.fitted_at_ms), fit)
+            if not fit.accepted:
+                self.engines[market].settings = self.settings_of(market)  # the weights stay, the share is the newest
+                return ()
+            reach = await self._store.reach(market)
+            asked_from_ms = reach.first_bar_opened_at_ms if reach.asked_from_ms is None else reach.asked_from_ms
+            alerts = await self._make_anew(market, (), asked_from_ms or 0)
+            view = self.engines[market].view()
+            applied = replace(fit, applies_from_ms=view.taken_at_ms if view else fit.until_ms)
+            await self._store.note_fit(market, applied)
+            self._fits[market] = (*self.fits(market)[:-1], applied)
+            return alerts
+
+    async def _make_anew(self, market: str, past: Sequence[MarketSnapshot], asked_from_ms: int) -> Sequence[NewAlert]:
+        engine, seal = self._make_engine(self.engines[market].market)
         # Looks after the last bar come with what is committed meanwhile.
-        known = () if stood is None else stored[: _after_bar(stored, stood)]
-        await _relive(engine, known)
+        believed: Sequence[MarketSnapshot] = ()
+        if past:
+            known, stood = up_to_last_bar(stored := await self._store.snapshots_since(market, None))
+            believed = await relive(engine, joined_to(past, stored))
+            await relive(engine, known)
+        else:
+            stood = await relive_stored(self._store, engine, market)
+        begun_ms = believed[-1].taken_at_ms if believed else 0
         async with self._busy:
             alerts = await self._flush()
             newest = await self._store.snapshots_since(market, stood)
-            await _relive(engine, [one for one in newest if one.taken_at_ms > begun_ms])
+            await relive(engine, [one for one in newest if one.taken_at_ms > begun_ms])
             engine.market = self.engines[market].market
             engine.incomplete = list(self.engines[market].incomplete)  # what was told; nothing that was relived is
             engine.screen.refused.update(self.engines[market].screen.refused)
-            state = self._seals[market] + engine.decisions()
+            state = seal + engine.decisions()
             await self._store.put_before(market, believed, asked_from_ms=asked_from_ms, state=state)
-            self.engines[market] = engine
+            # Until here ticks and checkpoints were of the old one, and sealed as such.
+            self.engines[market], self._seals[market] = engine, seal
             self._checkpointed.pop(market, None)
             self._checkpoint_due.add(market)
             await self._save_due_checkpoints()
@@ -207,7 +252,7 @@ class Watcher:
     async def _step(self, snapshot: MarketSnapshot) -> None:
         base = snapshot.market.base
         if (cursor := self._cursors.get(base)) is not None:
-            if _is_behind(snapshot, cursor):
+            if is_behind(snapshot, cursor):
                 return
             del self._cursors[base]
             # A bar's close can lie before the last look, which came while the bar was still being waited for.
@@ -364,36 +409,3 @@ class Watcher:
 
 async def _nothing_more(_: Event) -> Sequence[Fact]:
     return ()
-
-
-async def _relive(engine: MarketEngine, snapshots: Sequence[MarketSnapshot]) -> list[MarketSnapshot]:
-    """Step what has happened, a few milliseconds at a time; what was believed of it."""
-    steps = (engine.step(snapshot) for snapshot in snapshots)
-    return [step.snapshot async for step in in_turns(steps) if step is not None]
-
-
-def _after_bar(snapshots: Sequence[MarketSnapshot], opened_at_ms: int) -> int:
-    """How many snapshots there are up to that bar's, itself included."""
-    at = (n for n, one in enumerate(snapshots) if one.bar is not None and one.bar.opened_at_ms == opened_at_ms)
-    return next(at) + 1
-
-
-def with_tiers(settings: EngineSettings, tiers: StoredTiers | None) -> EngineSettings:
-    """The settings with a market's own leverage tiers, unless the user gave some."""
-    if tiers is None or settings.estimate.map.leverage.tiers != BINANCE_BTC_TIERS:
-        return settings
-    leverage = replace(settings.estimate.map.leverage, tiers=tiers.tiers)
-    estimate = replace(settings.estimate, map=replace(settings.estimate.map, leverage=leverage))
-    return replace(settings, estimate=estimate)
-
-
-def _is_behind(snapshot: MarketSnapshot, cursor: Cursor) -> bool:
-    """Whether it was committed before the restart."""
-    if snapshot.bar is not None and cursor.bar_opened_at_ms is not None:
-        return snapshot.bar.opened_at_ms <= cursor.bar_opened_at_ms
-    return snapshot.taken_at_ms <= cursor.taken_at_ms
-
-
-def fingerprint(settings: EngineSettings) -> bytes:
-    """What an estimate and its clusters depend on, in 16 bytes; put before each state and checkpoint."""
-    return hashlib.sha256(repr((STATE_VERSION, settings.estimate, settings.clusters)).encode()).digest()[:16]

@@ -15,6 +15,7 @@ from detectors.clusters import BandFinder, ClusterSettings
 from detectors.estimate import EstimateSettings, MarketEstimate
 from detectors.event import Event
 from detectors.market import HOUR_MS, Bar, Market, MarketSnapshot
+from detectors.realised import RealisedShare
 from detectors.registry import EventKind, Memory
 from detectors.screening import Screen
 from detectors.tracker import ClusterTracker
@@ -33,6 +34,8 @@ class EngineSettings:
     clusters: ClusterSettings = field(default_factory=ClusterSettings)
     kinds: Mapping[str, Any] = field(default_factory=dict)
     """Settings by kind; a kind that is missing uses its defaults."""
+    realised_share: RealisedShare | None = None
+    """As measured on this market; None: the configured one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,7 @@ class MarketEngine:
             changes=changes,
             new_funding=snapshot.funding,
             by_venue=snapshot.by_venue,
+            realised_share=self.settings.realised_share,
         )
         return self._last
 

@@ -1,6 +1,6 @@
 """A market's past as arrays, with what was seen liquidated in it: what a fit and the truth stick are made from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from detectors.estimate import crowding_from
 from detectors.map_history import BarHistory
-from detectors.market import HOUR_MS, Funding, MarketSnapshot, Side
+from detectors.market import HOUR_MS, Bar, Funding, MarketSnapshot, Side
 
 Floats = NDArray[np.float64]
 
@@ -25,6 +25,8 @@ class ObservedHistory:
     open: Floats
     printed_base: dict[Side, Floats]
     totals_usd: dict[int, dict[Side, float]]
+    print_count: int = 0
+    """Single liquidations that were seen."""
 
     @property
     def prints(self) -> bool:
@@ -49,38 +51,59 @@ class ObservedHistory:
         return replace(self, bars=cut, open=self.open[:bars], printed_base=printed, totals_usd=totals)
 
 
-def observed_history(snapshots: Sequence[MarketSnapshot], crowding_funding_8h: float) -> ObservedHistory:
+def observed_history(snapshots: Iterable[MarketSnapshot], crowding_funding_8h: float) -> ObservedHistory:
     """From snapshots in order of time. Prints between bars count to the next one, as they do for a map."""
-    rows: list[tuple[float, ...]] = []
-    printed: dict[Side, list[float]] = {side: [] for side in Side}
-    waiting = dict.fromkeys(Side, 0.0)
-    totals: dict[int, dict[Side, float]] = {}
-    funding: Funding | None = None
-    bar_interval_ms = interest_interval_ms = 0
-    interest = float("nan")
-    for snapshot in snapshots:
-        funding = snapshot.funding[-1] if snapshot.funding else funding
-        for one in snapshot.prints:
-            waiting[one.side] += one.amount_base
-        for total in snapshot.liquidations:
-            if total.interval_ms == HOUR_MS:
-                totals[total.started_at_ms // HOUR_MS] = {Side.LONG: total.long_usd, Side.SHORT: total.short_usd}
-        bar = snapshot.bar
-        if bar is None:
-            continue
-        bar_interval_ms = bar.interval_ms
+    writer = HistoryWriter(crowding_funding_8h)
+    writer.add(snapshots)
+    return writer.history()
+
+
+class HistoryWriter:
+    """Takes snapshots in parts, so that a long series need not be in memory as such."""
+
+    def __init__(self, crowding_funding_8h: float) -> None:
+        self._crowding_funding_8h = crowding_funding_8h
+        self._rows: list[tuple[float, ...]] = []
+        self._printed: dict[Side, list[float]] = {side: [] for side in Side}
+        self._waiting = dict.fromkeys(Side, 0.0)
+        self._totals: dict[int, dict[Side, float]] = {}
+        self._funding: Funding | None = None
+        self._bar_interval_ms = self._interest_interval_ms = 0
+        self._prints = 0
+
+    def add(self, snapshots: Iterable[MarketSnapshot]) -> None:
+        for snapshot in snapshots:
+            self._funding = snapshot.funding[-1] if snapshot.funding else self._funding
+            self._prints += len(snapshot.prints)
+            for one in snapshot.prints:
+                self._waiting[one.side] += one.amount_base
+            for total in snapshot.liquidations:
+                if total.interval_ms == HOUR_MS:
+                    hour = total.started_at_ms // HOUR_MS
+                    self._totals[hour] = {Side.LONG: total.long_usd, Side.SHORT: total.short_usd}
+            if snapshot.bar is not None:
+                self._bar(snapshot, snapshot.bar)
+
+    def _bar(self, snapshot: MarketSnapshot, bar: Bar) -> None:
+        self._bar_interval_ms = bar.interval_ms
         interest = float("nan")
         if snapshot.open_interest is not None:
-            interest, interest_interval_ms = snapshot.open_interest.base, snapshot.open_interest.interval_ms
-        crowding = 0.0 if funding is None else crowding_from(funding, crowding_funding_8h)
-        rows.append((bar.opened_at_ms, bar.open, bar.high, bar.low, bar.close, bar.volume_base, interest, crowding))
+            interest, self._interest_interval_ms = snapshot.open_interest.base, snapshot.open_interest.interval_ms
+        crowding = 0.0 if self._funding is None else crowding_from(self._funding, self._crowding_funding_8h)
+        prices = (bar.open, bar.high, bar.low, bar.close)
+        self._rows.append((bar.opened_at_ms, *prices, bar.volume_base, interest, crowding))
         for side in Side:
-            printed[side].append(waiting[side])
-            waiting[side] = 0.0
-    table = np.array(rows, np.float64).reshape(len(rows), 8)
-    opened_at_ms = table[:, 0].astype(np.int64)  # milliseconds are exact up to 2**53
-    _, opening, high, low, close, volume, interests, crowdings = (column.copy() for column in table.T)
-    bars = BarHistory(
-        bar_interval_ms, opened_at_ms, high, low, close, volume, interests, interest_interval_ms, crowdings
-    )
-    return ObservedHistory(bars, opening, {side: np.array(printed[side]) for side in Side}, totals)
+            self._printed[side].append(self._waiting[side])
+            self._waiting[side] = 0.0
+
+    def history(self) -> ObservedHistory:
+        """Of all that was added."""
+        table = np.array(self._rows, np.float64).reshape(len(self._rows), 8)
+        opened_at_ms = table[:, 0].astype(np.int64)  # milliseconds are exact up to 2**53
+        _, opening, high, low, close, volume, interests, crowdings = (column.copy() for column in table.T)
+        interval_ms, interest_interval_ms = self._bar_interval_ms, self._interest_interval_ms
+        bars = BarHistory(
+            interval_ms, opened_at_ms, high, low, close, volume, interests, interest_interval_ms, crowdings
+        )
+        printed = {side: np.array(self._printed[side]) for side in Side}
+        return ObservedHistory(bars, opening, printed, dict(self._totals), self._prints)

@@ -3,16 +3,13 @@
 A receipt says what price traded through of one cluster and what was liquidated meanwhile in the whole market.
 Liquidated over traded through bar by bar is another figure: it counts exposure everywhere, and liquidations of
 positions that no map holds. So the share that a receipt is to state is taken from the receipts of the same market's
-past, made by the code that makes them live.
+past (`detectors.receipts`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from detectors.engine import EngineSettings, MarketEngine
 from detectors.event import Event
-from detectors.market import Market, MarketSnapshot
-from detectors.registry import EventKind
 
 LEAST_RECEIPTS = 5
 """Fewer say nothing of the next one."""
@@ -45,23 +42,6 @@ def receipt_of(event: Event) -> Receipt | None:
     if at_risk is None or liquidated is None:
         return None
     return Receipt(event.taken_at_ms, at_risk, liquidated)
-
-
-class ReceiptMaker:
-    """Lives a market through once more and collects the receipts of its sweeps; nobody is told."""
-
-    def __init__(self, market: Market, settings: EngineSettings, kinds: Mapping[str, EventKind]) -> None:
-        completing = {name: kind for name, kind in kinds.items() if kind.complete is not None}
-        self._engine = MarketEngine(market, settings, completing)
-        self.receipts: list[Receipt] = []
-
-    def add(self, snapshots: Iterable[MarketSnapshot], pause: Callable[[], None] = lambda: None) -> None:
-        """Further snapshots in order of time; ``pause`` is called after each."""
-        for snapshot in snapshots:
-            step = self._engine.step(snapshot)
-            found = [receipt_of(event) for event in step.completed] if step is not None else []
-            self.receipts += [one for one in found if one is not None]
-            pause()
 
 
 def realised_share_of(receipts: Sequence[Receipt], configured: float) -> RealisedShare | None:

@@ -12,6 +12,7 @@ from detectors.describe import describe
 from detectors.estimate import MarketEstimate
 from detectors.event import Band, Event, Evidence, Fact, Label, Level, Severity, Unit
 from detectors.market import Funding, Market, Side, VenueSample
+from detectors.realised import RealisedShare
 from detectors.tracked import TrackedCluster
 from detectors.trail import CELLS_A_BIN, COLUMN_MS
 from detectors.windows import Windows, windows_of
@@ -39,6 +40,8 @@ class MarketView:
     new_funding: Sequence[Funding] = ()
     by_venue: Sequence[VenueSample] = ()
     """What each venue of a merged market said by now; empty where there is one source."""
+    realised_share: RealisedShare | None = None
+    """Of what is traded through, the part that is liquidated, as measured on this market; None: not known."""
 
     @cached_property
     def clusters(self) -> tuple[Cluster, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.watch import fingerprint
+from bot.assumptions import fingerprint
 from detectors.market import HOUR_MS
 from storage.chats import EVERY_MARKET, Chat, Subscription, Watch
 from storage.errors import StoreUnavailable

@@ -5,7 +5,8 @@ import pytest
 from bot.markets.simulated import SimulatedFeed
 from detectors.engine import EngineSettings
 from detectors.event import Event, Fact, Label, Unit
-from detectors.realised import HELD_TO, LEAST_RECEIPTS, Receipt, ReceiptMaker, realised_share_of, receipt_of
+from detectors.realised import HELD_TO, LEAST_RECEIPTS, Receipt, realised_share_of, receipt_of
+from detectors.receipts import ReceiptMaker
 from detectors.registry import find_kinds
 from tests.storage.make import event
 

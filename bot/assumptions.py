@@ -1,0 +1,41 @@
+"""What one market's estimate is made with: the settings, its venues' leverage tiers, and what was fitted to it."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from detectors.engine import STATE_VERSION, EngineSettings
+from detectors.leverage import BINANCE_BTC_TIERS
+from storage.fits import StoredFit, in_force, newest_share
+from storage.market_facts import StoredTiers
+
+
+def with_tiers(settings: EngineSettings, tiers: StoredTiers | None) -> EngineSettings:
+    """The settings with a market's own leverage tiers, unless the user gave some."""
+    if tiers is None or settings.estimate.map.leverage.tiers != BINANCE_BTC_TIERS:
+        return settings
+    leverage = replace(settings.estimate.map.leverage, tiers=tiers.tiers)
+    estimate = replace(settings.estimate, map=replace(settings.estimate.map, leverage=leverage))
+    return replace(settings, estimate=estimate)
+
+
+def with_fits(settings: EngineSettings, fits: Sequence[StoredFit], configured: str) -> EngineSettings:
+    """The settings with the weights of the fit in force and the realised share last measured; ``fits`` oldest first."""
+    settings = replace(settings, realised_share=newest_share(fits, configured))
+    fit = in_force(fits, configured)
+    if fit is None:
+        return settings
+    leverage = replace(settings.estimate.map.leverage, nodes=fit.after.nodes, weights=fit.after.weights)
+    estimate = replace(settings.estimate, map=replace(settings.estimate.map, leverage=leverage))
+    return replace(settings, estimate=estimate)
+
+
+def configured_as(settings: EngineSettings) -> str:
+    """What a fit stands on: whoever changes it has chosen anew, and no earlier fit is used."""
+    stands_on = (settings.estimate.map, settings.estimate.crowding_funding_8h)
+    return hashlib.sha256(repr(stands_on).encode()).hexdigest()[:16]
+
+
+def fingerprint(settings: EngineSettings) -> bytes:
+    """What an estimate and its clusters depend on, in 16 bytes; put before each state and checkpoint."""
+    return hashlib.sha256(repr((STATE_VERSION, settings.estimate, settings.clusters)).encode()).digest()[:16]

@@ -1,0 +1,179 @@
+"""Fits each market's leverage weights now and then, one market at a time, beside everything else.
+
+The work is done in a thread that rests every few milliseconds, so that no tick waits for it. A fit that beats the
+weights in use by more than luck takes their place; any other is kept too, and said.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
+
+from bot.assumptions import configured_as
+from bot.ending import cancelled
+from bot.reliving import PAGE
+from bot.watch import Watcher
+from detectors.engine import EngineSettings
+from detectors.fit import FitResult
+from detectors.market import DAY_MS, HOUR_MS, MarketSnapshot
+from detectors.observed_history import HistoryWriter
+from detectors.realised import RealisedShare, realised_share_of
+from detectors.receipts import ReceiptMaker
+from detectors.registry import EventKind
+from detectors.stick import fit_history, with_fit
+from storage.errors import StoreUnavailable
+from storage.fits import NodeWeights, StoredFit, in_force
+from storage.store import NewAlert, Store
+
+log = logging.getLogger(__name__)
+LOOK_EVERY_S = 60.0
+"""How often it looks whether a market is due; one look fits one market at most."""
+DAYS = 60
+"""Of the past that a fit is made from."""
+LEAST_DAYS = 17
+"""Of stored series before the first: the map's first three tell nothing, and eight of the others have to be judged."""
+_REST_S = 0.001
+
+
+class Fitter:
+    """``hours`` of market time lie between two fits of a market. ``waiting_for`` says why a market is not ready yet.
+
+    ``tell`` takes what a switch had still to commit.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        watcher: Watcher,
+        settings: EngineSettings,
+        kinds: Mapping[str, EventKind],
+        hours: float,
+        *,
+        waiting_for: Callable[[str], str | None] = lambda _: None,
+        tell: Callable[[Sequence[NewAlert]], None] = lambda _: None,
+    ) -> None:
+        self._store, self._watcher, self._kinds = store, watcher, kinds
+        self._configured = configured_as(settings)
+        self._every_ms = round(hours * HOUR_MS)
+        self._waiting_for, self._tell = waiting_for, tell
+        self._not_before_ms: dict[str, int] = {}
+        """By market, in its own time: when it is to be looked at again."""
+        self._task: asyncio.Task[object] | None = None
+        self._stopping = False
+        self.failed = 0
+
+    def begin(self) -> None:
+        """Look, unless it is still at work, and do not wait for it."""
+        if not self._stopping and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._look_safely(), name="fit")
+
+    async def stop(self) -> None:
+        """Break off what is under way; it begins anew when it is due next, and nothing half-done is kept."""
+        self._stopping = True
+        if self._task is not None:
+            await cancelled([self._task])
+
+    async def _look_safely(self) -> None:
+        try:
+            await self.look()
+        except StoreUnavailable as error:
+            log.warning("a fit waits for the store: %s", error)
+        except Exception:
+            self.failed += 1
+            log.exception("a fit failed")
+
+    async def look(self) -> str | None:
+        """Fit the market that has waited longest, if one is due; its name. Raises StoreUnavailable."""
+        times = self._watcher.market_times()
+        for due_ms, base in sorted((self._due_ms(base), base) for base in times):
+            if due_ms > times[base] or self._waiting_for(base) is not None:
+                continue
+            if (unapplied := self._unapplied(base)) is not None:
+                self._tell(await self._watcher.use_fit(base, unapplied))
+                return base
+            if await self._fit(base, times[base]):
+                return base
+        return None
+
+    def _due_ms(self, market: str) -> int:
+        if self._unapplied(market) is not None:
+            return 0
+        made_ms = [one.fitted_at_ms for one in self._watcher.fits(market) if one.configured == self._configured]
+        next_ms = max(made_ms) + self._every_ms if made_ms else 0
+        return max(next_ms, self._not_before_ms.get(market, 0))
+
+    def _unapplied(self, market: str) -> StoredFit | None:
+        """Accepted, and the store failed or the process ended before it was in use."""
+        fit = in_force(self._watcher.fits(market), self._configured)
+        return fit if fit is not None and fit.applies_from_ms is None else None
+
+    async def _fit(self, market: str, now_ms: int) -> bool:
+        """False where there is nothing to fit yet."""
+        first_ms = (await self._store.reach(market)).first_bar_opened_at_ms
+        if first_ms is None or now_ms < first_ms + LEAST_DAYS * DAY_MS:
+            self._not_before_ms[market] = (now_ms if first_ms is None else first_ms) + LEAST_DAYS * DAY_MS
+            return False
+        self._not_before_ms[market] = now_ms + self._every_ms
+        since_ms = now_ms - DAYS * DAY_MS
+        configured = self._watcher.settings_of(market, fitted=False).estimate
+        writer = HistoryWriter(configured.crowding_funding_8h)
+        async for page in self._pages(market, since_ms):
+            await asyncio.to_thread(writer.add, page)
+        history = writer.history()
+        if not history.prints and not history.totals_usd:
+            return False
+        in_use = self._watcher.engines[market].settings
+        model = in_use.estimate.map.leverage
+        result = await asyncio.to_thread(fit_history, configured.map, history, current=model, pause=self._rest)
+        share = await self._share(market, since_ms, in_use, result)
+        fit = StoredFit(
+            fitted_at_ms=now_ms,
+            since_ms=int(history.bars.opened_at_ms[0]),
+            until_ms=int(history.bars.opened_at_ms[-1]) + history.bars.interval_ms,
+            prints=history.print_count or len(history.totals_usd),
+            accepted=result.believed,
+            reason=result.reason,
+            gain=result.gain,
+            before=NodeWeights(model.nodes, tuple(weight / sum(model.weights) for weight in model.weights)),
+            after=NodeWeights(result.nodes, result.weights),
+            configured=self._configured,
+            share=share,
+        )
+        log.info("leverage weights of %s: %s", market, fit.reason)
+        self._tell(await self._watcher.use_fit(market, fit))
+        return True
+
+    async def _share(
+        self, market: str, since_ms: int, in_use: EngineSettings, result: FitResult
+    ) -> RealisedShare | None:
+        """Of the weights that are used from now on, on the receipts of the same days."""
+        estimate = in_use.estimate
+        if result.believed:
+            leverage = with_fit(estimate.map.leverage, result)
+            estimate = replace(estimate, map=replace(estimate.map, leverage=leverage))
+        settings = replace(in_use, estimate=estimate, realised_share=None)
+        maker = ReceiptMaker(self._watcher.engines[market].market, settings, self._kinds)
+        async for page in self._pages(market, since_ms):
+            await asyncio.to_thread(maker.add, page, self._rest)
+        kind = self._kinds["cluster_consumed"]
+        configured = in_use.kinds.get(kind.kind, kind.settings).realised_share
+        return realised_share_of(maker.receipts, configured)
+
+    def _rest(self) -> None:
+        """Lets go of the interpreter, which threads share, so that the loop has its turn at once."""
+        if self._stopping:
+            raise _BrokenOff
+        time.sleep(_REST_S)
+
+    async def _pages(self, market: str, since_ms: int) -> AsyncIterator[Sequence[MarketSnapshot]]:
+        after_ms = since_ms
+        while page := await self._store.snapshots_page(market, after_ms, PAGE):
+            yield page
+            last = page[-1].bar
+            assert last is not None, "a page ends with a bar"
+            after_ms = last.opened_at_ms
+
+
+class _BrokenOff(Exception):  # noqa: N818 - no error: the bot stops
+    pass

@@ -1,0 +1,239 @@
+"""Fits in the running bot: used from a defined moment on, silently, and the same after any restart."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from bot import fits
+from bot.assumptions import configured_as
+from bot.fits import Fitter
+from bot.watch import Watcher
+from detectors.fit import FitResult, Gain, fit_model
+from detectors.leverage import LeverageModel
+from detectors.market import HOUR_MS
+from detectors.realised import RealisedShare
+from detectors.registry import find_kinds
+from storage.errors import StoreUnavailable
+from storage.fits import NodeWeights, StoredFit
+from storage.sqlite import SqliteStore
+from tests.bot.played import config, keys, market, moments, play_all, subscribe
+
+SETTINGS = config().engine_settings()
+MODEL = fit_model(LeverageModel())
+FIT = StoredFit(
+    fitted_at_ms=1,
+    since_ms=0,
+    until_ms=1,
+    prints=99,
+    accepted=True,
+    reason="beats the weights before it by more than luck",
+    gain=Gain(9.0, 2.0, 16.0, 17),
+    before=NodeWeights((10.0,), (1.0,)),
+    after=NodeWeights(MODEL.nodes, tuple(weight / sum(MODEL.weights) for weight in MODEL.weights)),
+    configured=configured_as(SETTINGS),
+    share=RealisedShare(0.55, 12),
+)
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[SqliteStore]:
+    made = SqliteStore(None, "simulated")
+    await made.open()
+    await subscribe(made)
+    yield made
+    await made.close()
+
+
+async def watching(store: SqliteStore, *, use: bool = True) -> Watcher:
+    made = Watcher(store, SETTINGS, find_kinds(), evidence=False, checkpoint_every_ms=None, fits=use)
+    await made.start([market()])
+    return made
+
+
+def state(one: Watcher) -> tuple[bytes, bytes]:
+    engine = one.engines["BTC"]
+    return engine.estimate.to_bytes(), engine.decisions()
+
+
+async def test_a_fit_is_used_silently_and_a_restart_gives_the_same_map_to_the_last_bit(store: SqliteStore) -> None:
+    live = await watching(store)
+    await play_all(live, moments()[:700])
+    counts = await store.counts()
+    before = state(live)
+    assert await live.use_fit("BTC", FIT) == ()
+    assert (await store.counts()).events == counts.events, "the switch was told"
+    assert live.engines["BTC"].settings.estimate.map.leverage.nodes == MODEL.nodes
+    assert state(live)[0] != before[0]
+    (kept,) = await store.fits("BTC")
+    assert kept.applies_from_ms == moments()[699][0].taken_at_ms
+
+    checkpointed = await watching(store)
+    assert state(checkpointed) == state(live)
+    whole = SqliteStore(None, "simulated")  # the stored series and the stored fits, and nothing else
+    await whole.open()
+    await whole.note_fit("BTC", kept)
+    replayed = await watching(whole)
+    await play_all(replayed, moments()[:700])
+    assert replayed.engines["BTC"].estimate.to_bytes() == live.engines["BTC"].estimate.to_bytes()
+    await whole.close()
+
+    told = keys(await play_all(live, moments()[700:]))
+    store_again = await watching(store)
+    assert state(store_again) == state(live)
+    assert told is not None
+
+
+async def test_ticks_go_on_while_the_map_is_made_anew(store: SqliteStore) -> None:
+    live = await watching(store)
+    await play_all(live, moments()[:700])
+    switching = asyncio.create_task(live.use_fit("BTC", FIT))
+    await asyncio.sleep(0.01)
+    assert not switching.done()
+    for moment in moments()[700:720]:
+        await live.take(moment)
+    await switching
+    again = await watching(store)
+    assert state(again) == state(live)
+    assert live.market_times()["BTC"] == moments()[719][0].taken_at_ms
+
+
+async def test_a_checkpoint_while_the_map_is_made_anew_is_not_taken_for_one_of_the_new_map(store: SqliteStore) -> None:
+    live = await watching(store)
+    await play_all(live, moments()[:700])
+    switching = asyncio.create_task(live.use_fit("BTC", FIT))
+    await asyncio.sleep(0.01)
+    await live.checkpoint()
+    await live.take(moments()[700][0:1])
+    switching.cancel()
+    await asyncio.gather(switching, return_exceptions=True)
+    killed = await watching(store)
+    whole = SqliteStore(None, "simulated")
+    await whole.open()
+    await whole.note_fit("BTC", FIT)
+    replayed = await watching(whole)
+    await play_all(replayed, moments()[:701])
+    assert state(killed)[0] == state(replayed)[0], "the next start mixes old and new weights"
+    await whole.close()
+
+
+async def test_a_fit_that_is_not_accepted_changes_no_weight_but_its_share_is_used(store: SqliteStore) -> None:
+    live = await watching(store)
+    await play_all(live, moments()[:300])
+    before = state(live)
+    await live.use_fit("BTC", replace(FIT, accepted=False))
+    assert state(live) == before
+    assert live.engines["BTC"].settings.realised_share == FIT.share
+    assert (await store.fits("BTC"))[0].applies_from_ms is None
+    assert (await watching(store)).engines["BTC"].settings.realised_share == FIT.share
+
+
+async def test_turned_off_or_with_other_settings_no_fit_is_used(store: SqliteStore) -> None:
+    await store.note_fit("BTC", FIT)
+    plain = SETTINGS.estimate.map.leverage.nodes
+    assert (await watching(store)).engines["BTC"].settings.estimate.map.leverage.nodes == MODEL.nodes
+    assert (await watching(store, use=False)).engines["BTC"].settings.estimate.map.leverage.nodes == plain
+    await store.note_fit("BTC", replace(FIT, fitted_at_ms=2, configured="another"))
+    assert (await watching(store)).engines["BTC"].settings.estimate.map.leverage.nodes == MODEL.nodes
+    other = Watcher(store, config(estimate={"crowding_funding_8h": 0.001}).engine_settings(), find_kinds(), fits=True)
+    await other.start([market()])
+    assert other.engines["BTC"].settings.estimate.map.leverage.nodes == plain
+
+
+# --- the job
+
+
+def fitter(store: SqliteStore, live: Watcher, hours: float = 24.0) -> Fitter:
+    return Fitter(store, live, SETTINGS, find_kinds(), hours)
+
+
+async def test_a_market_is_fitted_when_it_is_due_and_a_refused_fit_is_kept_with_its_reason(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = await watching(store)
+    await play_all(live, moments()[:860])
+    job = fitter(store, live)
+    assert await job.look() is None, "three days say nothing"
+    monkeypatch.setattr(fits, "LEAST_DAYS", 2)
+    job = fitter(store, live)
+    assert await job.look() == "BTC"
+    (kept,) = await store.fits("BTC")
+    assert not kept.accepted
+    assert "too" in kept.reason
+    assert kept.prints > 0
+    assert kept.fitted_at_ms == live.market_times()["BTC"]
+    assert kept.until_ms - kept.since_ms == pytest.approx(860 * 300_000, abs=600_000)
+    assert sum(kept.after.weights) == pytest.approx(1.0)
+    assert await job.look() is None, "it was fitted a moment ago"
+    await play_all(live, moments()[860:])
+    assert live.market_times()["BTC"] - kept.fitted_at_ms > 24 * HOUR_MS
+    assert await job.look() == "BTC"
+    assert len(await store.fits("BTC")) == 2
+
+
+async def test_an_accepted_fit_takes_the_place_of_the_weights_in_use(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = await watching(store)
+    await play_all(live, moments()[:800])
+    result = FitResult(FIT.after.nodes, FIT.after.weights, 0.5, 0.4, 99.0, 900, Gain(9.0, 2.0, 16.0, 17))
+    asked: list[LeverageModel] = []
+
+    def fit_history(*_: object, current: LeverageModel, pause: object) -> FitResult:
+        asked.append(current)
+        return result
+
+    monkeypatch.setattr(fits, "fit_history", fit_history)
+    monkeypatch.setattr(fits, "LEAST_DAYS", 2)
+    assert await fitter(store, live).look() == "BTC"
+    plain = SETTINGS.estimate.map.leverage
+    assert asked == [plain]
+    (kept,) = await store.fits("BTC")
+    assert (kept.accepted, kept.after, kept.before.nodes) == (True, FIT.after, plain.nodes)
+    assert kept.applies_from_ms == live.market_times()["BTC"]
+    await play_all(live, moments()[800:])
+    assert await fitter(store, live, hours=1.0).look() == "BTC"
+    assert asked[1].weights == FIT.after.weights, "the weights to beat are those in use"
+
+
+async def test_a_switch_that_the_store_could_not_take_is_made_at_the_next_look(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = await watching(store)
+    await play_all(live, moments()[:400])
+
+    async def full(*_: object, **__: object) -> int:
+        raise StoreUnavailable("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "put_before", full)
+        with pytest.raises(StoreUnavailable):
+            await live.use_fit("BTC", FIT)
+    assert live.engines["BTC"].settings.estimate.map.leverage.nodes != MODEL.nodes
+    assert await fitter(store, live).look() == "BTC"
+    assert live.engines["BTC"].settings.estimate.map.leverage.nodes == MODEL.nodes
+    assert (await store.fits("BTC"))[0].applies_from_ms is not None
+
+
+async def test_a_market_that_is_still_being_fetched_is_not_fitted(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = await watching(store)
+    await play_all(live, moments()[:700])
+    monkeypatch.setattr(fits, "LEAST_DAYS", 2)
+    waiting = Fitter(store, live, SETTINGS, find_kinds(), 24.0, waiting_for=lambda _: "Still fetching")
+    assert await waiting.look() is None
+    assert await store.fits("BTC") == []
+
+
+async def test_a_stop_breaks_a_fit_off_at_once(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = await watching(store)
+    await play_all(live, moments()[:700])
+    monkeypatch.setattr(fits, "LEAST_DAYS", 2)
+    job = fitter(store, live)
+    job.begin()
+    await asyncio.sleep(0.05)
+    await asyncio.wait_for(job.stop(), 2.0)
+    assert await store.fits("BTC") == []
+    assert job.failed == 0
