@@ -126,7 +126,6 @@ class App:
             Fitter(
                 self.store,
                 self.watcher,
-                settings,
                 kinds,
                 fit_hours,
                 waiting_for=lambda market: self._waiting_for(market),

@@ -8,6 +8,39 @@ from detectors.engine import STATE_VERSION, EngineSettings
 from detectors.leverage import BINANCE_BTC_TIERS
 from storage.fits import StoredFit, in_force, newest_share
 from storage.market_facts import StoredTiers
+from storage.store import Store
+
+
+class Assumptions:
+    """Of every market. ``tiers``: its leverage tiers; a market that is missing has those of the settings."""
+
+    def __init__(self, settings: EngineSettings, *, uses_fits: bool) -> None:
+        self._settings, self._uses_fits = settings, uses_fits
+        self.configured = configured_as(settings)
+        self.tiers: dict[str, StoredTiers] = {}
+        self._fits: dict[str, tuple[StoredFit, ...]] = {}
+
+    async def load_fits(self, store: Store, market: str) -> None:
+        if self._uses_fits:
+            self._fits[market] = tuple(await store.fits(market))
+
+    def take_fit(self, market: str, fit: StoredFit) -> None:
+        """Add a fit, or put it in the place of the one that was made at the same time."""
+        others = [one for one in self.fits(market) if one.fitted_at_ms != fit.fitted_at_ms]
+        self._fits[market] = tuple(sorted([*others, fit], key=lambda one: one.fitted_at_ms))
+
+    def fits(self, market: str) -> tuple[StoredFit, ...]:
+        """What was fitted to the market, oldest first; those not used included."""
+        return self._fits.get(market, ())
+
+    def in_force(self, market: str) -> StoredFit | None:
+        """The fit that the market's estimate is made with; None: the configured weights."""
+        return in_force(self.fits(market), self.configured)
+
+    def of(self, market: str, *, fitted: bool = True) -> EngineSettings:
+        """What the market's estimate is made with; without ``fitted``: as if nothing had been fitted to it."""
+        settings = with_tiers(self._settings, self.tiers.get(market))
+        return with_fits(settings, self.fits(market), self.configured) if fitted else settings
 
 
 def with_tiers(settings: EngineSettings, tiers: StoredTiers | None) -> EngineSettings:

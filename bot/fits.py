@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
-from bot.assumptions import configured_as
 from bot.ending import cancelled
 from bot.reliving import PAGE
 from bot.watch import Watcher
@@ -23,7 +22,7 @@ from detectors.receipts import ReceiptMaker
 from detectors.registry import EventKind
 from detectors.stick import fit_history, with_fit
 from storage.errors import StoreUnavailable
-from storage.fits import NodeWeights, StoredFit, in_force
+from storage.fits import NodeWeights, StoredFit
 from storage.store import NewAlert, Store
 
 log = logging.getLogger(__name__)
@@ -46,7 +45,6 @@ class Fitter:
         self,
         store: Store,
         watcher: Watcher,
-        settings: EngineSettings,
         kinds: Mapping[str, EventKind],
         hours: float,
         *,
@@ -54,7 +52,7 @@ class Fitter:
         tell: Callable[[Sequence[NewAlert]], None] = lambda _: None,
     ) -> None:
         self._store, self._watcher, self._kinds = store, watcher, kinds
-        self._configured = configured_as(settings)
+        self._configured = watcher.assumptions.configured
         self._every_ms = round(hours * HOUR_MS)
         self._waiting_for, self._tell = waiting_for, tell
         self._not_before_ms: dict[str, int] = {}
@@ -99,13 +97,15 @@ class Fitter:
     def _due_ms(self, market: str) -> int:
         if self._unapplied(market) is not None:
             return 0
-        made_ms = [one.fitted_at_ms for one in self._watcher.fits(market) if one.configured == self._configured]
+        made_ms = [
+            one.fitted_at_ms for one in self._watcher.assumptions.fits(market) if one.configured == self._configured
+        ]
         next_ms = max(made_ms) + self._every_ms if made_ms else 0
         return max(next_ms, self._not_before_ms.get(market, 0))
 
     def _unapplied(self, market: str) -> StoredFit | None:
         """Accepted, and the store failed or the process ended before it was in use."""
-        fit = in_force(self._watcher.fits(market), self._configured)
+        fit = self._watcher.assumptions.in_force(market)
         return fit if fit is not None and fit.applies_from_ms is None else None
 
     async def _fit(self, market: str, now_ms: int) -> bool:
@@ -116,7 +116,7 @@ class Fitter:
             return False
         self._not_before_ms[market] = now_ms + self._every_ms
         since_ms = now_ms - DAYS * DAY_MS
-        configured = self._watcher.settings_of(market, fitted=False).estimate
+        configured = self._watcher.assumptions.of(market, fitted=False).estimate
         writer = HistoryWriter(configured.crowding_funding_8h)
         async for page in self._pages(market, since_ms):
             await asyncio.to_thread(writer.add, page)

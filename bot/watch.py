@@ -10,7 +10,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bot.assumptions import configured_as, fingerprint, with_fits, with_tiers
+from bot.assumptions import Assumptions, fingerprint
 from bot.deciding import Decider
 from bot.markets.past import joined_to
 from bot.reliving import is_behind, relive, relive_stored, up_to_last_bar
@@ -69,17 +69,12 @@ class Watcher:
     ) -> None:
         self.engines: dict[str, MarketEngine] = {}
         self._store = store
-        self._settings = settings
+        self.assumptions = Assumptions(settings, uses_fits=fits)
         self._kinds = kinds
         by_default = frozenset(name for name, kind in kinds.items() if kind.by_default)
         self._decider = Decider(store, by_default, self.ranks)
         self._seals: dict[str, bytes] = {}
         """By market: what its estimate depends on."""
-        self._tiers: dict[str, StoredTiers] = {}
-        """By market: the leverage tiers its estimate is made with; one that is missing has those of the settings."""
-        self._uses_fits, self._configured = fits, configured_as(settings)
-        self._fits: dict[str, tuple[StoredFit, ...]] = {}
-        """By market: what was fitted to it, oldest first."""
         self._making = asyncio.Lock()
         """One estimate is made anew at a time: two of one market would each miss what the other put in."""
         self.batch = batch
@@ -113,7 +108,7 @@ class Watcher:
 
     async def start(self, markets: Sequence[Market]) -> Sequence[Resumed]:
         """Recover every market from the store: afterwards each stands where its last commit left it."""
-        self._tiers = dict(await self._store.tiers())
+        self.assumptions.tiers.update(await self._store.tiers())
         return [await self._resume(market) for market in markets]
 
     async def add(self, market: Market) -> Resumed:
@@ -123,26 +118,16 @@ class Watcher:
 
     def tiers(self, market: str) -> StoredTiers | None:
         """The leverage tiers that the market's estimate is made with; None: those of the settings."""
-        return self._tiers.get(market)
-
-    def fits(self, market: str) -> tuple[StoredFit, ...]:
-        """What was fitted to the market, oldest first; those not used included."""
-        return self._fits.get(market, ())
-
-    def settings_of(self, market: str, *, fitted: bool = True) -> EngineSettings:
-        """What the market's estimate is made with; without ``fitted``: what it would be made with had nothing been."""
-        settings = with_tiers(self._settings, self._tiers.get(market))
-        return with_fits(settings, self.fits(market), self._configured) if fitted else settings
+        return self.assumptions.tiers.get(market)
 
     def _make_engine(self, market: Market) -> tuple[MarketEngine, bytes]:
         """An empty one, and its seal."""
-        settings = self.settings_of(market.base)
+        settings = self.assumptions.of(market.base)
         return MarketEngine(market, settings, self._kinds), fingerprint(settings)
 
     async def _resume(self, market: Market) -> Resumed:
         stored = await self._store.load_market(market.base)
-        if self._uses_fits:
-            self._fits[market.base] = tuple(await self._store.fits(market.base))
+        await self.assumptions.load_fits(self._store, market.base)
         engine, seal = self._make_engine(market)
         self.engines[market.base], self._seals[market.base] = engine, seal
         if stored.cursor is None:
@@ -199,7 +184,7 @@ class Watcher:
         async with self._making:
             if tiers is not None:
                 await self._store.note_tiers(market, tiers)
-                self._tiers[market] = tiers
+                self.assumptions.tiers[market] = tiers
             return await self._make_anew(market, past, asked_from_ms)
 
     async def use_fit(self, market: str, fit: StoredFit) -> Sequence[NewAlert]:
@@ -209,9 +194,9 @@ class Watcher:
         """
         async with self._making:
             await self._store.note_fit(market, fit)
-            self._fits[market] = (*(one for one in self.fits(market) if one.fitted_at_ms != fit.fitted_at_ms), fit)
+            self.assumptions.take_fit(market, fit)
             if not fit.accepted:
-                self.engines[market].settings = self.settings_of(market)  # the weights stay, the share is the newest
+                self.engines[market].settings = self.assumptions.of(market)  # the weights stay, the share is the newest
                 return ()
             reach = await self._store.reach(market)
             asked_from_ms = reach.first_bar_opened_at_ms if reach.asked_from_ms is None else reach.asked_from_ms
@@ -219,7 +204,7 @@ class Watcher:
             view = self.engines[market].view()
             applied = replace(fit, applies_from_ms=view.taken_at_ms if view else fit.until_ms)
             await self._store.note_fit(market, applied)
-            self._fits[market] = (*self.fits(market)[:-1], applied)
+            self.assumptions.take_fit(market, applied)
             return alerts
 
     async def _make_anew(self, market: str, past: Sequence[MarketSnapshot], asked_from_ms: int) -> Sequence[NewAlert]:

@@ -145,7 +145,7 @@ async def test_turned_off_or_with_other_settings_no_fit_is_used(store: SqliteSto
 
 
 def fitter(store: SqliteStore, live: Watcher, hours: float = 24.0) -> Fitter:
-    return Fitter(store, live, SETTINGS, find_kinds(), hours)
+    return Fitter(store, live, find_kinds(), hours)
 
 
 async def test_a_market_is_fitted_when_it_is_due_and_a_refused_fit_is_kept_with_its_reason(
@@ -222,7 +222,7 @@ async def test_a_market_that_is_still_being_fetched_is_not_fitted(
     live = await watching(store)
     await play_all(live, moments()[:700])
     monkeypatch.setattr(fits, "LEAST_DAYS", 2)
-    waiting = Fitter(store, live, SETTINGS, find_kinds(), 24.0, waiting_for=lambda _: "Still fetching")
+    waiting = Fitter(store, live, find_kinds(), 24.0, waiting_for=lambda _: "Still fetching")
     assert await waiting.look() is None
     assert await store.fits("BTC") == []
 
