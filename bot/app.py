@@ -21,7 +21,7 @@ from bot.config import Config
 from bot.deliver import Deliverer, Notice, words
 from bot.fits import LOOK_EVERY_S, Fitter
 from bot.markets import names
-from bot.markets.feed import ReplayableFeed, Source
+from bot.markets.feed import ReplayableFeed, Source, origin_of
 from bot.markets.live import LiveFeed
 from bot.markets.live_views import NoView, stored_bases
 from bot.markets.recorded import RecordedFeed
@@ -109,7 +109,7 @@ class App:
         self.config, self.feed = config, feed
         self.printer = printer or console.Printer(console.make_console(config.console.colour))
         self.schedule = schedule or Schedule()
-        self.store: Store = store or make_store(config, environ, feed.source, on_wait=self._say)
+        self.store: Store = store or make_store(config, environ, feed.source, origin=origin_of(feed), on_wait=self._say)
         kinds = find_kinds()
         self.charts = (
             ChartFolder(Path(config.charts.folder), kept=config.charts.kept, processes=chart_processes)

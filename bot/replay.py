@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bot.charting import ChartFolder
 from bot.config import Config
-from bot.markets.feed import ReplayableFeed
+from bot.markets.feed import ReplayableFeed, origin_of
 from bot.markets.recording import RecordingError
 from bot.playback import Moment, Tally, already_told, play, settle_as_shown
 from bot.score import Scorer
@@ -43,7 +43,7 @@ async def run(replay: Replay, show: Show) -> None:
     """Play it and show each alert once. Raises RecordingError, UnknownMarket, StoreError."""
     markets = replay.feed.load()
     async with AsyncExitStack() as closing:
-        store = SqliteStore(replay.database, replay.feed.source)
+        store = SqliteStore(replay.database, replay.feed.source, origin=origin_of(replay.feed))
         closing.push_async_callback(store.close)
         for note in (await store.open()).notes:
             show.note(note)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bot.config import Config, ConfigError
+from storage.origin import GetOrigin, no_origin
 from storage.sql_store import SqlStore
 from storage.sqlite import SqliteStore
 
@@ -21,21 +22,33 @@ def check_host(environ: Mapping[str, str]) -> None:
 
 
 def make_store(
-    config: Config, environ: Mapping[str, str], source: str, *, on_wait: Callable[[str], object] | None = None
+    config: Config,
+    environ: Mapping[str, str],
+    source: str,
+    *,
+    origin: GetOrigin = no_origin,
+    on_wait: Callable[[str], object] | None = None,
 ) -> SqlStore:
-    """The store, not opened yet. A config whose ``path`` is empty asks for memory, whatever the environment says.
+    """The store, not opened yet; ``origin`` is asked when it is.
+
+    A config whose ``path`` is empty asks for memory, whatever the environment says.
 
     Raises ConfigError.
     """
-    url = environ.get(DATABASE_URL)
+    url, most = environ.get(DATABASE_URL), config.policy.max_subscriptions
     if not config.store.path or not url:
         path = Path(config.store.path) if config.store.path else None
-        return SqliteStore(path, source, max_subscriptions=config.policy.max_subscriptions, on_wait=on_wait)
-    return open_url(url, source, max_subscriptions=config.policy.max_subscriptions, on_wait=on_wait)
+        return SqliteStore(path, source, origin=origin, max_subscriptions=most, on_wait=on_wait)
+    return open_url(url, source, origin=origin, max_subscriptions=most, on_wait=on_wait)
 
 
 def open_url(
-    url: str, source: str, *, max_subscriptions: int = 50, on_wait: Callable[[str], object] | None = None
+    url: str,
+    source: str,
+    *,
+    origin: GetOrigin = no_origin,
+    max_subscriptions: int = 50,
+    on_wait: Callable[[str], object] | None = None,
 ) -> SqlStore:
     """The PostgreSQL store of a URL, not opened yet. Raises ConfigError for what is none; never repeats the URL."""
     from storage.postgres import PostgresStore  # whoever uses SQLite need not load libpq
@@ -43,4 +56,4 @@ def open_url(
     right = "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
     if not url.startswith(SCHEMES):
         raise ConfigError("The environment", [f"{DATABASE_URL}: only PostgreSQL is understood; {right}, or unset it"])
-    return PostgresStore(url, source, max_subscriptions=max_subscriptions, on_wait=on_wait)
+    return PostgresStore(url, source, origin=origin, max_subscriptions=max_subscriptions, on_wait=on_wait)

@@ -1,7 +1,7 @@
 """What can be wrong with a store, each with its fix.
 
 StoreError
-├── WrongSource        the database was filled from another kind of source
+├── WrongSource        the database was filled from another source: another kind, recording or simulation
 ├── DatabaseLost       it is corrupt or missing, and no backup could take its place
 ├── NotOurs            the file is another program's, or a newer version's
 ├── StoreUnavailable   locked, unreachable, or the disk is full: the same call may succeed later
@@ -17,9 +17,10 @@ class StoreError(Exception):
 
 class WrongSource(StoreError):
     def __init__(self, where: str, bound: str, asked: str) -> None:
+        """``bound`` and ``asked`` name the sources, each with its article."""
         super().__init__(
-            f"{where} holds a {bound} market and cannot take a {asked} one: "
-            f"give another database file for the {asked} market, or run the {bound} one."
+            f"{where} holds {bound} and cannot take {asked}: "
+            f"name another database ([store] path, --db or DATABASE_URL), or go on with {bound}."
         )
 
 

@@ -18,6 +18,7 @@ from psycopg.types.numeric import FloatDumper, Int8Dumper
 
 from storage.errors import NotOurs, StoreError
 from storage.migrations import APPLICATION_ID, migrate_postgres
+from storage.origin import GetOrigin, no_origin
 from storage.sql import Cursor
 from storage.sql_store import SqlStore
 from storage.sql_writer import Connected
@@ -193,10 +194,11 @@ class PostgresStore(SqlStore):
         url: str,
         source: str,
         *,
+        origin: GetOrigin = no_origin,
         max_subscriptions: int = 50,
         on_wait: Callable[[str], object] | None = None,
     ) -> None:
-        super().__init__(source, max_subscriptions=max_subscriptions, on_wait=on_wait)
+        super().__init__(source, origin=origin, max_subscriptions=max_subscriptions, on_wait=on_wait)
         self._url = url
         self._postgres: PostgresConnection | None = None
         try:

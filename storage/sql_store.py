@@ -28,6 +28,7 @@ from storage.chats import Chat, LastAlert, Subscription, Watch
 from storage.conversations import Context
 from storage.fits import StoredFit
 from storage.market_facts import StoredReach, StoredTiers
+from storage.origin import GetOrigin, no_origin
 from storage.outbox import STORM, Claim, Delivery, Settlement, Storm
 from storage.sql import Connection
 from storage.sql_writer import SqlWriter, set_meta
@@ -38,9 +39,14 @@ class SqlStore(SqlWriter):
     """A `Store` but for `backup`, which a backend adds."""
 
     def __init__(
-        self, source: str, *, max_subscriptions: int = 50, on_wait: Callable[[str], object] | None = None
+        self,
+        source: str,
+        *,
+        origin: GetOrigin = no_origin,
+        max_subscriptions: int = 50,
+        on_wait: Callable[[str], object] | None = None,
     ) -> None:
-        super().__init__(source, on_wait=on_wait)
+        super().__init__(source, origin=origin, on_wait=on_wait)
         self._max_subscriptions = max_subscriptions
 
     @abstractmethod

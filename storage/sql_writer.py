@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from storage import sql_outbox
 from storage.errors import StoreError, StoreUnavailable, Superseded, WrongSource
+from storage.origin import GetOrigin, bind, no_origin
 from storage.sql import Connection
 from storage.sql_series import Series
 from storage.store import Opened
@@ -34,12 +35,17 @@ class Connected:
 
 
 class SqlWriter(ABC):
-    """``source`` is recorded, simulated, local or live. ``on_wait`` is told once why `lead` waits."""
+    """``source`` is recorded, simulated, local or live, and ``origin`` says at `open` which one, where there are many.
+
+    ``on_wait`` is told once why `lead` waits.
+    """
 
     begin = "BEGIN"
 
-    def __init__(self, source: str, *, on_wait: Callable[[str], object] | None = None) -> None:
-        self._source = source
+    def __init__(
+        self, source: str, *, origin: GetOrigin = no_origin, on_wait: Callable[[str], object] | None = None
+    ) -> None:
+        self._source, self._origin = source, origin
         self._on_wait = on_wait
         self.standing_by = False
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
@@ -121,6 +127,7 @@ class SqlWriter(ABC):
         try:
             with self.transaction(connected.connection) as connection:
                 _bind(connection, self._source, self.where)
+                bind(connection, self._origin(), self.where)
                 set_meta(connection, "leader", self._leader)
                 returned = sql_outbox.return_claimed(connection)
         except BaseException:
@@ -254,7 +261,7 @@ def _bind(connection: Connection, source: str, where: str) -> None:
     connection.execute("INSERT INTO meta VALUES ('source', ?) ON CONFLICT DO NOTHING", (source,))
     (bound,) = connection.execute("SELECT value FROM meta WHERE name = 'source'").fetchone()
     if bound != source:
-        raise WrongSource(where, bound, source)
+        raise WrongSource(where, f"a {bound} market", f"a {source} one")
 
 
 def set_meta(connection: Connection, name: str, value: str) -> None:

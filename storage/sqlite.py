@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from storage.migrations import migrate_sqlite
+from storage.origin import GetOrigin, no_origin
 from storage.sql import Connection
 from storage.sql_store import SqlStore
 from storage.sql_writer import Connected
@@ -28,10 +29,11 @@ class SqliteStore(SqlStore):
         path: Path | None,
         source: str,
         *,
+        origin: GetOrigin = no_origin,
         max_subscriptions: int = 50,
         on_wait: Callable[[str], object] | None = None,
     ) -> None:
-        super().__init__(source, max_subscriptions=max_subscriptions, on_wait=on_wait)
+        super().__init__(source, origin=origin, max_subscriptions=max_subscriptions, on_wait=on_wait)
         self._file = DatabaseFile(path) if path else None
         self._database: Database | None = None
         self._full = False

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from detectors.market import Market, MarketSnapshot
+from storage.origin import GetOrigin, Origin, no_origin
 
 
 class Source(StrEnum):
-    """Where snapshots come from. A database holds one kind only."""
+    """Where snapshots come from. A database holds one kind only, and one origin of it."""
 
     RECORDED = "recorded"
     SIMULATED = "simulated"
@@ -44,6 +45,18 @@ class Feed(Protocol):
         """All snapshots of the next moment, over all markets, in time order; None when the feed has ended."""
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class OneOfMany(Protocol):
+    """A feed of which there are many of its kind."""
+
+    def origin(self) -> Origin:
+        """Which of the recordings or simulations it is, for the database; once the feed is ready."""
+
+
+def origin_of(feed: Feed) -> GetOrigin:
+    return feed.origin if isinstance(feed, OneOfMany) else no_origin
 
 
 class ReplayableFeed(Feed, Protocol):

@@ -25,6 +25,7 @@ from bot.markets.recording import (
     RecordingError,
     SeriesFile,
     Table,
+    first_row,
     known_after_ms,
     list_prints,
     list_series,
@@ -41,6 +42,7 @@ from detectors.market import (
     OpenInterest,
     Print,
 )
+from storage.origin import Origin
 
 FUNDING_HOURS = {HYPERLIQUID: 1.0}
 """Hours a funding rate is for; 8 where not listed (Binance, Bybit, OKX)."""
@@ -113,6 +115,11 @@ class RecordedFeed:
     @property
     def refusals(self) -> Mapping[str, int]:
         return self._refusals
+
+    def origin(self) -> Origin:
+        """Known by how its candles begin, which stays as it is while a recording grows, moves or is played in part."""
+        begins = {file.name: first_row(file) for file in list_series(self.path) if file.kind == "ohlcv"}
+        return Origin(f"the recording {self.path.resolve()}", begins)
 
     def load(self) -> tuple[Market, ...]:
         """Read the recording. Raises `RecordingError` without a folder or candles, `UnknownMarket` for a bad name."""

@@ -91,6 +91,16 @@ def list_series(recording: Path) -> list[SeriesFile]:
     return found
 
 
+def first_row(file: SeriesFile) -> str:
+    """Its first row as it is written; empty where there is none that can be read."""
+    try:
+        with gzip.open(file.path, "rt", encoding="utf-8") as lines:
+            next(lines)
+            return next(lines).strip()
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error, StopIteration):
+        return ""
+
+
 def interval_name(interval_ms: int) -> str:
     """``5m``, ``1h`` or ``1d``, as series are named."""
     unit = next(u for u in ("d", "h", "m") if interval_ms % _UNITS_MS[u] == 0)

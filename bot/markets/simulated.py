@@ -15,6 +15,7 @@ from bot.markets.simulated_book import Column
 from bot.markets.simulated_exchange import LISTINGS, Exchange, Listing
 from bot.markets.simulated_weather import BARS_A_DAY
 from detectors.market import Market, MarketSnapshot, Side
+from storage.origin import Origin
 
 TRUTH_COLUMNS = ("price", "side", "notional_usd")
 
@@ -51,10 +52,14 @@ class SimulatedFeed:
         offered = tuple(listings)
         wanted = offered if markets is None else dict.fromkeys(names.resolve(word, offered) for word in markets)
         self._exchanges = {market: Exchange(listings[market], seed) for market in wanted}
+        self._seed = seed
 
     @property
     def refusals(self) -> Mapping[str, int]:
         return self._refusals
+
+    def origin(self) -> Origin:
+        return Origin(f"the simulation of seed {self._seed}", {"seed": str(self._seed)})
 
     def load(self) -> tuple[Market, ...]:
         return tuple(self._exchanges)

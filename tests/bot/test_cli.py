@@ -2,9 +2,11 @@
 
 import gzip
 import json
+import sqlite3
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,12 @@ def test_a_database_that_begins_later_than_the_recording_is_refused(
     candles.write_bytes(gzip.compress("\n".join([header, *rows[50:]]).encode()))
     database = tmp_path / "bot.db"
     assert called("--config", config, "replay", later, "--db", database, "--json").exit_code == 0
+    result = called("--config", config, "replay", recording, "--db", database, "--json")
+    assert result.exit_code == 2
+    assert f"holds the recording {later}" in result.stderr
+    assert f"cannot take the recording {recording}: name another database" in result.stderr
+    with closing(sqlite3.connect(database)) as of_earlier_version, of_earlier_version:
+        of_earlier_version.execute("DELETE FROM meta WHERE name = 'origin'")
     result = called("--config", config, "replay", recording, "--db", database, "--json")
     assert result.exit_code == 2
     assert "give another --db" in result.stderr

@@ -1,6 +1,7 @@
 """Which store the bot works with, and what two copies of it do."""
 
 import asyncio
+import shutil
 from io import StringIO
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from rich.console import Console
 
 from bot.app import App, make_feed
 from bot.config import Config, ConfigError
+from bot.markets.recorded import RecordedFeed
+from bot.markets.simulated import SimulatedFeed, write_simulation
 from bot.platforms import console
 from bot.stores import check_host, make_store
-from storage.errors import StoreError
+from storage.errors import StoreError, WrongSource
 from storage.postgres import PostgresStore
 from storage.sqlite import SqliteStore
 
@@ -87,3 +90,35 @@ async def test_a_second_copy_says_once_that_it_waits_and_goes_on_where_the_first
     await second.__aexit__()
     assert said[1].getvalue().count("Waiting for the other copy") == 1
     assert "Waiting" not in said[0].getvalue()
+
+
+def test_a_simulation_is_known_by_its_seed_and_a_recording_by_how_its_candles_begin(tmp_path: Path) -> None:
+    one, same = SimulatedFeed(1, 2, ["BTC"]), SimulatedFeed(1, 9)
+    assert one.origin().is_same(same.origin())
+    assert not one.origin().is_same(SimulatedFeed(2, 2, ["BTC"]).origin())
+    assert "seed 1" in one.origin().name
+    folders = {name: tmp_path / name for name in ("first", "longer", "other")}
+    for name, seed, days in (("first", 1, 0.02), ("longer", 1, 0.05), ("other", 2, 0.02)):
+        write_simulation(seed, days, folders[name], ["BTC"])
+    moved = shutil.copytree(folders["first"], tmp_path / "moved")
+    first, longer, other, copy = (RecordedFeed(folder).origin() for folder in (*folders.values(), moved))
+    assert first.is_same(longer)
+    assert first.is_same(copy)
+    assert not first.is_same(other)
+    assert str(folders["other"]) in other.name
+
+
+async def test_a_bot_with_another_seed_refuses_the_database_of_the_first(tmp_path: Path) -> None:
+    def bot(seed: int) -> App:
+        source = {"kind": "simulated", "seed": seed, "markets": ["BTC"], "days": 1.0, "warm_up_days": 0.0}
+        settings = Config.model_validate(
+            {"source": source, "store": {"path": str(tmp_path / "bot.db")}, "charts": {"draw": False}}
+        )
+        return App(settings, make_feed(settings), environ={})
+
+    for _ in range(2):
+        async with bot(1) as app:
+            assert await app.tick()
+    with pytest.raises(WrongSource, match=r"holds the simulation of seed 1 and cannot take the simulation of seed 2"):
+        async with bot(2):
+            pass

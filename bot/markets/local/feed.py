@@ -15,6 +15,7 @@ from bot.markets.simulated import SimulatedFeed
 from bot.markets.simulated_exchange import START_MS
 from bot.markets.venues import rules_for
 from detectors.market import DAY_MS, MINUTE_MS, Market
+from storage.origin import Origin
 
 BAR_S = 300.0
 _PRINTS_EVERY_MS = MINUTE_MS / 2
@@ -95,6 +96,9 @@ class LocalFeed(LiveFeed):
         ) as self.venues:
             self._time.speed = self._speed
             yield self.venues
+
+    def origin(self) -> Origin:
+        return self._story.origin()
 
     async def start(self) -> tuple[Market, ...]:
         await self._running.enter_async_context(self.serving())

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bot.markets.feed import Source
 from detectors.market import MINUTE_MS, Bar, Funding, Market, MarketSnapshot, OpenInterest
+from storage.origin import Origin
 
 START_MS = 1_767_571_200_000
 BAR_MS = 5 * MINUTE_MS
@@ -18,6 +19,9 @@ class ScriptedFeed:
     def __init__(self, prices: Sequence[tuple[float, float, float, float]]) -> None:
         self._prices = prices
         self._market = Market("ABC", "ABC/USDT:USDT", ("simulated",), ("simulated",), 1, simulated=True)
+
+    def origin(self) -> Origin:
+        return Origin("the script", {"prices": str(len(self._prices))})
 
     def load(self) -> tuple[Market, ...]:
         return (self._market,)
