@@ -1,7 +1,7 @@
 """What ``/metrics`` says, as Prometheus families. Read anew at each scrape; nothing here is counted twice."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import (
     GCCollector,
@@ -21,6 +21,7 @@ from prometheus_client.registry import CollectorRegistry
 from bot.app import App
 from bot.lag import BOUNDS_S, LoopLag
 from bot.markets.live import LiveFeed
+from storage.outbox import DeliveryState
 from storage.store import Counts
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -98,15 +99,8 @@ def _of_venues(feed: LiveFeed) -> Iterator[Metric]:
 
 
 def _of_store(counts: Counts, app: App | None) -> Iterator[Metric]:
-    deliveries = GaugeMetricFamily(f"{NAME}_deliveries", "Deliveries kept, by state", labels=["state"])
-    for state, n in counts.deliveries.items():
-        deliveries.add_metric([state], n)
-    yield deliveries
-    now_ms = _market_ms(app)
-    if now_ms is not None:
-        oldest_ms = counts.oldest_pending_ms
-        waited = 0.0 if oldest_ms is None else max(0, now_ms - oldest_ms) / 1000
-        yield _gauge("oldest_pending_seconds", "Age of the oldest alert not settled, in market time", waited)
+    platforms = sorted({*counts.by_platform, *({one.name for one in app.chats.platforms} if app else ())})
+    yield from _deliveries(counts, platforms, _market_ms(app))
     if counts.heartbeat_at_ms is not None:
         beaten = max(0.0, time.time() - counts.heartbeat_at_ms / 1000)
         yield _gauge("heartbeat_age_seconds", "Since the store last took a heartbeat", beaten)
@@ -126,6 +120,24 @@ def _of_store(counts: Counts, app: App | None) -> Iterator[Metric]:
     for (market, reason), n in counts.refusals.items():
         refused.add_metric([market, reason], n)
     yield refused
+
+
+def _deliveries(counts: Counts, platforms: Sequence[str], now_ms: int | None) -> Iterator[Metric]:
+    """Every platform has each state and an age, also where it is 0: an alarm needs a series that is there."""
+    kept = GaugeMetricFamily(
+        f"{NAME}_deliveries", "Deliveries kept, by platform and state", labels=["platform", "state"]
+    )
+    for platform in platforms:
+        for state in DeliveryState:
+            kept.add_metric([platform, state], counts.by_platform.get(platform, {}).get(state, 0))
+    yield kept
+    if now_ms is None:
+        return
+    says = "Age of a platform's oldest alert not settled, in market time"
+    age = GaugeMetricFamily(f"{NAME}_oldest_pending_seconds", says, labels=["platform"])
+    for platform in platforms:
+        age.add_metric([platform], max(0, now_ms - counts.oldest_pending.get(platform, now_ms)) / 1000)
+    yield age
 
 
 def _market_ms(app: App | None) -> int | None:

@@ -185,10 +185,14 @@ def status(
     lines = [f"Source: {source.label}", *venues]
     if newest_ms is not None:
         lines.append(f"Market time {figures.moment(newest_ms)}")
-    owed = ", ".join(f"{n} {state}" for state, n in sorted(counts.deliveries.items())) or "none yet"
-    lines.append(f"Deliveries: {owed}")
+    several = len(counts.by_platform) > 1
+    for platform, states in sorted(counts.by_platform.items()) or [("", {})]:
+        owed = ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "none yet"
+        lines.append(f"Deliveries{f' to {platform}' if several else ''}: {owed}")
     if counts.oldest_pending_ms is not None:
-        lines.append(f"Oldest pending: {figures.moment(counts.oldest_pending_ms)}")
+        slowest = min(counts.oldest_pending, key=counts.oldest_pending.__getitem__)
+        whose = f" ({slowest})" if several else ""
+        lines.append(f"Oldest pending: {figures.moment(counts.oldest_pending_ms)}{whose}")
     last = "none yet" if counts.last_alert_ms is None else figures.moment(counts.last_alert_ms)
     lines.append(f"Last alert: {last}")
     lines.append(f"Silences: {_counted(counts.silences)}")

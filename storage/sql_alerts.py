@@ -106,11 +106,21 @@ def counts(connection: Connection) -> Counts:
         found = connection.execute(sql).fetchone()
         return None if found is None or found[0] is None else int(found[0])
 
+    by_platform: dict[str, dict[str, int]] = {}
+    for platform, state, n in connection.execute(
+        "SELECT c.platform, d.state, CAST(sum(d.n) AS BIGINT) FROM "
+        "(SELECT chat, state, count(*) AS n FROM deliveries GROUP BY chat, state) d "
+        "JOIN chats c ON c.id = d.chat GROUP BY c.platform, d.state"
+    ):
+        by_platform.setdefault(platform, {})[state] = n
     parked = connection.execute("SELECT platform, chat_id, parked FROM chats WHERE parked IS NOT NULL").fetchall()
     refused = connection.execute("SELECT market, reason, n FROM refusals").fetchall()
     return Counts(
-        deliveries=table("SELECT state, count(*) FROM deliveries GROUP BY state"),
-        oldest_pending_ms=one("SELECT min(taken_at_ms) FROM deliveries WHERE state IN ('pending', 'sending')"),
+        by_platform=by_platform,
+        oldest_pending=table(
+            "SELECT c.platform, min(d.taken_at_ms) FROM deliveries d JOIN chats c ON c.id = d.chat "
+            "WHERE d.state IN ('pending', 'sending') GROUP BY c.platform"
+        ),
         last_alert_ms=one("SELECT max(taken_at_ms) FROM deliveries"),
         parked={Chat(platform, chat_id): reason for platform, chat_id, reason in parked},
         refusals={(market, reason): n for market, reason, n in refused},

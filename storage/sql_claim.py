@@ -90,7 +90,7 @@ def _owed(
         "AND s.state = 'sent' LIMIT ?) told) AS told, coalesce((SELECT l.id FROM deliveries l WHERE l.chat = i.chat "
         f"AND l.{OPEN} ORDER BY l.id LIMIT 1 OFFSET ?), ?) AS last "
         "FROM idle i JOIN deliveries f ON f.id = i.head) "
-        "SELECT p.chat, p.head, p.first_ms, p.told, d.id, d.taken_at_ms < p.first_ms + ?, d.expires_at_ms < ? "
+        "SELECT p.chat, p.head, p.first_ms, p.told, d.id, d.taken_at_ms < p.first_ms + ?, d.expires_at_ms "
         f"FROM page p JOIN deliveries d ON d.chat = p.chat AND d.{OPEN} AND d.id <= p.last "
         "WHERE d.taken_at_ms < p.first_ms + ? OR d.expires_at_ms < ? ORDER BY p.head, d.id",
         (
@@ -100,7 +100,6 @@ def _owed(
             _MOST_TOGETHER - 1,
             _ALL,
             storm.within_ms,
-            late_ms,
             storm.within_ms,
             late_ms,
         ),
@@ -111,13 +110,13 @@ def _owed(
         values,
     )
     found: dict[int, _Owed] = {}
-    for chat_row, head, first_ms, told, row, is_together, is_late in rows.fetchall():
+    for chat_row, head, first_ms, told, row, is_together, expires_at_ms in rows.fetchall():
         one = found.get(chat_row)
         if one is None:
             one = found[chat_row] = _Owed(chat_row, head, first_ms, told)
         if is_together:
             one.together.append(row)
-        if is_late:
+        if expires_at_ms is not None and expires_at_ms < late_ms:
             one.late.append(row)
     reasons: dict[int, str] = {}
     for chat_row, row, reason in digests.fetchall():

@@ -4,6 +4,7 @@ Every method that writes is one transaction, and a repeat of it adds nothing. A 
 (recorded, simulated, live): its database takes the first kind it sees and refuses the others.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -130,9 +131,10 @@ class StoredAlert:
 class Counts:
     """For ``/status``. ``refusals`` is by (market, reason), ``silences`` by reason."""
 
-    deliveries: Mapping[str, int]
-    oldest_pending_ms: int | None
-    """Market time of the oldest alert not settled yet."""
+    by_platform: Mapping[str, Mapping[str, int]]
+    """Deliveries by platform and state."""
+    oldest_pending: Mapping[str, int]
+    """By platform that owes something: market time of its oldest alert not settled yet."""
     last_alert_ms: int | None
     parked: Mapping[Chat, str]
     refusals: Mapping[tuple[str, str], int]
@@ -140,6 +142,18 @@ class Counts:
     events: Mapping[str, int]
     """By kind."""
     heartbeat_at_ms: int | None
+
+    @property
+    def deliveries(self) -> Mapping[str, int]:
+        """By state, over all platforms."""
+        total: Counter[str] = Counter()
+        for states in self.by_platform.values():
+            total.update(states)
+        return dict(total)
+
+    @property
+    def oldest_pending_ms(self) -> int | None:
+        return min(self.oldest_pending.values(), default=None)
 
 
 @dataclass(frozen=True, slots=True)

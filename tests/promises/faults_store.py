@@ -117,8 +117,8 @@ FAULTS = (
         "P18",
         "an alert expires while it is still good",
         "storage/sql_claim.py",
-        "d.taken_at_ms < p.first_ms + ?, d.expires_at_ms < ? ",
-        "d.taken_at_ms < p.first_ms + ?, d.expires_at_ms <= ? ",
+        "if expires_at_ms is not None and expires_at_ms < late_ms:",
+        "if expires_at_ms is not None and expires_at_ms <= late_ms:",
         (f"{OUTBOX}::test_an_alert_is_good_until_the_moment_it_expires",),
     ),
     Fault(
@@ -195,8 +195,8 @@ FAULTS = (
         "P20",
         "/status does not say what became of the deliveries",
         "storage/sql_alerts.py",
-        'table("SELECT state, count(*) FROM deliveries GROUP BY state")',
-        "{}",
+        "        by_platform=by_platform,\n",
+        "        by_platform={},\n",
         (
             "tests/bot/test_commands.py::test_status_says_what_became_of_the_deliveries_and_since_when_something_is_owed",
         ),
