@@ -15,7 +15,7 @@ from bot.reliving import PAGE
 from bot.watch import Watcher
 from detectors.engine import EngineSettings
 from detectors.fit import FitResult
-from detectors.market import DAY_MS, HOUR_MS, MarketSnapshot
+from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, MarketSnapshot, PrintGap
 from detectors.observed_history import HistoryWriter
 from detectors.realised import RealisedShare, realised_share_of
 from detectors.receipts import ReceiptMaker
@@ -33,6 +33,7 @@ DAYS = 60
 LEAST_DAYS = 17
 """Of stored series before the first: the map's first three tell nothing, and eight of the others have to be judged."""
 _REST_S = 0.001
+_ABOUT_MS = 15 * MINUTE_MS
 
 
 class Fitter:
@@ -158,7 +159,10 @@ class Fitter:
             await asyncio.to_thread(maker.add, page, self._rest)
         kind = self._kinds["cluster_consumed"]
         configured = in_use.kinds.get(kind.kind, kind.settings).realised_share
-        return realised_share_of(maker.receipts, configured)
+        gaps = [
+            gap for gap in await self._store.gaps(since_ms) if gap.venue in self._watcher.engines[market].market.venues
+        ]
+        return realised_share_of([one for one in maker.receipts if not _is_in(gaps, one.taken_at_ms)], configured)
 
     def _rest(self) -> None:
         """Lets go of the interpreter, which threads share, so that the loop has its turn at once."""
@@ -173,6 +177,13 @@ class Fitter:
             last = page[-1].bar
             assert last is not None, "a page ends with a bar"
             after_ms = last.opened_at_ms
+
+
+def _is_in(gaps: Sequence[PrintGap], at_ms: int) -> bool:
+    """Whether liquidations may have been missed about then."""
+    return any(
+        gap.since_ms < at_ms + _ABOUT_MS and (gap.until_ms is None or gap.until_ms > at_ms - _ABOUT_MS) for gap in gaps
+    )
 
 
 class _BrokenOff(Exception):  # noqa: N818 - no error: the bot stops

@@ -3,7 +3,7 @@
 import csv
 import gzip
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -199,21 +199,3 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 or column == "side" else "right", no_wrap=True)
     return table
-
-
-def fit_in_words(before: Mapping[float, float], after: Mapping[float, float]) -> str:
-    """What a fit changed, by stretches of leverage: ``100x+ 2 % -> 4 %, ...``; weights by leverage node."""
-    stretches = (
-        (50.0, math.inf, "50x and more"),
-        (20.0, 50.0, "20x to 50x"),
-        (8.0, 20.0, "8x to 20x"),
-        (0.0, 8.0, "below 8x"),
-    )
-
-    def share(weights: Mapping[float, float], low: float, high: float) -> float:
-        return sum(value for node, value in weights.items() if low <= node < high) / sum(weights.values())
-
-    return ", ".join(
-        f"{name}: {share(before, low, high):.0%} before, {share(after, low, high):.0%} now"
-        for low, high, name in stretches
-    )

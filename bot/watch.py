@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from bot.assumptions import Assumptions, fingerprint
 from bot.deciding import Decider
 from bot.markets.past import joined_to
+from bot.receipt_gaps import with_gaps
 from bot.reliving import is_behind, relive, relive_stored, up_to_last_bar
 from bot.turns import Turns
 from detectors.engine import EngineSettings, MarketEngine, Step
@@ -355,7 +356,9 @@ class Watcher:
         return {base: n for n, base in enumerate(sorted(sizes, key=lambda one: (-sizes[one], one)), 1)}
 
     async def _decide(self, step: Step) -> TickCommit:
-        completed = tuple([await self._with_its_odds(event) for event in step.completed])
+        market = step.snapshot.market
+        whole = [await with_gaps(self._store, event, market) for event in step.completed]
+        completed = tuple([await self._with_its_odds(event) for event in whole])
         if not step.events:
             return TickCommit(step.snapshot, completed=completed)
         await self._decider.look()

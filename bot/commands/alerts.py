@@ -6,6 +6,7 @@ from dataclasses import replace
 from bot import asking, replies
 from bot.asking import NotUnderstood, shortened
 from bot.commands.registry import Asked, Command
+from bot.fit_words import weights_in_words
 from bot.message import NOT_ADVICE, SIMULATED, Message, from_event, handle_of
 from bot.platforms.seam import Choices, CommandSpec, Option
 from detectors import figures
@@ -39,6 +40,8 @@ async def why(asked: Asked) -> Message:
         low, high = (figures.level(edge, event.price_decimals) for edge in (event.level.low, event.level.high))
         lines.append(f"The band, estimated: {low} to {high}.")
     lines += [_fact(event, fact) for fact in event.facts]
+    made_with = asked.house.watcher.assumptions
+    lines += weights_in_words(made_with.fits(event.market), made_with.configured, event.taken_at_ms)
     lines += await _what_came(asked, event)
     footer = (*((SIMULATED,) if event.simulated else ()), f"{event.kind} · {event.key}", NOT_ADVICE)
     return Message(f"Why: {event.headline}", tuple(lines), footer)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from bot import replies
 from bot.commands.registry import Asked, Command
+from bot.fit_words import weights_in_words
 from bot.message import Message
 from bot.platforms.seam import Choices, CommandSpec, Option
 
@@ -13,8 +14,11 @@ _SYMBOL = Option("symbol", "the market, such as BTC", required=True, choices=Cho
 async def show_map(asked: Asked) -> Message:
     view = asked.house.view(asked.words, "/map BTC")
     message = replies.liquidation_map(view)
-    if (tiers := asked.house.watcher.tiers(view.market.base)) is not None:
+    watcher, base = asked.house.watcher, view.market.base
+    if (tiers := watcher.tiers(base)) is not None:
         message = replace(message, footer=(f"Maintenance margin: {tiers.source}", *message.footer))
+    made_with = weights_in_words(watcher.assumptions.fits(base), watcher.assumptions.configured, view.taken_at_ms)
+    message = replace(message, footer=(*made_with, *message.footer))
     if asked.house.charts is None or view.open_interest_usd is None:
         return message
     return replace(message, chart=await asked.house.charts.save(replies.map_event(view)))

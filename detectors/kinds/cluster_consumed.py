@@ -10,6 +10,7 @@ from detectors.cluster_facts import build_facts, headline, severity_of
 from detectors.event import Event, Fact, Label, Outcome, Unit
 from detectors.judging import judge_moves
 from detectors.market import MINUTE_MS, Side
+from detectors.realised import RealisedShare
 from detectors.registry import Completed, EventKind, Memory
 from detectors.series import MarketSeries
 from detectors.view import MarketView
@@ -21,8 +22,9 @@ RECEIPT_GIVEN_UP_MS = 90 * MINUTE_MS
 @dataclass(frozen=True)
 class Settings:
     realised_share: float = 0.2
-    """Part of the exposure traded through that is expected to be liquidated rather than closed in time. Consumed
-    exposure was 3 to 11 times what was liquidated on winter-2025, BTC (see docs/estimate.md)."""
+    """Part of the exposure traded through that is expected to be liquidated rather than closed in time, where none was
+    measured on the market. Consumed exposure was 3 to 11 times what was liquidated on winter-2025, BTC (see
+    docs/estimate.md)."""
     receipt_minutes: float = 10.0
     """How long what is liquidated is added up before the receipt is completed."""
     judged_after_hours: float = 24.0
@@ -74,13 +76,7 @@ def _receipt(view: MarketView, settings: Settings, cluster: Cluster, sweep: Swee
         ),
         Fact("distance_pct", 0.0, Unit.RATIO, Label.CALCULATED, "distance to centre"),
         Fact("exposure_at_risk_usd", at_risk, Unit.USD, Label.ESTIMATED, "traded through"),
-        Fact(
-            "expected_liquidation_usd",
-            at_risk * settings.realised_share,
-            Unit.USD,
-            Label.ESTIMATED,
-            "expected to be liquidated",
-        ),
+        *_expected(view.realised_share, settings, at_risk),
     ]
     since_ms = sweep.entered_at_ms - view_span_ms(view)
     facts += [
@@ -110,6 +106,21 @@ def _receipt(view: MarketView, settings: Settings, cluster: Cluster, sweep: Swee
     if sweep.crossed_at_once:
         facts.append(Fact("approach", "reached in one move", Unit.TEXT, Label.OBSERVED, "approach"))
     return tuple(facts)
+
+
+def _expected(measured: RealisedShare | None, settings: Settings, at_risk: float) -> tuple[Fact, ...]:
+    """What of it is expected to be liquidated, and whose share that is: this market's own, or the configured one."""
+    if measured is None:
+        share, whose = settings.realised_share, "as configured"
+    else:
+        share, whose = measured.share, f"as in {measured.receipts} earlier sweeps here"
+        if measured.clamped:
+            whose = f"all: in {measured.receipts} earlier sweeps here more was liquidated than estimated"
+    said = f"expected to be liquidated ({whose if measured and measured.clamped else f'{share:.0%}, {whose}'})"
+    return (
+        Fact("expected_liquidation_usd", at_risk * share, Unit.USD, Label.ESTIMATED, said),
+        Fact("realised_share", round(share, 4), Unit.FRACTION, Label.ESTIMATED, "share expected", shown=False),
+    )
 
 
 def _liquidated(view: MarketView, side: Side, since_ms: int) -> tuple[Fact, ...]:

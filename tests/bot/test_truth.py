@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from bot.cli import main
-from bot.truth import fit_in_words
+from bot.fit_words import fit_in_words
 
 
 @pytest.fixture(scope="module")
