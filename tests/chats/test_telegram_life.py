@@ -72,6 +72,16 @@ async def test_receiving_goes_on_after_trouble(kind: str) -> None:
         assert await rig.texts(ann, 2) == ["You said one", "You said two"]
 
 
+async def test_an_update_that_the_library_cannot_read_is_passed_over_also_where_it_is_the_first() -> None:
+    server = TelegramServer()
+    ann = server.world.started("Ann")
+    for text in ("one", "two"):
+        server.world.updates.append({"update_id": next(server.world._update_ids), "message": {"chat": 1}})
+        server.world.say(ann, ann, text)
+    async with running(server) as rig:
+        assert await rig.texts(ann, 2) == ["You said one", "You said two"]
+
+
 async def test_a_webhook_that_somebody_set_is_taken_away() -> None:
     server = TelegramServer()
     server.api.webhook = "https://example.org/hook"

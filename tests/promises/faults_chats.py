@@ -180,4 +180,12 @@ FAULTS = (
         '        "ON CONFLICT (chat, market) DO NOTHING",\n',
         (f"{CHATS}::test_watching_a_market_again_replaces_what_was_asked",),
     ),
+    Fault(
+        "P21",
+        "an update that cannot be read keeps all commands after it from the bot",
+        "bot/platforms/telegram/polling.py",
+        "            oldest = self._next or await self._bot.oldest_update()\n",
+        "            oldest = self._next\n",
+        (f"{LIFE}::test_an_update_that_the_library_cannot_read_is_passed_over_also_where_it_is_the_first",),
+    ),
 )

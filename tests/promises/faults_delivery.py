@@ -85,6 +85,14 @@ FAULTS = (
     ),
     Fault(
         "P2",
+        "a stop waits for ever for a platform that hangs",
+        "bot/chats.py",
+        "            async with asyncio.timeout(STOP_WITHIN_S):\n",
+        "            async with asyncio.timeout(None):\n",
+        ("tests/bot/test_chats.py::test_each_is_stopped_once_in_a_bounded_time",),
+    ),
+    Fault(
+        "P2",
         "a decision that a stop breaks off is not made anew",
         "bot/watch.py",
         "        except (StoreUnavailable, asyncio.CancelledError):\n            self._decider.go_back(told)\n            raise",

@@ -36,6 +36,11 @@ class QuietBot(Bot):
         )
         self._connections = sending, polling
 
+    async def oldest_update(self) -> int:
+        """The id of the oldest update that waits, also of one that the library cannot read. Raises TelegramError."""
+        waiting = await self._post("getUpdates", {"limit": 1, "timeout": 0})
+        return int(waiting[0]["update_id"]) if isinstance(waiting, list) and waiting else 0
+
     async def close_connections(self) -> None:
         """The library's ``shutdown`` leaves them open where nothing but sending was done."""
         await self.shutdown()

@@ -50,8 +50,8 @@ class Poller:
             except Exception:
                 # The library cannot read one of them. One at a time; the one that cannot be read is left out.
                 log.exception("an update could not be read")
-                if at_once == 1 and self._next:
-                    self._next += 1
+                if at_once == 1:
+                    await self._pass_over()
                 at_once = 1
                 await asyncio.sleep(1)
                 continue
@@ -76,6 +76,15 @@ class Poller:
         )
         self._confirmed = True
         return updates
+
+    async def _pass_over(self) -> None:
+        """The next update, which the library cannot read; the first one's id nobody has told yet."""
+        try:
+            oldest = self._next or await self._bot.oldest_update()
+        except TelegramError as error:
+            log.info("its number could not be asked for: %s", type(error).__name__)
+        else:
+            self._next = oldest + 1 if oldest else 0
 
     async def _accept(self, updates: Sequence[Update]) -> None:
         self._next, self._confirmed = updates[-1].update_id + 1, False
