@@ -37,12 +37,13 @@ class Bot:
 
 
 @asynccontextmanager
-async def whole_bot(folder: Path, environ: Mapping[str, str]) -> AsyncIterator[Bot]:
-    """Its platforms run and are connected."""
+async def whole_bot(folder: Path, environ: Mapping[str, str], *, store: str = "") -> AsyncIterator[Bot]:
+    """Its platforms run and are connected. ``store``: the database's file; in memory without."""
     settings = config(
         source={"seed": SEED, "days": 60.0, "markets": ["BTC"], "warm_up_days": 0.0},
         charts={"folder": str(folder / "charts")},
         console={"watch": []},
+        store={"path": store},
     )
     out = io.StringIO()
     platforms = configured(settings, environ)

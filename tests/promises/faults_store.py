@@ -41,6 +41,16 @@ FAULTS = (
         (f"{DELIVER}::test_an_alert_that_went_out_while_the_disk_was_full_is_not_sent_again",),
     ),
     Fault(
+        "P10",
+        "what could not be written for want of room is dropped",
+        "bot/watch.py",
+        "        await self._store.commit_ticks(self._queue)\n        committed, self._queue = self._queue, []\n",
+        "        committed, self._queue = self._queue, []\n        await self._store.commit_ticks(committed)\n",
+        (
+            "tests/chats/test_disk_full.py::test_while_the_disk_is_full_it_sends_and_answers_and_afterwards_all_is_told_once",
+        ),
+    ),
+    Fault(
         "P11",
         "a database that is gone is replaced by an empty one",
         "storage/sqlite_files.py",
