@@ -87,7 +87,8 @@ def _owed(
     rows = connection.execute(
         f"WITH idle AS MATERIALIZED ({query}), page AS MATERIALIZED (SELECT i.chat, i.head, f.taken_at_ms AS first_ms, "
         "(SELECT count(*) FROM (SELECT 1 FROM deliveries s WHERE s.chat = i.chat AND s.taken_at_ms > f.taken_at_ms - ? "
-        "AND s.state = 'sent' LIMIT ?) told) AS told, coalesce((SELECT l.id FROM deliveries l WHERE l.chat = i.chat "
+        "AND s.taken_at_ms < f.taken_at_ms + ? AND s.state = 'sent' LIMIT ?) told) AS told, "
+        "coalesce((SELECT l.id FROM deliveries l WHERE l.chat = i.chat "
         f"AND l.{OPEN} ORDER BY l.id LIMIT 1 OFFSET ?), ?) AS last "
         "FROM idle i JOIN deliveries f ON f.id = i.head) "
         "SELECT p.chat, p.head, p.first_ms, p.told, d.id, d.taken_at_ms < p.first_ms + ?, d.expires_at_ms "
@@ -95,6 +96,7 @@ def _owed(
         "WHERE d.taken_at_ms < p.first_ms + ? OR d.expires_at_ms < ? ORDER BY p.head, d.id",
         (
             *values,
+            storm.within_ms,
             storm.within_ms,
             storm.more_than,
             _MOST_TOGETHER - 1,

@@ -5,6 +5,8 @@ Here: one kill at each step of a delivery, the two planted faults, random kills 
 
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 
@@ -13,7 +15,7 @@ import pytest
 from tests.crash import matrix
 from tests.crash.matrix import Kill
 from tests.crash.points import statement_name, times
-from tests.crash.rig import Rig, rigs
+from tests.crash.rig import ROOT, Rig, rigs
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
@@ -72,6 +74,18 @@ def test_a_planted_fault_loses_alerts_and_is_seen(rig: Rig, fault: str, kill: Ki
             assert any("lost" in problem for problem in trial.problems)
             return
     pytest.fail(f"{fault} was not seen")
+
+
+@pytest.mark.parametrize("fault", ["state_first", "sent_first"])
+def test_with_a_fault_planted_the_whole_command_ends_in_red_and_says_what_was_lost(fault: str) -> None:
+    point = {"state_first": "commit: insert alerts", "sent_first": "composing"}[fault]
+    command = [sys.executable, "-m", "tests.crash", "--stores", "SQLite", "--processes", "1"]
+    done = subprocess.run(
+        [*command, "--fault", fault, "--only", point], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"{point} #" in done.stdout
+    assert " lost" in done.stdout
 
 
 def test_killed_at_random_instants_after_boot_nothing_is_lost(rig: Rig) -> None:

@@ -133,6 +133,18 @@ async def test_a_storm_that_trickles_in_is_held_and_told_once_its_minute_is_over
     assert ids(await store.claim(0, 1, market_ms=start + 5_000 + MINUTE_MS)) == [["f", "g", "h"]]
 
 
+async def test_what_was_told_of_later_bars_makes_no_storm_of_an_earlier_one(store: Store) -> None:
+    """One market's bars can be caught up with after another's newer ones were told."""
+    earlier = event(subject="f")
+    for subject in "abcde":
+        later = event(subject=subject, taken_at_ms=earlier.taken_at_ms + 10 * MINUTE_MS)
+        await store.commit_tick(tick(2, alert(later)))
+        (claim,) = await store.claim(0, 1)
+        await store.settle(claim.deliveries, Sent(subject))
+    await store.commit_tick(tick(3, alert(earlier)))
+    assert ids(await store.claim(0, 1, market_ms=earlier.taken_at_ms)) == [["f"]]
+
+
 async def test_a_flush_holds_nothing_back(store: Store) -> None:
     start = event().taken_at_ms
     await owe(store, 0, *"abcde")
