@@ -20,7 +20,7 @@ from tests.bot.played import subscribe, watcher
 
 DAYS = 2.0
 BARS = 18
-SEED = 6
+SEED = 1
 AWAY_BARS = 5
 
 
