@@ -59,14 +59,11 @@ class Keeper:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def gone(self, chat: Chat, reason: str) -> None:
-        watched = {watch.chat for watch in await self._store.subscriptions() if watch.chat.platform == chat.platform}
-        for one in sorted(watched):
-            if one == chat or one.chat_id.startswith(f"{chat.chat_id}/"):
-                await self._store.park(one, reason)
+    async def gone(self, chats: Sequence[Chat], reason: str) -> None:
+        await self._store.park_watching(chats, reason)
 
-    async def back(self, chat: Chat) -> None:
-        await self._store.unpark(chat)
+    async def back(self, chats: Sequence[Chat]) -> None:
+        await self._store.unpark(*chats)
 
     async def moved(self, old: Chat, new: Chat) -> None:
         await self._store.migrate_chat(old, new)

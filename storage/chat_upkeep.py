@@ -1,8 +1,11 @@
 """Chats that come back or get another id. All functions run inside the caller's transaction."""
+# ruff: noqa: S608 - only names from this file are formatted into a statement; every value is bound
+
+from collections.abc import Sequence
 
 from storage import sql_queues
 from storage.chats import Chat
-from storage.sql import Connection
+from storage.sql import Connection, listed, parts
 
 
 def find(connection: Connection, chat: Chat) -> int | None:
@@ -12,13 +15,32 @@ def find(connection: Connection, chat: Chat) -> int | None:
     return int(found[0]) if found else None
 
 
-def unpark(connection: Connection, chat: Chat) -> bool:
-    """Whether it, or a topic of it (``ID/...``), was parked."""
-    update = (
-        "UPDATE chats SET parked = NULL WHERE platform = ? AND (chat_id = ? OR chat_id LIKE ?) AND parked IS NOT NULL"
+def park_watching(connection: Connection, chats: Sequence[Chat], reason: str) -> int:
+    """Those of the chats, and of their topics (``ID/...``), that watch something; how many. A guild is left with all
+    its channels at once, so the number of statements does not depend on theirs."""
+    return _set_parked(
+        connection,
+        chats,
+        "parked IS NULL AND EXISTS (SELECT 1 FROM subscriptions s WHERE s.chat = chats.id)",
+        reason,
     )
-    done = connection.execute(update, (chat.platform, chat.chat_id, f"{chat.chat_id}/%"))
-    return bool(done.rowcount > 0)
+
+
+def unpark(connection: Connection, chats: Sequence[Chat]) -> bool:
+    """Whether any of them, or a topic of theirs, was parked."""
+    return _set_parked(connection, chats, "parked IS NOT NULL", None) > 0
+
+
+def _set_parked(connection: Connection, chats: Sequence[Chat], which: str, reason: str | None) -> int:
+    if not chats:
+        return 0
+    wanted = {chat.chat_id for chat in chats}
+    found = connection.execute(f"SELECT id, chat_id FROM chats WHERE platform = ? AND {which}", (chats[0].platform,))
+    rows = [(row,) for row, name in found.fetchall() if name in wanted or name.partition("/")[0] in wanted]
+    for part in parts(rows):
+        marks, values = listed(part)
+        connection.execute(f"UPDATE chats SET parked = ? WHERE id IN ({marks})", (reason, *values))
+    return len(rows)
 
 
 def migrate(connection: Connection, old: Chat, new: Chat) -> bool:

@@ -178,8 +178,11 @@ class SqlStore(SqlWriter):
     async def park(self, chat: Chat, reason: str) -> None:
         await self._write(lambda connection: sql_chats.park(connection, chat, reason))
 
-    async def unpark(self, chat: Chat) -> bool:
-        return await self._write(lambda connection: chat_upkeep.unpark(connection, chat))
+    async def park_watching(self, chats: Sequence[Chat], reason: str) -> int:
+        return await self._write(lambda connection: chat_upkeep.park_watching(connection, chats, reason))
+
+    async def unpark(self, *chats: Chat) -> bool:
+        return await self._write(lambda connection: chat_upkeep.unpark(connection, chats))
 
     async def migrate_chat(self, old: Chat, new: Chat) -> bool:
         return await self._write(lambda connection: chat_upkeep.migrate(connection, old, new))

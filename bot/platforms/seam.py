@@ -117,12 +117,12 @@ class Upkeep(Protocol):
     Raises StoreUnavailable.
     """
 
-    async def gone(self, chat: Chat, reason: str) -> None:
-        """The bot was removed or the chat deleted: it is parked, its topics (``ID/...``) with it. ``reason`` says what
-        happened. A chat that never asked for anything leaves no trace."""
+    async def gone(self, chats: Sequence[Chat], reason: str) -> None:
+        """The bot was removed or the chats deleted: they are parked, with their topics (``ID/...``). ``reason`` says
+        what happened. A chat that never asked for anything leaves no trace. All are of one platform."""
 
-    async def back(self, chat: Chat) -> None:
-        """The bot was added again: a parked chat is served again, its topics with it."""
+    async def back(self, chats: Sequence[Chat]) -> None:
+        """The bot was added again: parked chats are served again, with their topics. All are of one platform."""
 
     async def moved(self, old: Chat, new: Chat) -> None:
         """The chat has another id now: what it watches and what it is owed move with it."""

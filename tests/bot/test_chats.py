@@ -149,11 +149,11 @@ async def test_a_chat_that_is_gone_is_parked_with_its_topics_and_served_again_wh
     for chat in (topic, other, group):
         await store.watch(chat, Subscription("BTC"))
     keeper = Keeper(store)
-    await keeper.gone(group, "kicked")
-    await keeper.gone(Chat("telegram", "stranger"), "kicked")
+    await keeper.gone([group], "kicked")
+    await keeper.gone([Chat("telegram", "stranger")], "kicked")
     assert [watch.chat for watch in await store.subscriptions()] == [other]
     assert (await store.counts()).parked == {group: "kicked", topic: "kicked"}
-    await keeper.back(group)
+    await keeper.back([group])
     assert {watch.chat for watch in await store.subscriptions()} == {other, group, topic}
     await store.close()
 

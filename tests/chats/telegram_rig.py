@@ -1,7 +1,7 @@
 """The real platform on the local server, with commands that a test answers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -27,11 +27,11 @@ class Upkept:
 
     told: list[tuple[str, str]] = field(default_factory=list)
 
-    async def gone(self, chat: Chat, reason: str) -> None:
-        self.told.append(("gone", chat.chat_id))
+    async def gone(self, chats: Sequence[Chat], reason: str) -> None:
+        self.told += [("gone", chat.chat_id) for chat in chats]
 
-    async def back(self, chat: Chat) -> None:
-        self.told.append(("back", chat.chat_id))
+    async def back(self, chats: Sequence[Chat]) -> None:
+        self.told += [("back", chat.chat_id) for chat in chats]
 
     async def moved(self, old: Chat, new: Chat) -> None:
         self.told.append(("moved", f"{old.chat_id} to {new.chat_id}"))

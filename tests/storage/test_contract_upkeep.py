@@ -62,3 +62,26 @@ async def test_the_topics_of_a_chat_come_back_with_it_and_no_other_chat_does(sto
         await store.park(chat, "removed")
     assert await store.unpark(OLD)
     assert {watch.chat for watch in await store.subscriptions()} == {OLD, topic}
+
+
+async def test_all_channels_of_a_server_are_parked_and_back_in_one_call_each_but_for_those_that_watch_nothing(
+    store: Store,
+) -> None:
+    channels = [Chat("discord", str(n)) for n in range(600)]
+    strangers, others = channels[:20], [Chat("discord", "1000"), Chat("telegram", "21")]
+    for chat in (*channels[20:30], *others):
+        await store.watch(chat, Subscription("BTC"))
+    topic = Chat("discord", "25/7")
+    await store.watch(topic, Subscription("BTC"))
+    await store.park(channels[29], "blocked")
+    assert await store.park_watching(channels, "the server was left") == 10
+    assert await store.park_watching(channels, "the server was left") == 0
+    assert await store.park_watching([], "nobody") == 0
+    parked = (await store.counts()).parked
+    assert set(parked) == {*channels[20:30], topic}
+    assert parked[channels[29]] == "blocked"
+    assert parked[topic] == "the server was left"
+    assert await store.unpark(*channels)
+    assert not await store.unpark(*channels, *strangers)
+    assert not await store.unpark()
+    assert (await store.counts()).parked == {}

@@ -226,17 +226,15 @@ class DiscordPlatform:
             await self._answerer.take(interaction)
 
     async def on_gone(self, channel_ids: Iterable[int], reason: str) -> None:
-        for channel_id in channel_ids:
-            if self._upkeep is not None:
-                # Where the store is not there just now, the next alert finds the channel gone as well.
-                with suppress(StoreUnavailable):
-                    await self._upkeep.gone(Chat(NAME, str(channel_id)), reason)
+        if self._upkeep is not None:
+            # Where the store is not there just now, the next alert finds the channel gone as well.
+            with suppress(StoreUnavailable):
+                await self._upkeep.gone([Chat(NAME, str(channel_id)) for channel_id in channel_ids], reason)
 
     async def on_back(self, channel_ids: Iterable[int]) -> None:
-        for channel_id in channel_ids:
-            if self._upkeep is not None:
-                with suppress(StoreUnavailable):
-                    await self._upkeep.back(Chat(NAME, str(channel_id)))
+        if self._upkeep is not None:
+            with suppress(StoreUnavailable):
+                await self._upkeep.back([Chat(NAME, str(channel_id)) for channel_id in channel_ids])
 
     # --- inside
 

@@ -121,7 +121,7 @@ class Answerer:
                     continue
                 log.info("a command in %s stays without its answer: %s", address, error.reason)
                 if error.chat_gone:
-                    await self._kept(self._upkeep.gone(address.chat, error.reason))
+                    await self._kept(self._upkeep.gone([address.chat], error.reason))
                 return
             except Fatal as error:
                 self._fatal(error)

@@ -183,9 +183,9 @@ class Receiver:
         try:
             if after:
                 blocked = "the user has blocked the bot; unblocking brings the alerts back"
-                await self._upkeep.gone(address.chat, blocked if place is Place.PRIVATE else _third_person(after))
+                await self._upkeep.gone([address.chat], blocked if place is Place.PRIVATE else _third_person(after))
             else:
-                await self._upkeep.back(address.chat)
+                await self._upkeep.back([address.chat])
         except StoreUnavailable as error:
             log.warning("%s has changed, which could not be kept; sending finds out: %s", address, error)
         if place is Place.PRIVATE:

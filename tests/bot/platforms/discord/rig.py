@@ -59,12 +59,12 @@ class Behind:
         words = {Choices.MARKET: ["BTC", "BTCDOM", "ETH"], Choices.KIND: ["formed", "approached", "consumed"]}
         return [word for word in words.get(choices, []) if word.lower().startswith(typed.lower())]
 
-    async def gone(self, chat: Chat, reason: str) -> None:
-        self.was_gone.append((chat.chat_id, reason))
+    async def gone(self, chats: Sequence[Chat], reason: str) -> None:
+        self.was_gone += [(chat.chat_id, reason) for chat in chats]
         self.changed.set()
 
-    async def back(self, chat: Chat) -> None:
-        self.was_back.append(chat.chat_id)
+    async def back(self, chats: Sequence[Chat]) -> None:
+        self.was_back += [chat.chat_id for chat in chats]
         self.changed.set()
 
     async def moved(self, old: Chat, new: Chat) -> None:
