@@ -15,6 +15,7 @@ from rich.table import Table
 from bot import config as configs
 from bot.app import make_feed
 from bot.chats import DISCORD_TOKEN, TELEGRAM_TOKEN, configured
+from bot.check_store import database_row, place_of
 from bot.config import Config, ConfigError
 from bot.ending import stop_signals
 from bot.errors import Fatal
@@ -44,7 +45,7 @@ async def check(path: Path, *, named: bool, local: bool) -> list[Row]:
     """A row each for the config at ``path``, database, venues, markets and chats. ``named``: the user gave the path."""
     config, row = _config_row(path, named=named, local=local)
     source = config.source
-    database = Path(config.store.path) if config.store.path and not local else None
+    database = await database_row(place_of(config, os.environ, local=local))
     async with _local_venues(source.venues, local=_is_local(config, local)) as rewrite:
         rows = await checks.check(source.venues, source.markets or None, database=database, rewrite=rewrite)
     return [row, *rows, _chats_row(config), *await _platform_rows(config)]
@@ -79,8 +80,9 @@ async def _platform_rows(config: Config) -> list[Row]:
         return [Row("chats", False, error.reason, "mend the token in the environment")]
     for platform in platforms:
         found = await platform.check()
-        if isinstance(platform, ChecksChats) and config.store.path and all(row.ok for row in found):
-            chats = subscribed(Path(config.store.path), platform.name, _MOST_CHATS)
+        place = place_of(config, os.environ, local=False)
+        if isinstance(platform, ChecksChats) and place is not None and all(row.ok for row in found):
+            chats = await asyncio.to_thread(subscribed, place, platform.name, _MOST_CHATS)
             found = [*found, *await platform.check_chats(chats)]
         rows += [Row(one.what, one.ok, one.says, one.fix) for one in found]
     return rows

@@ -43,14 +43,17 @@ async def check(
     venues: Sequence[str],
     markets: Sequence[str] | None,
     *,
-    database: Path | None = None,
+    database: Row | None = None,
     rewrite: Rewrite | None = None,
     clients: ClientFactory | None = None,
     within_s: float = _WITHIN_S,
 ) -> list[Row]:
-    """Database, venues and markets, a row each; done within ``within_s`` and a little, network or not."""
+    """Database (whose row is given; None: in memory), venues and markets, a row each.
+
+    Done within ``within_s`` and a little, network or not.
+    """
     clock = WallClock()
-    rows = [check_database(database)]
+    rows = [database or check_database(None)]
     reach = Venues(venues, clock, Refusals(), rewrite=rewrite, clients=clients, within_s=within_s)
     try:
         await reach.open()

@@ -1,15 +1,22 @@
-"""Chats read from a database file beside the bot that writes it."""
+"""Chats read from a database beside the bot that writes it."""
 
 from pathlib import Path
 
+import pytest
+
 from storage.chats import Chat, Subscription
 from storage.known_chats import subscribed
+from storage.postgres import PostgresStore
+from storage.sql_store import SqlStore
 from storage.sqlite import SqliteStore
 
 
-async def test_chats_that_watch_something_are_listed_while_the_bot_runs(tmp_path: Path) -> None:
-    path = tmp_path / "bot.db"
-    store = SqliteStore(path, "recorded")
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_chats_that_watch_something_are_listed_while_the_bot_runs(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    path = tmp_path / "bot.db" if kind == "sqlite" else str(request.getfixturevalue("postgres_url"))
+    store: SqlStore = SqliteStore(path, "recorded") if isinstance(path, Path) else PostgresStore(path, "recorded")
     await store.open()
     for name in ("1", "2", "3", "4"):
         await store.watch(Chat("telegram", name), Subscription("BTC"))
@@ -20,6 +27,11 @@ async def test_chats_that_watch_something_are_listed_while_the_bot_runs(tmp_path
     assert subscribed(path, "telegram", 1) == ["4"]
     assert subscribed(path, "discord", 10) == ["5"]
     await store.close()
+
+
+def test_a_server_that_is_away_or_a_database_without_tables_knows_nobody(postgres_url: str) -> None:
+    assert subscribed(postgres_url, "telegram", 10) == []
+    assert subscribed("postgresql://bot@127.0.0.1:1/db", "telegram", 10) == []
 
 
 def test_a_file_that_is_missing_or_no_database_knows_nobody_and_is_left_as_it_is(tmp_path: Path) -> None:

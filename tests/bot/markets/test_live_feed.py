@@ -235,7 +235,9 @@ async def test_check_explains_itself_without_a_venue(tmp_path: Path) -> None:
         return Away()
 
     (tmp_path / "text.db").write_text("not a database")
-    rows = await check.check(["binance", "okx"], None, database=tmp_path / "text.db", clients=away)
+    rows = await check.check(
+        ["binance", "okx"], None, database=check.check_database(tmp_path / "text.db"), clients=away
+    )
     assert [(row.what, row.ok) for row in rows] == [
         ("database", False),
         ("binance", False),
@@ -248,7 +250,9 @@ async def test_check_explains_itself_without_a_venue(tmp_path: Path) -> None:
 async def test_check_and_markets_say_what_can_be_watched(tmp_path: Path) -> None:
     async with rig(["binance", "okx"], ["BTC", "DOGE"], days=0.2) as rigged:
         rewrite = rigged.venues.rewrite
-        rows = await check.check(["binance", "okx"], ["doge"], database=tmp_path / "new.db", rewrite=rewrite)
+        rows = await check.check(
+            ["binance", "okx"], ["doge"], database=check.check_database(tmp_path / "new.db"), rewrite=rewrite
+        )
         assert all(row.ok for row in rows), rows
         assert rows[-1].said == "DOGE"
         offers = await check.list_markets(["binance", "okx"], "do", rewrite=rewrite)
