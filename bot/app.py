@@ -31,10 +31,11 @@ from bot.notices import NoticeBoard
 from bot.platforms import console
 from bot.platforms.seam import ChatPlatform
 from bot.playback import Moment, Tally
+from bot.reliving import Resumed
 from bot.schedule import Schedule
 from bot.score import Scorer
 from bot.stores import make_store
-from bot.watch import Resumed, Watcher
+from bot.watch import Watcher
 from detectors.market import Market
 from detectors.registry import find_kinds
 from storage.chats import EVERY_MARKET, Chat, Subscription
@@ -214,7 +215,7 @@ class App:
                     self.views_out.add(base)
                     self.notes.append(f"{base} is watched and cannot begin yet: {error}")
             markets = self.feed.markets
-        self.resumed = resumed = await self.watcher.start(markets)
+        self.resumed = resumed = await self.watcher.start(markets, rebuild_later=isinstance(self.feed, LiveFeed))
         if not isinstance(self.feed, LiveFeed):
             self._take_up(self.feed.steps())
         self.stands_at_ms = max((found.cursor.taken_at_ms for found in resumed if found.cursor), default=None)
@@ -372,7 +373,7 @@ def _notes(resumed: Sequence[Resumed]) -> list[str]:
     changed = ", ".join(found.market.base for found in resumed if found.settings_changed)
     if not changed:
         return []
-    return [f"{changed}: the settings have changed, so the estimate was made anew and its clusters adopted silently."]
+    return [f"{changed}: the settings have changed, so the estimate is made anew and its clusters adopted silently."]
 
 
 def wall_ms() -> int:

@@ -72,3 +72,8 @@ def configured_as(settings: EngineSettings) -> str:
 def fingerprint(settings: EngineSettings) -> bytes:
     """What an estimate and its clusters depend on, in 16 bytes; put before each state and checkpoint."""
     return hashlib.sha256(repr((STATE_VERSION, settings.estimate, settings.clusters)).encode()).digest()[:16]
+
+
+def decisions_of(state: bytes | None, seal: bytes) -> tuple[bytes | None, bool]:
+    """What was decided, and whether with other settings than ``seal`` stands for."""
+    return state[len(seal) :] if state else None, state is not None and not state.startswith(seal)

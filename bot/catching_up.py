@@ -16,7 +16,7 @@ from bot.markets.live import LiveFeed
 from bot.markets.live_history import FIRST_STAGE_DAYS, Past, Progress, Stretch
 from bot.markets.live_types import BAR_MS
 from bot.message import Message
-from bot.watch import Resumed
+from bot.reliving import Resumed
 from detectors.leverage import MarginTier, maintenance_rate
 from detectors.market import Market, MarketSnapshot
 from storage.market_facts import StoredTiers
@@ -29,6 +29,10 @@ _TIERS_APART = 0.05
 _SAID_EVERY_S = 15.0
 _AGAIN_AFTER_S = (30.0, 120.0, 600.0)
 """When what no venue answered is asked for again; the last for ever."""
+
+
+_REBUILD_AGAIN_S = 5.0
+_REBUILD_TRIES = 3
 
 
 class CatchingUp:
@@ -48,6 +52,8 @@ class CatchingUp:
             base: [] for base, until_ms in self._known_until_ms.items() if until_ms < feed.live_from_ms
         }
         """What came live of stored markets whose bars since the last run are still being fetched."""
+        self._to_rebuild = {found.market.base for found in app.resumed if found.to_rebuild}
+        self._held.update({base: [] for base in self._to_rebuild})
         self._progress: Progress | None = None
         self._stage = ""
         self._bars, self._started_s, self._said_s = 0, time.monotonic(), time.monotonic()
@@ -67,7 +73,8 @@ class CatchingUp:
         """Why nothing can be said of a market yet; None where something can."""
         if market not in self._lacking and market not in self._held:
             return None
-        return f"Still fetching the past of {market}{self._so_far()}: ask again in a minute."
+        doing = "making the estimate of {} anew" if market in self._to_rebuild else "fetching the past of {}"
+        return f"Still {doing.format(market)}{self._so_far()}: ask again in a minute."
 
     @property
     def condition(self) -> str | None:
@@ -93,6 +100,7 @@ class CatchingUp:
         if cursor is not None and cursor.bar_opened_at_ms is not None:
             self._known_until_ms[base] = cursor.bar_opened_at_ms + BAR_MS
             self._held[base] = []
+            self._to_rebuild |= {base} if found.to_rebuild else set()
         else:
             self._lacking.add(base)
         task = asyncio.create_task(self._fetch(found.market), name=f"the past of {base}")
@@ -123,6 +131,8 @@ class CatchingUp:
         shown(Message(f"Fetching what is missing of the last {first_days:g} days of {len(markets)} markets ..."))
         self._begin("Fetching the past")
         again = await self._first(self._missing(markets, first_days, self._feed.live_from_ms))
+        for base in sorted(self._to_rebuild.intersection(market.base for market in markets)):
+            await self._catch_up(base, ())
         with nothing_ends_it(self._app, "no checkpoint yet"):
             await self._app.watcher.checkpoint()
         self.first_stage_done.set()
@@ -168,6 +178,8 @@ class CatchingUp:
 
     async def _catch_up(self, market: str, snapshots: Sequence[MarketSnapshot]) -> None:
         """A stored market goes on where it stood; then comes what waited."""
+        if not await self._rebuild(market):
+            return
         with nothing_ends_it(self._app, f"the bars of {market} since the last run could not be taken in"):
             for start in range(0, len(snapshots), _AT_ONCE):
                 await self._app.take(tuple(snapshots[start : start + _AT_ONCE]))
@@ -176,6 +188,22 @@ class CatchingUp:
             with nothing_ends_it(self._app, f"what came of {market} meanwhile could not be taken in"):
                 await self._app.take(tuple(held))
         self._held.pop(market, None)
+
+    async def _rebuild(self, market: str) -> bool:
+        """Of a market without a checkpoint, what is stored comes first of all, however long the store is away.
+
+        False after a fault of ours that does not go away; nothing is taken of that market then before a restart.
+        """
+        faults = 0
+        while market in self._to_rebuild and faults < _REBUILD_TRIES:
+            before = self._app.failed_ticks
+            with nothing_ends_it(self._app, f"the estimate of {market} could not be made anew"):
+                await self._app.watcher.rebuild(market)
+                self._to_rebuild.discard(market)
+            if market in self._to_rebuild:
+                faults += self._app.failed_ticks > before
+                await asyncio.sleep(_REBUILD_AGAIN_S)
+        return market not in self._to_rebuild
 
     async def _older(self, markets: Sequence[Market]) -> list[Stretch]:
         """What lies before the first stored bar, as far as it was never asked for. With that bar: see `joined_to`."""

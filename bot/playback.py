@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from bot.reliving import Resumed
 from bot.score import Scorer
-from bot.watch import Resumed, Watcher
+from bot.watch import Watcher
 from detectors.event import Event
 from detectors.market import DAY_MS, MarketSnapshot
 from storage.chats import Chat

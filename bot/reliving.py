@@ -1,14 +1,28 @@
 """An engine that lives through what has happened, a few milliseconds at a time and with nobody told."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from bot.turns import in_turns
 from detectors.engine import MarketEngine
-from detectors.market import MarketSnapshot
+from detectors.market import Market, MarketSnapshot
 from storage.store import Cursor, Store
 
 PAGE = 2048
 """Snapshots read at once: a series may be too long to be in memory as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What start-up found of one market."""
+
+    market: Market
+    cursor: Cursor | None
+    """The last snapshot committed; everything up to it is skipped when it comes again. None: a new market."""
+    settings_changed: bool
+    """The estimate is built anew from the stored series, and the clusters there are adopted silently."""
+    to_rebuild: bool = False
+    """Nothing is known of it before `Watcher.rebuild` has gone through its whole series."""
 
 
 async def relive(engine: MarketEngine, snapshots: Sequence[MarketSnapshot]) -> list[MarketSnapshot]:
@@ -24,6 +38,20 @@ async def relive_stored(store: Store, engine: MarketEngine, market: str) -> int 
         await relive(engine, page)
         stood = page[-1].bar.opened_at_ms if page[-1].bar is not None else stood
     return stood
+
+
+async def recover_stored(
+    store: Store, engine: MarketEngine, market: str, decisions: bytes | None, *, adopt: bool
+) -> None:
+    """As `MarketEngine.recover`, from all that is stored. Raises StoreUnavailable."""
+    stood: int | None = None
+    while page := await store.snapshots_page(market, stood, PAGE):
+        async for _ in in_turns(engine.recovering(None, page, None)):
+            pass
+        stood = page[-1].bar.opened_at_ms if page[-1].bar is not None else stood
+    looks = await store.snapshots_since(market, stood)
+    async for _ in in_turns(engine.recovering(None, looks, decisions, adopt=adopt)):
+        pass
 
 
 def up_to_last_bar(snapshots: Sequence[MarketSnapshot]) -> tuple[Sequence[MarketSnapshot], int | None]:

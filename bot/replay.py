@@ -11,9 +11,10 @@ from bot.config import Config
 from bot.markets.feed import ReplayableFeed, origin_of
 from bot.markets.recording import RecordingError
 from bot.playback import Moment, Tally, already_told, play, settle_as_shown
+from bot.reliving import Resumed
 from bot.score import Scorer
 from bot.show import Show
-from bot.watch import Resumed, Watcher
+from bot.watch import Watcher
 from detectors import figures
 from detectors.event import Event
 from detectors.market import DAY_MS

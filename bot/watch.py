@@ -8,13 +8,14 @@ import asyncio
 import logging
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from bot.assumptions import Assumptions, fingerprint
+from bot.assumptions import Assumptions, decisions_of, fingerprint
 from bot.deciding import Decider
 from bot.markets.past import joined_to
+from bot.ranks import ranks
 from bot.receipt_gaps import with_gaps
-from bot.reliving import is_behind, relive, relive_stored, up_to_last_bar
+from bot.reliving import Resumed, is_behind, recover_stored, relive, relive_stored, up_to_last_bar
 from bot.turns import Turns
 from detectors.engine import EngineSettings, MarketEngine, Step
 from detectors.event import Event, Fact
@@ -36,17 +37,6 @@ Odds = Callable[[Event], tuple[Fact, ...]]
 
 def no_odds(_event: Event) -> tuple[Fact, ...]:
     return ()
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """What start-up found of one market."""
-
-    market: Market
-    cursor: Cursor | None
-    """The last snapshot committed; everything up to it is skipped when it comes again. None: a new market."""
-    settings_changed: bool
-    """The estimate was built anew from the stored series, and the clusters there are adopted silently."""
 
 
 class Watcher:
@@ -107,15 +97,26 @@ class Watcher:
 
     # --- start-up
 
-    async def start(self, markets: Sequence[Market]) -> Sequence[Resumed]:
-        """Recover every market from the store: afterwards each stands where its last commit left it."""
+    async def start(self, markets: Sequence[Market], *, rebuild_later: bool = False) -> Sequence[Resumed]:
+        """Recover every market from the store: afterwards each stands where its last commit left it. With
+        ``rebuild_later``, one without a checkpoint to go on from is left for `rebuild`, which nobody waits for."""
         self.assumptions.tiers.update(await self._store.tiers())
-        return [await self._resume(market) for market in markets]
+        return [await self._resume(market, rebuild_later=rebuild_later) for market in markets]
 
     async def add(self, market: Market) -> Resumed:
-        """Take up a further market while running, from where its last commit left it. Raises StoreUnavailable."""
+        """Take up a further market while running, as `start` with ``rebuild_later``. Raises StoreUnavailable."""
         async with self._busy:
-            return await self._resume(market)
+            return await self._resume(market, rebuild_later=True)
+
+    async def rebuild(self, market: str) -> None:
+        """Make a market's estimate from its whole stored series; nothing may be taken of it before. Raises
+        StoreUnavailable; the same call may be made again then."""
+        async with self._making:
+            engine, seal = self._make_engine(self.engines[market].market)
+            decisions, changed = decisions_of((await self._store.load_market(market)).state, seal)
+            await recover_stored(self._store, engine, market, decisions, adopt=changed)
+            self.engines[market], self._seals[market] = engine, seal
+            self._checkpoint_due.add(market)
 
     def tiers(self, market: str) -> StoredTiers | None:
         """The leverage tiers that the market's estimate is made with; None: those of the settings."""
@@ -126,7 +127,7 @@ class Watcher:
         settings = self.assumptions.of(market.base)
         return MarketEngine(market, settings, self._kinds), fingerprint(settings)
 
-    async def _resume(self, market: Market) -> Resumed:
+    async def _resume(self, market: Market, *, rebuild_later: bool) -> Resumed:
         stored = await self._store.load_market(market.base)
         await self.assumptions.load_fits(self._store, market.base)
         engine, seal = self._make_engine(market)
@@ -134,15 +135,17 @@ class Watcher:
         if stored.cursor is None:
             return Resumed(market, None, settings_changed=False)
         self._cursors[market.base] = stored.cursor
-        state, checkpoint = stored.state, stored.checkpoint
-        changed = state is not None and not state.startswith(seal)
+        decisions, changed = decisions_of(stored.state, seal)
+        checkpoint = stored.checkpoint
         if checkpoint is None or not checkpoint.blob.startswith(seal):
+            if rebuild_later:
+                return Resumed(market, stored.cursor, changed, to_rebuild=True)
             checkpoint = None
             self._checkpoint_due.add(market.base)
         engine.recover(
             checkpoint.blob[len(seal) :] if checkpoint else None,
             await self._store.snapshots_since(market.base, checkpoint.bar_opened_at_ms if checkpoint else None),
-            state[len(seal) :] if state else None,
+            decisions,
             adopt=changed,
         )
         return Resumed(market, stored.cursor, changed)
@@ -348,12 +351,8 @@ class Watcher:
     # --- deciding
 
     def ranks(self) -> dict[str, int]:
-        """Markets by open interest in USD: 1 is the largest. One whose open interest is not known is not in it, nor is
-        the view of one venue alone."""
-        views = [view for engine in self.engines.values() if (view := engine.view()) is not None]
-        views = [view for view in views if not view.market.is_alone]
-        sizes = {view.market.base: view.open_interest_usd for view in views if view.open_interest_usd is not None}
-        return {base: n for n, base in enumerate(sorted(sizes, key=lambda one: (-sizes[one], one)), 1)}
+        """Markets by open interest: 1 is the largest."""
+        return ranks(self.engines.values())
 
     async def _decide(self, step: Step) -> TickCommit:
         market = step.snapshot.market

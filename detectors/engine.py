@@ -6,7 +6,7 @@ with every tick.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -204,6 +204,18 @@ class MarketEngine:
         taken in anew and silently, and only the kinds' memories are kept. Raises ValueError where the checkpoint was
         made with other settings of size.
         """
+        for _ in self.recovering(checkpoint, since, decisions, adopt=adopt):
+            pass
+
+    def recovering(
+        self,
+        checkpoint: bytes | None,
+        since: Iterable[MarketSnapshot],
+        decisions: bytes | None,
+        *,
+        adopt: bool = False,
+    ) -> Iterator[None]:
+        """As `recover`, a snapshot at a time; done when it ends."""
         if checkpoint is not None:
             self.estimate = MarketEstimate.from_bytes(self.settings.estimate, checkpoint)
             self.finder.learn(self.estimate.baseline)
@@ -214,6 +226,7 @@ class MarketEngine:
             if self.estimate.baseline.hours != hours:
                 self.finder.learn(self.estimate.baseline)
             self._recall(snapshot)
+            yield
         if decisions is not None:
             state = json.loads(decisions)
             self.memories = state["memories"]

@@ -25,6 +25,7 @@ from bot.message import as_text
 from bot.platforms.console import CHAT, Printer, request
 from bot.replies import venue_line
 from bot.run_live import serve_live, tell_notices
+from bot.watch import Watcher
 from detectors.market import DAY_MS, HOUR_MS, MarketSnapshot
 from storage.chats import Chat, Watch
 from storage.errors import StoreUnavailable
@@ -33,6 +34,8 @@ from tests.bot.played import config, market, moments, subscribe, watcher
 
 NOW_MS = START_MS + 2 * DAY_MS
 VENUES = ("binance", "okx")
+CHANGED: dict[str, object] = {}
+"""Further sections of the config."""
 SPEED = 8.0
 """Bars a second."""
 
@@ -42,6 +45,7 @@ def settings(tmp_path: Path, **source: object) -> Config:
         source={"kind": "local", "venues": VENUES, "history_days": 1.5, **source},
         charts={"draw": False},
         store={"path": str(tmp_path / "bot.db")},
+        **CHANGED,
     )
 
 
@@ -255,12 +259,43 @@ async def test_what_comes_live_of_a_stored_market_waits_for_the_bars_before_it(t
                 feed.venues[name].faults.delay(0.7, path=path)
         await until(lambda: app.tally.snapshots > 1)
         assert len(await app.store.snapshots_since("BTC", None)) == len(before), "a price overtook the bars before it"
-        assert "Still fetching" in as_text(await app.commands.handle(request("/map BTC")))
+        assert "Still " in as_text(await app.commands.handle(request("/map BTC")))
         await until(lambda: "Caught up" in again.getvalue())
     after = await stored(tmp_path / "bot.db")
     assert {later - earlier for earlier, later in itertools.pairwise(opened(after))} == {BAR_MS}
     times = [one.taken_at_ms for one in after]
     assert times == sorted(times)
+
+
+async def test_after_a_change_of_settings_it_serves_at_once_and_makes_the_estimates_anew_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, feed_of(speed=1.0), out := io.StringIO()) as (app, _):
+        await until(lambda: "Caught up" in out.getvalue())
+    before = await stored(tmp_path / "bot.db")
+    rebuild, may_go_on, failed = Watcher.rebuild, asyncio.Event(), list[str]()
+
+    async def held_up(self: Watcher, base: str) -> None:
+        if base not in failed:
+            failed.append(base)
+            raise StoreUnavailable("locked")
+        await may_go_on.wait()
+        await rebuild(self, base)
+
+    monkeypatch.setattr(Watcher, "rebuild", held_up)
+    monkeypatch.setattr(catching_up, "_REBUILD_AGAIN_S", 0.05)
+    monkeypatch.setattr("tests.bot.test_live_app.CHANGED", {"clusters": {"deviations": 0.5}})
+    async with running(tmp_path, feed_of(3.0, speed=1.0), again := io.StringIO()) as (app, _):
+        await until(lambda: app.tally.snapshots > 1 and bool(failed))
+        assert "Still making the estimate of BTC anew" in as_text(await app.commands.handle(request("/map BTC")))
+        assert len(await app.store.snapshots_since("BTC", None)) == len(before), "a price overtook the bars before it"
+        may_go_on.set()
+        await until(lambda: "Caught up" in again.getvalue())
+        assert sorted(failed) == ["BTC", "PEPE"]
+        assert "BTC liquidation map" in as_text(await app.commands.handle(request("/map BTC")))
+        assert not app.failed_ticks
+    after = await stored(tmp_path / "bot.db")
+    assert {later - earlier for earlier, later in itertools.pairwise(opened(after))} == {BAR_MS}
 
 
 async def test_when_liquidations_were_missed_is_kept_in_the_database_once(tmp_path: Path) -> None:

@@ -195,6 +195,27 @@ async def test_changed_settings_build_the_estimate_anew_and_adopt_what_is_there_
     await store.close()
 
 
+async def test_a_market_without_a_checkpoint_is_left_for_later_and_then_stands_where_it_stood(
+    store: SqliteStore,
+) -> None:
+    before = watcher(store)
+    await before.start([market()])
+    await play_all(before, moments()[:900])
+    last = moments()[899][0]
+    await before.take([replace(last, taken_at_ms=last.taken_at_ms + 10_000, bar=None, open_interest=None)])
+    after = watcher(store)
+    (found,) = await after.start([market()], rebuild_later=True)
+    assert (found.to_rebuild, found.settings_changed) == (True, False)
+    assert after.engines["BTC"].view() is None
+    await after.rebuild("BTC")
+    assert after.engines["BTC"].estimate.to_bytes() == before.engines["BTC"].estimate.to_bytes()
+    assert after.engines["BTC"].decisions() == before.engines["BTC"].decisions()
+    assert await play_all(after, moments()[895:])
+    await after.checkpoint()
+    (again,) = await watcher(store).start([market()], rebuild_later=True)
+    assert not again.to_rebuild
+
+
 async def test_a_checkpoint_is_due_by_market_time_and_only_at_a_bars_close(store: SqliteStore) -> None:
     watching = watcher(store)
     watching._checkpoint_every_ms = 6 * HOUR_MS
