@@ -31,6 +31,8 @@ from detectors.market import MarketSnapshot
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 THREE = ("binance", "bybit", "okx")
 _BEFORE_CLOSE_MS = 3_000
+_MAY_LAST_S = 5.0
+"""Real time that a bar has to be stored in before a soak counts it as missing."""
 _IMPORTS_S = time.monotonic() - float(os.environ.get("CLUSTERWATCH_SPAWNED_S", time.monotonic()))
 """From the start of this process until here."""
 
@@ -40,9 +42,18 @@ def rss_mb() -> float:
 
 
 class Bot:
-    """The app on a live feed at such venues, served as the command serves it."""
+    """The app on a live feed at such venues, served as the command serves it. ``database``: None makes a new one."""
 
-    def __init__(self, venues: Venues, markets: int, *, history_days: float, paced: bool, **feed: Any) -> None:
+    def __init__(
+        self,
+        venues: Venues,
+        markets: int,
+        *,
+        history_days: float,
+        paced: bool,
+        database: Path | None = None,
+        **feed: Any,
+    ) -> None:
         self.venues = venues
         self._folder = tempfile.TemporaryDirectory()
 
@@ -54,7 +65,7 @@ class Bot:
 
         self.feed = LiveFeed(THREE, None, clock=venues.clock, rewrite=rewrite, largest=markets, **feed)
         source = {"kind": "live", "history_days": history_days}
-        store = {"path": str(Path(self._folder.name) / "bot.db")}
+        store = {"path": str(database or Path(self._folder.name) / "bot.db")}
         config = parse({"source": source, "charts": {"draw": False}, "store": store}, "the benchmark")
         self.app = App(config, self.feed, printer=Printer(Console(file=io.StringIO())))
         self.lag = LoopLag(0.01)
@@ -262,6 +273,7 @@ async def soak(spec: Mapping[str, Any]) -> dict[str, Any]:
                 days.append(
                     {"rss_mb": rss_mb(), "lag": await bot.lag_ms(), "alerts": sum(bot.app.tally.alerts.values())}
                 )
+            ended_ms = (venues.clock.now_ms() - round(_MAY_LAST_S * 1000 * speed)) // BAR_MS * BAR_MS
             opened = {
                 market.base: [
                     one.bar.opened_at_ms
@@ -273,7 +285,9 @@ async def soak(spec: Mapping[str, Any]) -> dict[str, Any]:
             return {
                 "days": days,
                 "bars": sum(at_ms >= begun_ms for times in opened.values() for at_ms in times),
-                "missing": sum((times[-1] - times[0]) // BAR_MS + 1 - len(times) for times in opened.values()),
+                "markets": len(opened),
+                # From the first bar that is stored to the last that had closed when the soak was over.
+                "missing": sum(len(set(range(times[0], ended_ms, BAR_MS)) - set(times)) for times in opened.values()),
                 "took_s": time.monotonic() - begun_s,
                 "cpu_s": time.process_time() - cpu_s,
                 "failed": bot.app.failed_ticks,

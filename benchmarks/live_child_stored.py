@@ -1,0 +1,101 @@
+"""Measures starts on a database that is full, and views of single venues, in a process of their own.
+
+``python -m benchmarks.live_child_stored PART SPEC`` prints one JSON object.
+"""
+
+import asyncio
+import json
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from benchmarks.live_child import THREE, Bot, rss_mb
+from benchmarks.live_venues import Venues
+from bot.markets.live_types import BAR_MS
+
+
+async def restart(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A start on a database that has a month of every market and no checkpoint."""
+    async with Venues(
+        names=THREE, markets=["BTC", "ETH", "DOGE"], copies=spec["markets"] - 3, days=spec["days"] + 1, limits_scale=100
+    ) as venues:
+        await venues.order(speed=1.0)
+        with tempfile.TemporaryDirectory() as folder:
+            database = Path(folder) / "bot.db"
+            feed = {"history_days": spec["days"], "paced": False, "database": database}
+            async with Bot(venues, spec["markets"], **feed) as bot:
+                await bot.until(lambda: bot.all_in, 1800)
+            with closing(sqlite3.connect(database)) as connection:
+                connection.execute("DELETE FROM checkpoints")
+                connection.commit()
+                bars, size, of_venues = connection.execute(
+                    "SELECT count(*), (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size), "
+                    "sum(length(by_venue)) FROM snapshots WHERE bar_opened_at_ms IS NOT NULL"
+                ).fetchone()
+            begun_s, cpu_s, rss = time.monotonic(), time.process_time(), rss_mb()
+            async with Bot(venues, spec["markets"], **feed) as bot:
+                first_tick_s = await bot.until(lambda: bot.app.ticks > 0, 60) - begun_s
+                first_market_s = await bot.until(bot.any_in, 300) - begun_s
+                all_s = await bot.until(lambda: bot.app.caught_up, 900) - begun_s
+                return {
+                    "bars": bars,
+                    "size_mb": size / 1e6,
+                    "bytes_a_bar": size / bars,
+                    "of_venues": of_venues / bars,
+                    "first_tick_s": first_tick_s,
+                    "first_market_s": first_market_s,
+                    "all_s": all_s,
+                    "cpu_s": time.process_time() - cpu_s,
+                    "lag": await bot.lag_ms(),
+                    "rss_mb": [rss, rss_mb()],
+                }
+
+
+async def views(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The same markets without and with views of single venues beside them."""
+    async with Venues(
+        names=THREE, markets=["BTC", "ETH", "DOGE"], copies=spec["markets"] - 3, days=spec["days"] + 1, limits_scale=100
+    ) as venues:
+        await venues.order(speed=1.0)
+        async with Bot(venues, spec["markets"], history_days=spec["days"], paced=False) as bot:
+            await bot.until(lambda: bot.all_in, 600)
+            told = []
+            for wanted in (0, spec["views"]):
+                bases = [f"{market.base}@{venue}" for market in bot.feed.markets for venue in market.venues][:wanted]
+                cpu_s = time.process_time()
+                for base in bases:
+                    await bot.app.open_view(base)
+                past = bot.app.catching_up
+                assert past is not None
+                await bot.until(lambda: all(past.waiting_for(base) is None for base in bases), 600)  # noqa: B023
+                past_cpu_s = time.process_time() - cpu_s
+                await bot.app.keep_house()
+                await asyncio.sleep(3.0)
+                await bot.app.keep_house()
+                closes = [await _close_cpu_s(bot, venues) for _ in range(spec["closes"])]
+                told.append({"past_cpu_s": past_cpu_s, "rss_mb": rss_mb(), "close_cpu_s": sorted(closes)})
+            return {"markets": spec["markets"], "views": spec["views"], "without": told[0], "with": told[1]}
+
+
+async def _close_cpu_s(bot: Bot, venues: Venues) -> float:
+    """CPU from just before a bar's close until it is taken of all, less what looks take."""
+    now_ms = venues.clock.now_ms()
+    closed_ms = now_ms // BAR_MS * BAR_MS + BAR_MS
+    await venues.order(advance_ms=closed_ms - 2_000 - now_ms)
+    await asyncio.sleep(1.0)
+    cpu_s = time.process_time()
+    await bot.until(lambda: bot.bars.get(closed_ms, 0) >= len(bot.feed.markets), 60)
+    spent_s = time.process_time() - cpu_s
+    await asyncio.sleep(1.0)
+    return spent_s
+
+
+PARTS: Mapping[str, Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]] = {"restart": restart, "views": views}
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(asyncio.run(PARTS[sys.argv[1]](json.loads(sys.argv[2])))) + "\n")  # type: ignore[arg-type]
