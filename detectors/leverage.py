@@ -137,10 +137,18 @@ class LeverageModel:
 
     @cached_property
     def log_distances(self) -> dict[Side, NDArray[np.float64]]:
-        """Distance from entry to liquidation per node, as a positive difference of log prices, float64[nodes]."""
-        rate = maintenance_rate(self.tiers, self.position_usd)
+        """Distance from entry to liquidation per node, as a positive difference of log prices, float64[nodes].
+
+        A node with more leverage than a position of typical size may have stands for smaller ones, and one with more
+        than any may have for the most: they would else be liquidated as they are opened.
+        """
+        rates = []
+        for node in self.nodes:
+            leverage = min(node, self.tiers[0].max_leverage)
+            beyond = (tier.floor_usd for tier in self.tiers if tier.max_leverage < leverage)
+            rates.append((leverage, maintenance_rate(self.tiers, min(self.position_usd, *beyond, math.inf))))
         return {
-            side: np.abs(np.log([liquidation_price(1.0, leverage, rate, side) for leverage in self.nodes]))
+            side: np.abs(np.log([liquidation_price(1.0, leverage, rate, side) for leverage, rate in rates]))
             for side in Side
         }
 

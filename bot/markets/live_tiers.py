@@ -1,4 +1,4 @@
-"""Leverage tiers as venues publish them, and the table that stands in where none does."""
+"""Leverage tiers as venues publish them, and our own table where none does."""
 
 import asyncio
 import contextlib
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from bot.markets import tier_table
 from bot.markets.ccxt_errors import VenueError
 from bot.markets.live_types import Clock, Listing, VenueClient, number
 from bot.markets.venues import AmountUnit, TierUnit
-from detectors.leverage import BINANCE_BTC_TIERS, MarginTier
+from detectors.leverage import MarginTier
 
-TABLE_SOURCE = "Binance's BTCUSDT brackets of September 2026, a table in this program"
 AGAIN_S = 86_400.0
 _AGAIN_AFTER_FAULT_S = 3_600.0
 
@@ -87,7 +87,7 @@ class TierTables:
         for venue in venues:
             if (known := self._told.get((venue, base))) is not None:
                 return known.tiers, f"{venue}'s public tiers of {base}, {_day(known.at_ms)}"
-        return BINANCE_BTC_TIERS, TABLE_SOURCE
+        return tier_table.of(base)
 
 
 def _day(at_ms: int) -> str:

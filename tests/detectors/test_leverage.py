@@ -141,3 +141,15 @@ def test_a_table_that_means_nothing_is_refused(nodes: tuple[float, ...], weights
 def test_a_position_of_typical_size_looks_the_tiers_up_and_not_the_whole_market() -> None:
     model = LeverageModel((100.0,), (1.0,), tiers=(*FLAT_TIERS, MarginTier(10_000_000, 0.5, 1)))
     assert model.log_distances[Side.LONG][0] == pytest.approx(-math.log(0.99 / 0.996))
+
+
+def test_a_node_beyond_what_the_tiers_allow_stands_for_smaller_positions_or_for_the_most_leverage() -> None:
+    tiers = (MarginTier(0, 0.015, 50), MarginTier(5_000, 0.025, 20), MarginTier(10_000, 0.05, 10))
+    model = LeverageModel((100.0, 50.0, 20.0, 10.0), (1.0, 1.0, 1.0, 1.0), tiers=tiers, position_usd=50_000)
+    longs = 1 - np.exp(-model.log_distances[Side.LONG])
+    at_10_000 = 0.025 - 50 / 10_000  # 5,000 * (0.025 - 0.015) deducted
+    at_50_000 = 0.05 - 300 / 50_000
+    expected = [0.015, 0.015, at_10_000, at_50_000]
+    leverage = [50, 50, 20, 10]
+    assert longs == pytest.approx([1 - (1 - 1 / x) / (1 - rate) for x, rate in zip(leverage, expected, strict=True)])
+    assert (np.diff(longs) >= 0).all()

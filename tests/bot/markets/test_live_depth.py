@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.markets import live_depth, live_tiers
+from bot.markets import live_depth, live_tiers, tier_table
 from bot.markets.ccxt_errors import VenueRetry
 from bot.markets.live_depth import Books
 from bot.markets.live_types import Book, Listing
@@ -44,9 +44,11 @@ async def test_tiers_are_the_venue_s_own_in_dollars_where_they_are_public(venue:
 
 
 async def test_where_no_venue_publishes_tiers_the_dated_table_is_used_and_said() -> None:
-    async with rig(["binance"], ["BTC"], days=0.2) as rigged:
-        assert rigged.feed.tiers("BTC") == (BINANCE_BTC_TIERS, live_tiers.TABLE_SOURCE)
-        assert "September 2026" in live_tiers.TABLE_SOURCE
+    async with rig(["binance"], ["BTC", "DOGE"], days=0.2) as rigged:
+        assert rigged.feed.tiers("BTC") == (BINANCE_BTC_TIERS, "Binance's brackets of BTC, September 2026")
+        tiers, source = rigged.feed.tiers("DOGE")
+        assert source == "Binance's brackets of DOGE, September 2026"
+        assert tiers[:2] == (MarginTier(0, 0.0065, 75), MarginTier(80_000, 0.01, 50))
         with pytest.raises(KeyError):
             rigged.feed.tiers("NOSUCH")
 
@@ -117,7 +119,7 @@ async def test_tiers_are_asked_for_daily_and_the_last_ones_stay_while_the_venue_
         await tables.keep(client, {})  # type: ignore[arg-type]
     assert naps == [86_400, 86_400, 3_600, 86_400]
     assert tables.of("BTC", ["binance", "bybit"])[0][0].rate == 0.004
-    assert tables.of("ETH", ["binance", "bybit"])[1] == live_tiers.TABLE_SOURCE
+    assert tables.of("ETH", ["binance", "bybit"]) == tier_table.of("ETH")
 
 
 # --- depth
