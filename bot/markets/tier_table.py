@@ -64,7 +64,7 @@ def _said(asset: str) -> str:
 @cache
 def _read(text: str) -> tuple[MarginTier, ...]:
     rows = (one.split(":") for one in text.split())
-    return tuple(MarginTier(_usd(floor), float(rate) / 100, float(most)) for floor, rate, most in rows)
+    return tuple(MarginTier(_usd(floor), round(float(rate) / 100, 6), float(most)) for floor, rate, most in rows)
 
 
 def _usd(floor: str) -> float:
