@@ -152,7 +152,7 @@ def report(console: Console, found: Found, took_s: float, stacks: Path) -> int:
         console.print(f"What they waited for is in {stacks}")
     problems = [problem for one in outcomes for problem in one.problems]
     for problem in problems:
-        console.print(f"[red]{problem}[/red]")
+        console.print(problem, style="red", markup=False)
     return 1 if problems or not kills else 0
 
 
@@ -163,6 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=(os.cpu_count() or 1) + 1)
     parser.add_argument("--fault", choices=("state_first", "sent_first"), default="", help="plant it; must be found")
     parser.add_argument("--only", metavar="POINT", help="kill at this point alone, such as 'composing'")
+    parser.add_argument("--story", type=Path, help="a file to keep the market in between runs")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.work:
@@ -171,7 +172,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     console, began_s = Console(), time.monotonic()
     console = console if console.is_terminal else Console(width=120)
     with tempfile.TemporaryDirectory(prefix="clusterwatch-crash-", dir=in_memory()) as folder:
-        kept(Path(folder) / "story")
+        story = Path(folder) / "story"
+        if arguments.story:
+            kept(arguments.story)
+            story.symlink_to(arguments.story.resolve())
+        kept(story)
         found = kill_all(arguments, console, Path(folder))
     stacks = Path(tempfile.gettempdir()) / "clusterwatch-crash-stacks.txt"
     return report(console, found, time.monotonic() - began_s, stacks)

@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 
 from storage.chats import Chat
-from tests.crash.child import Ended, make_store
+from tests.crash.child import Ended, kept, make_store
 from tests.crash.points import Points
 from tests.crash.rig import ROOT, Servers, Stores, Trial, judge
 from tests.crash.story import MARKETS, Story, platform, subscription
@@ -72,6 +72,7 @@ class Pair:
     """``chats`` by role; ``come_to``: how far the market is."""
 
     folder: Path
+    story_file: Path
     story: Story
     servers: Servers
     store: str
@@ -88,7 +89,7 @@ class Pair:
         environ = {**os.environ, **self.servers.environ, "PORT": str(port)}
         if elsewhere:
             environ["DATABASE_URL"] = self.store
-        command = [sys.executable, "-m", "tests.crash.copy", str(self.folder.parent / "story"), str(self.come_to)]
+        command = [sys.executable, "-m", "tests.crash.copy", str(self.story_file), str(self.come_to)]
         with said.open("w") as out:
             process = subprocess.Popen(
                 [*command, str(config)],
@@ -136,13 +137,13 @@ class Pair:
 
 
 @contextmanager
-def pair(folder: Path, story: Story, servers: Servers, stores: Stores) -> Iterator[Pair]:
+def pair(folder: Path, story_file: Path, servers: Servers, stores: Stores) -> Iterator[Pair]:
     folder.mkdir(parents=True)
     servers.renew()
     chats = servers.chats()
     with stores.copy(folder) as store:
         asyncio.run(_watched(store, chats))
-        made = Pair(folder, story, servers, store, chats)
+        made = Pair(folder, story_file, kept(story_file), servers, store, chats)
         try:
             yield made
         finally:

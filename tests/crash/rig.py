@@ -264,6 +264,7 @@ class Rig:
         chats = self._servers.chats()
         lives: list[Ended] = []
         stalls: list[str] = []
+        failures: list[str] = []
         with self._stores.copy(folder) as store:
             while True:
                 changes = kills(len(lives)) or {}
@@ -276,16 +277,15 @@ class Rig:
                     )
                 if ended.stalled and sum(life.stalled for life in lives) < STALLS_AT_MOST:
                     continue  # started again, as whoever runs the bot would do
-                if not ended.booted and order.kill_after_s is not None:
-                    raise AssertionError(f"the kill came before the bot had booted{_said(folder)}")
+                failed = _failure(ended, order)
+                if failed:
+                    failures.append(f"{failed}{_said(folder)}{ended.stacks}")
+                    break
                 if ended.exit_code == 0 and not ended.marked and order.kill_after_s is None:
                     break
-                if ended.exit_code not in (None, 0):
-                    raise AssertionError(
-                        f"a life failed by itself: {replace(ended, stacks='')}{_said(folder)}{ended.stacks}"
-                    )
                 assert len(lives) < LIVES_AT_MOST, "it is never done"
-        trial = replace(judge(self._servers, self.story, chats, lives), stalls=tuple(stalls))
+        trial = judge(self._servers, self.story, chats, lives)
+        trial = replace(trial, stalls=tuple(stalls), problems=(*trial.problems, *failures))
         if not trial.problems:
             shutil.rmtree(folder)
         return trial
@@ -318,6 +318,15 @@ def judge(servers: Servers, story: Story, chats: Mapping[str, str], lives: Seque
     if undue:
         problems.append(f"{undue} that were not due")
     return Trial(tuple(lives), kills, lost, repeated, unsaid, undue, tuple(problems))
+
+
+def _failure(ended: Ended, order: Order) -> str:
+    """What is wrong with how a life ended, whatever the chats hold."""
+    if not ended.booted and order.kill_after_s is not None:
+        return "the kill came before the bot had booted and shows nothing"
+    if ended.stalled:
+        return "a life stalled again when it was tried again"
+    return "" if ended.exit_code in (None, 0) else f"a life failed by itself with exit code {ended.exit_code}"
 
 
 def _said(folder: Path) -> str:

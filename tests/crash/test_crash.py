@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -29,8 +30,8 @@ SLICE = ("bar arrived", "commit begins", "commit: commit", "committed", "claimed
 
 
 @pytest.fixture(scope="module")
-def all_rigs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Rig]]:
-    with rigs(tmp_path_factory.mktemp("crash"), postgres="PostgreSQL" in STORES) as made:
+def all_rigs(tmp_path_factory: pytest.TempPathFactory, story_file: Path) -> Iterator[list[Rig]]:
+    with rigs(tmp_path_factory.mktemp("crash"), postgres="PostgreSQL" in STORES, story_file=story_file) as made:
         yield made
 
 
@@ -65,7 +66,7 @@ def test_killed_between_the_answer_and_the_settlement_telegram_gets_one_repeat_t
 
 
 @pytest.mark.parametrize(
-    ("fault", "kill"), [("state_first", Kill("commit: commit", 9)), ("sent_first", Kill("composing", 3))]
+    ("fault", "kill"), [("state_first", Kill("commit: insert alerts", 1)), ("sent_first", Kill("composing", 3))]
 )
 def test_a_planted_fault_loses_alerts_and_is_seen(rig: Rig, fault: str, kill: Kill) -> None:
     tried = [Kill(kill.point, nth) for nth in (kill.nth, *range(2, 12))]
@@ -77,12 +78,13 @@ def test_a_planted_fault_loses_alerts_and_is_seen(rig: Rig, fault: str, kill: Ki
 
 
 @pytest.mark.parametrize("fault", ["state_first", "sent_first"])
-def test_with_a_fault_planted_the_whole_command_ends_in_red_and_says_what_was_lost(fault: str) -> None:
+def test_with_a_fault_planted_the_whole_command_ends_in_red_and_says_what_was_lost(
+    fault: str, story_file: Path
+) -> None:
     point = {"state_first": "commit: insert alerts", "sent_first": "composing"}[fault]
-    command = [sys.executable, "-m", "tests.crash", "--stores", "SQLite", "--processes", "1"]
-    done = subprocess.run(
-        [*command, "--fault", fault, "--only", point], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+    command = [sys.executable, "-m", "tests.crash", "--story", str(story_file), "--stores", "SQLite"]
+    planted = ["--processes", "1", "--fault", fault, "--only", point]
+    done = subprocess.run([*command, *planted], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"{point} #" in done.stdout
     assert " lost" in done.stdout

@@ -35,8 +35,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def story(folder: Path) -> Story:
-    return kept(folder / "story")
+def story(story_file: Path) -> Story:
+    return kept(story_file)
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,9 @@ def all_stores(folder: Path, story: Story, server: PostgresServer) -> dict[str, 
 
 @pytest.fixture(params=["SQLite", "PostgreSQL"])
 def two(
-    request: pytest.FixtureRequest, folder: Path, story: Story, servers: Servers, all_stores: dict[str, Stores]
+    request: pytest.FixtureRequest, folder: Path, story_file: Path, servers: Servers, all_stores: dict[str, Stores]
 ) -> Iterator[Pair]:
-    with pair(folder / request.node.name, story, servers, all_stores[request.param]) as made:
+    with pair(folder / request.node.name, story_file, servers, all_stores[request.param]) as made:
         yield made
 
 
