@@ -49,8 +49,9 @@ def as_message(
     scored_as: Mapping[str, str],
     simulated: bool = False,
     claims: Sequence[Claim] = (),
+    short: bool = False,
 ) -> Message:
-    """``scored_as``: what each kind's alerts are scored by, in words."""
+    """``scored_as``: what each kind's alerts are scored by, in words. ``short``: the claims without their figures."""
     waits = sum(waiting.values())
     unjudged = sum(row.record.unjudged for row in rows if row.market == ALL or len({r.market for r in rows}) == 1)
     if not rows:
@@ -62,11 +63,18 @@ def as_message(
         "not be judged across a hole in the data."
     ]
     lines += [f"{_name(kind)}: {scored_as[kind]}" for kind in asked if kind in scored_as]
-    lines += [f"{claim.asks} {claim.verdict.capitalize()}: {claim.says}." for claim in claims]
+    lines += [_claim(claim, short=short) for claim in claims]
     with_market = len({row.market for row in rows}) > 1
     columns = ("alert", *(("market",) if with_market else ()), "n", "came", "at least", "by chance", "lift", "verdict")
     cells = [(_name(row.group), *((row.market,) if with_market else ()), *_cells(row.record)) for row in rows]
     return Message(title, tuple(lines), _footer(simulated), Table(columns, tuple(cells)))
+
+
+def _claim(claim: Claim, *, short: bool) -> str:
+    if not short:
+        return f"{claim.asks} {claim.verdict.capitalize()}: {claim.says}."
+    counts = ", ".join(f"{n} {name}" for name, n in claim.n.items())
+    return f"{claim.asks} {claim.verdict.capitalize()} (n = {counts})."
 
 
 def _cells(record: Record) -> tuple[str, ...]:

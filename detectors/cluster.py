@@ -13,6 +13,8 @@ class BuildClass(StrEnum):
     SLOW = "slow"
 
 
+CONSUMED_FRACTION = 0.8
+"""Of a cluster's exposure: traded through that much of it, it is consumed."""
 FAST_HOURS = 6.0
 SLOW_HOURS = 72.0
 
@@ -58,6 +60,8 @@ class Cluster:
     """From price to the centre, as a fraction of price, never negative; 0 where price is past it."""
     distance_to_edge: float
     build: Build
+    consumed_at: float | None = None
+    """Price at which it would be consumed as it is now; None where it is empty."""
 
 
 class Change(StrEnum):

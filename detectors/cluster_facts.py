@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from detectors import figures
 from detectors.cluster import Build, Cluster
 from detectors.event import Fact, Label, Severity, Unit
+from detectors.judging import CONSUMED_AT
 from detectors.market import HOUR_MS
 
 BIG_SHARE = 0.06
@@ -73,6 +74,13 @@ def core_facts(cluster: Cluster, price_decimals: int) -> tuple[Fact, ...]:
         Fact("core_low", cluster.core_low, Unit.PRICE, Label.ESTIMATED, shown=False),
         Fact("core_high", cluster.core_high, Unit.PRICE, Label.ESTIMATED, shown=False),
     )
+
+
+def judged_by(cluster: Cluster) -> tuple[Fact, ...]:
+    """The price at which it would be consumed, for whoever judges the alert later."""
+    if cluster.consumed_at is None:
+        return ()
+    return (Fact(CONSUMED_AT, cluster.consumed_at, Unit.PRICE, Label.ESTIMATED, shown=False),)
 
 
 def venue_facts(shares: Mapping[str, float], divergence_bps: float | None) -> tuple[Fact, ...]:

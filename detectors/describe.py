@@ -5,12 +5,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.cluster import Build, Cluster
+from detectors.cluster import CONSUMED_FRACTION, Build, Cluster
 from detectors.event import Level
 from detectors.liquidation_map import LiquidationMap
 from detectors.market import HOUR_MS, Side
 from detectors.numerics import densest_half
-from detectors.trail import CELLS_A_BIN, COLUMN_MS, Trail
+from detectors.trail import CELLS_A_BIN, COLUMN_MS, COLUMNS, Trail
 
 ROUNDING = 2**-9
 """The trail keeps 16-bit floats; a rise this small a part of the peak is none."""
@@ -44,6 +44,7 @@ def describe(cluster: Tracked, estimate: LiquidationMap, price: float) -> Cluste
     else:
         core_low, core_high = low, high
     centre = grid.price(cluster.centre)
+    consumed_at = _consumed_at(cells if cluster.side is Side.SHORT else cells[::-1])
     outer = high if cluster.side is Side.LONG else low
     sign = 1 if cluster.side is Side.LONG else -1
     return Cluster(
@@ -53,6 +54,11 @@ def describe(cluster: Tracked, estimate: LiquidationMap, price: float) -> Cluste
         level=Level(low, high, centre),
         core_low=core_low,
         core_high=core_high,
+        consumed_at=None
+        if consumed_at is None
+        else grid.price(cluster.low + consumed_at)
+        if cluster.side is Side.SHORT
+        else grid.price(cluster.high + 1 - consumed_at),
         base=cluster.base,
         notional_usd=cluster.base * centre,
         share_of_open_interest=cluster.base / estimate.open_interest_base if estimate.open_interest_base else 0.0,
@@ -62,8 +68,22 @@ def describe(cluster: Tracked, estimate: LiquidationMap, price: float) -> Cluste
     )
 
 
+def _consumed_at(cells: NDArray[np.float64]) -> int | None:
+    """How many cells price must have left behind to stand in the one that makes the band consumed; None: it is empty.
+
+    ``cells``: the band's exposure in the order in which price comes to it.
+    """
+    through = np.cumsum(cells)
+    if not through.size or not through[-1] > 0:
+        return None
+    return int(np.searchsorted(through, CONSUMED_FRACTION * through[-1]))
+
+
 def build_of(low: int, high: int, base: float, estimate: LiquidationMap, trail: Trail) -> Build:
-    """Time from 10 % to 90 % of the rise from the band's last trough to its peak, on half-hourly columns.
+    """Time from 10 % to 90 % of the rise from the band's last trough to its peak.
+
+    On half-hourly columns, and on eighteen-hourly ones where it began more than three days ago. The peak is that of the
+    last three days: one before that was another build's.
 
     The band is that of cells ``low..high`` (grid numbers), which holds ``base`` now. Taking 10-90 % of the mass
     instead would call nearly every cluster slow, for a band is seldom empty.
@@ -73,7 +93,8 @@ def build_of(low: int, high: int, base: float, estimate: LiquidationMap, trail: 
     times = np.append(times, now + COLUMN_MS // 6)
     seen = _as_the_trail_sees(estimate, low, high)
     history = np.append(history * (base / seen if seen > 0 else 1.0), base)
-    before = history[: int(np.argmax(history)) + 1]
+    recent = int(np.searchsorted(times, times[-1] - COLUMNS * COLUMN_MS))
+    before = history[: recent + int(np.argmax(history[recent:])) + 1]
     trough = last_trough(before)
     rise = before[trough:]
     floor, height = rise[0], rise[-1] - rise[0]

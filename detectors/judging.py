@@ -17,8 +17,10 @@ from detectors.event import Event, Fact, Label, Outcome, OutcomeClass, Question,
 from detectors.market import HOUR_MS, Side
 from detectors.series import Floats, MarketSeries, Times
 
+CONSUMED_AT = "consumed_at"
+"""Fact of an alert: the price behind which 80 % of the band's exposure lay, as estimated when it was told."""
 CONSUMED_DEPTH = 0.8
-"""Of the band's height: traded through this far, it counts as consumed, as 80 % of its exposure does live."""
+"""Of the band's height, for alerts without that fact."""
 AFTER_MS = HOUR_MS
 """What follows a touch is looked at for this long."""
 LATE_MS = 6 * HOUR_MS
@@ -33,7 +35,8 @@ Bools = NDArray[np.bool_]
 def judge_bands(
     events: Sequence[Event], series: MarketSeries, horizon_hours: float, *, wanted: bool = True
 ) -> list[Outcome]:
-    """Was each event's level consumed within the horizon: did price trade through `CONSUMED_DEPTH` of its height?
+    """Was each event's level consumed within the horizon: did price trade through 80 % of its exposure, as it was when
+    the alert was told? Of its height, where the alert does not carry `CONSUMED_AT`.
 
     With ``wanted`` False the alert was right, and its outcome is reached, when it was not. The rest of the bar in
     which a live alert falls does not count: what it did before the alert cannot be told from what it did after.
@@ -46,7 +49,9 @@ def judge_bands(
     origin = side * np.log(np.array([event.price for event in events], np.float64))
     near = side * np.log(np.where(side > 0, low, high)) - origin
     far = side * np.log(np.where(side > 0, high, low)) - origin
-    needed = near + CONSUMED_DEPTH * (far - near)
+    known = np.array([event.number(CONSUMED_AT) or np.nan for event in events], np.float64)
+    exact = np.clip(side * np.log(known) - origin, near, far)
+    needed = np.where(np.isnan(exact), near + CONSUMED_DEPTH * (far - near), exact)
     return _judge(events, series, _Task(horizon_hours, side, origin, near, needed, far, low, high, wanted))
 
 

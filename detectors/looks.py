@@ -1,10 +1,9 @@
 """What prices do to a cluster between bars: rungs crossed, the band entered, consumed or left."""
 
-from detectors.cluster import Change, ClusterChange, Sweep
+from detectors.cluster import CONSUMED_FRACTION, Change, ClusterChange, Sweep
 from detectors.liquidation_map import LiquidationMap
 from detectors.market import Side
 from detectors.tracked import (
-    CONSUMED_FRACTION,
     DISTANCE_LADDER,
     PARTLY_AFTER_MS,
     PARTLY_FRACTION,

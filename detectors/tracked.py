@@ -13,7 +13,6 @@ DISTANCE_LADDER = (5.0, 3.0, 2.0, 1.0, 0.5)
 """Per cent from price to the centre."""
 REARM_FACTOR = 1.5
 """A rung is armed again once price is this many times as far away."""
-CONSUMED_FRACTION = 0.8
 PARTLY_FRACTION = 0.3
 PARTLY_AFTER_MS = 30 * MINUTE_MS
 DISSOLVED_FRACTION = 0.5

@@ -10,6 +10,7 @@ from bot.commands.registry import Asked, Command
 from bot.message import Message
 from bot.platforms.seam import Choices, CommandSpec, Option
 from bot.scorecard import as_message, rows_of
+from detectors.claims import claims_of
 from detectors.market import DAY_MS
 from detectors.odds import REMEMBERED_MS
 from detectors.scoring import Scored
@@ -28,7 +29,8 @@ async def scorecard(asked: Asked) -> Message:
         except NotUnderstood:
             base = asking.market(word, house.markets).base
     now_ms = house.now_ms
-    scored = await house.store.outcomes(now_ms - REMEMBERED_MS, market=base, kind=kind)
+    whole = kind is None  # a claim compares kinds by their facts
+    scored = await house.store.outcomes(now_ms - REMEMBERED_MS, market=base, kind=kind, whole=whole)
     waiting = await house.store.waiting(base)
     waiting = {name: n for name, n in waiting.items() if kind in {None, name}}
     named = " ".join(part for part in (base, kind and house.kinds[kind].title) if part)
@@ -43,6 +45,8 @@ async def scorecard(asked: Asked) -> Message:
         days=max(1, -(-(now_ms - begins_ms) // DAY_MS)),
         scored_as={name: one.scored_as for name, one in house.kinds.items()},
         simulated=simulated,
+        claims=await asyncio.to_thread(claims_of, scored) if whole else (),
+        short=True,
     )
     if house.charts is None or not any(one.judged and one.chance for one in scored):
         return message

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from detectors import figures
 from detectors.cluster import Change, Cluster
-from detectors.cluster_facts import build_facts, core_facts, headline, severity_of, size_facts, venue_facts
+from detectors.cluster_facts import build_facts, core_facts, headline, judged_by, severity_of, size_facts, venue_facts
 from detectors.event import Event, Fact, Label, Outcome, Unit
 from detectors.judging import judge_bands
 from detectors.market import Side
@@ -21,7 +21,7 @@ class Settings:
     sharp_least: float = 0.005
     """... and by at least this fraction of price. Anything else is a grind."""
     judged_after_hours: float = 24.0
-    """The outcome: did price trade through 80 % of the band within this long?"""
+    """The outcome: did price trade through 80 % of the band's exposure within this long?"""
 
 
 def detect(view: MarketView, settings: Settings, memory: Memory) -> tuple[Sequence[Event], Memory]:
@@ -52,6 +52,7 @@ def detect(view: MarketView, settings: Settings, memory: Memory) -> tuple[Sequen
                         "distance to edge",
                     ),
                     *core_facts(cluster, view.market.price_decimals),
+                    *judged_by(cluster),
                     *build_facts(cluster),
                     *venue_facts(view.venue_shares, view.divergence_bps),
                 ),

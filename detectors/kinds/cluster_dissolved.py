@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from detectors import figures
 from detectors.cluster import Change
-from detectors.cluster_facts import build_facts, headline, size_facts
+from detectors.cluster_facts import build_facts, headline, judged_by, size_facts
 from detectors.event import Event, Fact, Label, Outcome, Severity, Unit
 from detectors.judging import judge_bands
 from detectors.market import HOUR_MS
@@ -17,7 +17,7 @@ from detectors.view import MarketView
 @dataclass(frozen=True)
 class Settings:
     judged_after_hours: float = 72.0
-    """The outcome: did price stay out of 80 % of the band for this long?"""
+    """The outcome: did price stay out of 80 % of the band's exposure for this long?"""
 
 
 def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Sequence[Event], Memory]:
@@ -45,6 +45,7 @@ def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Seque
                     Fact("closed_share", round(lost, 4), Unit.FRACTION, Label.ESTIMATED, "closed since its peak"),
                     Fact("age_hours", round(age, 2), Unit.HOURS, Label.ESTIMATED, "lasted"),
                     *build_facts(cluster),
+                    *judged_by(cluster),
                 ),
                 level=cluster.level,
                 notional_usd=cluster.notional_usd,

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from detectors import figures
 from detectors.cluster import Change, ClusterChange
-from detectors.cluster_facts import below_or_above, build_facts, core_facts, headline, severity_of, size_facts
+from detectors.cluster_facts import (
+    below_or_above,
+    build_facts,
+    core_facts,
+    headline,
+    judged_by,
+    severity_of,
+    size_facts,
+)
 from detectors.event import Event, Outcome
 from detectors.judging import judge_bands
 from detectors.registry import EventKind, Memory
@@ -16,7 +24,7 @@ from detectors.view import MarketView
 @dataclass(frozen=True)
 class Settings:
     judged_after_hours: float = 72.0
-    """The outcome: did price trade through 80 % of the band within this long?"""
+    """The outcome: did price trade through 80 % of the band's exposure within this long?"""
 
 
 def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Sequence[Event], Memory]:
@@ -38,7 +46,12 @@ def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Seque
                 ),
                 side=cluster.side,
                 severity=severity_of(cluster.share_of_open_interest),
-                facts=(*size_facts(cluster), *build_facts(cluster), *core_facts(cluster, view.market.price_decimals)),
+                facts=(
+                    *size_facts(cluster),
+                    *build_facts(cluster),
+                    *core_facts(cluster, view.market.price_decimals),
+                    *judged_by(cluster),
+                ),
                 level=cluster.level,
                 notional_usd=cluster.notional_usd,
                 rung=change.rung,

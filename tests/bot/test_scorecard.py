@@ -115,7 +115,12 @@ async def test_a_chat_asks_for_the_record_of_all_of_a_market_or_of_a_kind(asker:
     assert whole.table is not None
     judged = await asker.commands._house.store.outcomes()
     assert {row[0].split()[0] for row in whole.table.rows} == {one.group.split("@")[0].split("_")[1] for one in judged}
+    for asks in ("Do slow builds clear more violently", "Do sharp approaches clear", "Does a funding shock dissolve"):
+        (claim,) = [line for line in whole.lines if line.startswith(asks)]
+        assert "(n = " in claim
+        assert len(claim) < 140
     one_kind = await asker.says("/scorecard btc approached")
+    assert not any(line.startswith("Do slow builds") for line in one_kind.lines)
     assert one_kind.title == "Scorecard of BTC cluster approached"
     assert one_kind.table is not None
     assert [row[0] for row in one_kind.table.rows] == ["approached within 2 %"]

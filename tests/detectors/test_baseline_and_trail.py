@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from detectors.baseline import BaselineSettings, DistanceBaseline
-from detectors.market import HOUR_MS
-from detectors.trail import BINS, CELLS_A_BIN, COLUMN_MS, COLUMNS, Trail
+from detectors.market import DAY_MS, HOUR_MS
+from detectors.trail import BINS, CELLS_A_BIN, COLUMN_MS, COLUMNS, OLD_COLUMN_MS, OLD_COLUMNS, Trail
 from tests.detectors.histories import START_MS
 
 SETTINGS = BaselineSettings(reach_cells=50, ready_hours=10)
@@ -117,19 +117,34 @@ def test_a_band_that_was_out_of_sight_has_a_history_only_since_it_was_seen() -> 
     assert trail.band_history(9_850, 9_889)[0].tolist() == [START_MS + 3 * COLUMN_MS]
 
 
-def test_a_trail_forgets_the_oldest_columns_and_stays_in_order() -> None:
+def test_a_trail_keeps_three_days_in_full_and_stays_in_order() -> None:
     trail = trail_of([float(n % 7) for n in range(COLUMNS + 30)])
+    columns = list(trail.columns())
+    assert [taken for taken, _, _ in columns] == [START_MS + n * COLUMN_MS for n in range(30, COLUMNS + 30)]
     times, history = trail.band_history(9_850, 9_889)
-    assert len(times) == COLUMNS
-    assert np.all(np.diff(times) == COLUMN_MS)
-    assert history == pytest.approx([40.0 * (n % 7) for n in range(30, COLUMNS + 30)], rel=2e-3)
-    assert times[-1] - times[0] >= 72 * HOUR_MS
+    assert np.all(np.diff(times) > 0)
+    assert history[-COLUMNS:] == pytest.approx([40.0 * (n % 7) for n in range(30, COLUMNS + 30)], rel=2e-3)
+    assert columns[-1][0] - columns[0][0] >= 72 * HOUR_MS
+
+
+def test_before_these_it_remembers_a_month_every_eighteen_hours() -> None:
+    trail = trail_of([1.0 + n / 100 for n in range(45 * 48)])
+    times, history = trail.band_history(9_850, 9_889)
+    old = times[:-COLUMNS]
+    assert len(old) == OLD_COLUMNS
+    assert np.all(np.diff(old) == OLD_COLUMN_MS)
+    assert times[-1] - times[0] >= 29 * DAY_MS
+    expected = [40 * (1.0 + (at_ms - START_MS) // COLUMN_MS / 100) for at_ms in times.tolist()]
+    assert history == pytest.approx(expected, rel=2e-3)
 
 
 def test_a_trail_survives_a_checkpoint() -> None:
-    trail = trail_of([1.0, 2.0, 3.0])
+    count = COLUMNS + 60
+    trail = trail_of([1.0, 2.0, 3.0] * (count // 3))
+    count = trail.count
     loaded = Trail.from_bytes(trail.to_bytes())
     for one in (trail, loaded):
-        one.add(START_MS + 3 * COLUMN_MS, np.ones(1280), 9_000, 9_640, 900.0)
+        one.add(START_MS + count * COLUMN_MS, np.ones(1280), 9_000, 9_640, 900.0)
     assert loaded.to_bytes() == trail.to_bytes()
-    assert [taken for taken, _, _ in loaded.columns()] == [START_MS + n * COLUMN_MS for n in range(4)]
+    assert loaded.band_history(9_850, 9_889)[1].tolist() == trail.band_history(9_850, 9_889)[1].tolist()
+    assert trail.old_count > 1

@@ -65,6 +65,18 @@ def test_only_the_last_rise_counts() -> None:
     assert built(ramp(0, 150, 40) + ramp(150, 20, 10) + ramp(20, 200, 5)).hours == pytest.approx(4, abs=1.0)
 
 
+def test_a_peak_of_a_week_ago_was_another_build_s() -> None:
+    earlier = [*ramp(10, 300, 20), *[10.0] * (7 * 48)]
+    assert built([10.0] * 10 + earlier + ramp(10, 200, 10)).hours == pytest.approx(8.0, abs=1.0)
+
+
+def test_a_build_that_began_two_weeks_ago_is_known_to_be_slow() -> None:
+    build = built([10.0] * 48 + ramp(10, 200, 14 * 24))
+    assert build.build_class is BuildClass.SLOW
+    assert build.hours == pytest.approx(0.8 * 14 * 24, abs=36)
+    assert not build.at_least
+
+
 def test_a_small_dip_on_the_way_does_not_end_the_rise() -> None:
     assert built([0.0] * 5 + ramp(0, 100, 20) + ramp(100, 92, 1) + ramp(92, 200, 20)).hours > 25
 

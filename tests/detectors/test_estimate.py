@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from detectors.estimate import OBSERVED_KEPT_MS, EstimateSettings, MarketEstimate
+from detectors.fit import fit_model
 from detectors.leverage import LeverageModel
 from detectors.map_settings import MapSettings
 from detectors.market import DAY_MS, HOUR_MS, Funding, LiquidationTotal, Print, Side
@@ -16,10 +17,13 @@ from tests.detectors.histories import PLAIN, RandomMarket, Tape, days, random_ma
 SETTINGS = EstimateSettings(MapSettings(LeverageModel()))
 
 
+FITTED = EstimateSettings(MapSettings(fit_model(LeverageModel())))
+
+
 @cache
-def a_month() -> MarketEstimate:
+def a_month(settings: EstimateSettings = SETTINGS) -> MarketEstimate:
     """Thirty days of five-minute bars with the default leverage, funding and hourly liquidations."""
-    estimate = MarketEstimate.empty(SETTINGS)
+    estimate = MarketEstimate.empty(settings)
     for snapshot in snapshots_of(random_market(RandomMarket(days(30), 8, price=88_000.0))):
         if snapshot.taken_at_ms % HOUR_MS == 0:
             total = LiquidationTotal(snapshot.taken_at_ms - HOUR_MS, HOUR_MS, 12_345.67, 8_910.11, "binance")
@@ -38,6 +42,7 @@ def test_one_market_costs_under_a_quarter_of_a_megabyte_in_memory() -> None:
 
 def test_one_market_costs_under_a_hundred_kilobytes_stored() -> None:
     assert len(a_month().to_bytes()) < 100_000
+    assert len(a_month(FITTED).to_bytes()) < 100_000, "with fitted weights, which reach farther"
 
 
 def test_a_checkpoint_holds_everything() -> None:

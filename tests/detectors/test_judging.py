@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.event import Event, Level, Outcome, OutcomeClass, facts_from_json, facts_to_json
-from detectors.judging import AFTER_MS, CONSUMED_DEPTH, LATE_MS, judge_bands, judge_moves
+from detectors.event import Event, Fact, Label, Level, Outcome, OutcomeClass, Unit, facts_from_json, facts_to_json
+from detectors.judging import AFTER_MS, CONSUMED_AT, CONSUMED_DEPTH, LATE_MS, judge_bands, judge_moves
 from detectors.market import HOUR_MS, Bar, Print, Side
 from detectors.series import MarketSeries
 from tests.storage.make import BAR_MS, event
@@ -47,6 +47,16 @@ def test_a_band_is_consumed_once_price_trades_through_four_fifths_of_its_height(
     up = math.exp(math.log(103.0) + CONSUMED_DEPTH * math.log(104.0 / 103.0))
     assert judge(SHORT, [100.0, up * 1.0001, 101.0]).outcome is OutcomeClass.REACHED
     assert judge(SHORT, [100.0, up * 0.9999, 101.0]).outcome is OutcomeClass.MISSED
+
+
+def test_where_the_alert_says_behind_which_price_four_fifths_of_the_exposure_lie_that_counts() -> None:
+    fact = Fact(CONSUMED_AT, 96.7, Unit.PRICE, Label.ESTIMATED, shown=False)
+    top_heavy = replace(LONG, facts=(*LONG.facts, fact))
+    assert judge(top_heavy, [100.0, 96.69, 99.0]).outcome is OutcomeClass.REACHED
+    assert judge(top_heavy, [100.0, 96.71, 99.0]).outcome is OutcomeClass.MISSED
+    assert judge(LONG, [100.0, 96.69, 99.0]).outcome is OutcomeClass.MISSED
+    outside = replace(LONG, facts=(replace(fact, value=90.0),))
+    assert judge(outside, [100.0, 95.9, 99.0]).outcome is OutcomeClass.REACHED, "no farther than the band"
 
 
 def test_a_wick_counts() -> None:
