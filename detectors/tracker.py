@@ -68,17 +68,20 @@ class ClusterTracker:
         if not self.clusters:
             return
         # one running sum each serves every cluster
-        cells = len(estimate.known)
-        through = np.zeros((4, cells + 1))
-        moment = estimate.known * np.arange(cells)
-        np.cumsum((estimate.known, change.consumed, change.closed, moment), axis=1, out=through[:, 1:])
+        origin, cells = estimate.origin, len(estimate.known)
+        left = min(cells, max(0, min(cluster.low for cluster in self.clusters) - origin))
+        right = min(cells, max(left, max(cluster.high for cluster in self.clusters) + 1 - origin))
+        known, among = estimate.known[left:right], slice(left, right)
+        through = np.zeros((4, right - left + 1))
+        parts = (known, change.consumed[among], change.closed[among], known * np.arange(left, right))
+        np.cumsum(parts, axis=1, out=through[:, 1:])
         for cluster in self.clusters:
-            first = min(cells, max(0, cluster.low - estimate.origin))
-            stop = min(cells, max(0, cluster.high + 1 - estimate.origin))
+            first = min(right, max(left, cluster.low - origin)) - left
+            stop = min(right, max(left, cluster.high + 1 - origin)) - left
             base, swept, closed, moments = (through[:, stop] - through[:, first]).tolist()
             cluster.base = base
             if base > 0:
-                cluster.centre = moments / base + estimate.origin + 0.5
+                cluster.centre = moments / base + origin + 0.5
             cluster.closed_since_peak += closed
             if swept:
                 cluster.consumed_since_peak += swept
