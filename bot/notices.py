@@ -14,6 +14,7 @@ from bot.ending import cancelled
 from bot.errors import Fatal, Moved, Reject, Retry
 from bot.markets.live_types import Notice, NoticeKind
 from bot.message import Message
+from bot.outages import Outages
 from detectors import figures
 from detectors.market import MINUTE_MS
 from storage.chats import Chat
@@ -48,6 +49,7 @@ class NoticeBoard:
         self._given_up: dict[Chat, str] = {}
         """Of the operator's chats those that are parked, with why."""
         self._told: deque[Notice] = deque(maxlen=_REMEMBERED)
+        self._outages = Outages()
         self._waiting: dict[Chat, deque[tuple[str, Message]]] = {}
         self._workers: dict[Chat, asyncio.Task[None]] = {}
         self._stopped = False
@@ -55,7 +57,7 @@ class NoticeBoard:
 
     async def post(self, notices: Sequence[Notice]) -> None:
         """Queue what is for chats, in one message; sends nothing itself."""
-        news = [one for one in dict.fromkeys(notices) if self._is_news(one)]
+        news = self._outages.worth_telling(list(dict.fromkeys(notices)), self._is_news)
         if not news or self._stopped:
             return
         self._told.extend(news)

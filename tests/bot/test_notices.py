@@ -4,7 +4,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -117,6 +117,25 @@ async def test_notices_of_one_moment_are_one_message(rig: Rig) -> None:
     assert len(rig.telegram.sent[0][1].lines) == 2
 
 
+async def test_an_outage_is_told_once_when_it_begins_and_once_when_all_is_back(rig: Rig) -> None:
+    await rig.told(stale("prices"))
+    assert len(await rig.told(stale("bars"), stale("open interest"))) == 1
+    assert len(await rig.told(recovered("prices"))) == 1
+    assert len(await rig.told(stale("prices", since_ms=LATER_MS + 1))) == 1
+    await rig.told(recovered("bars"), recovered("prices"))
+    sent = await rig.told(recovered("open interest"))
+    assert [title for _, title in sent] == [
+        "⚠ stale: okx: no prices for 10 min",
+        "⚠ recovered: okx: prices, bars, open interest again, after 15 min",
+    ]
+    assert len(await rig.told(stale("bars", since_ms=LATER_MS + 9))) == 3, "the next outage is one of its own"
+
+
+async def test_two_venues_are_two_outages(rig: Rig) -> None:
+    await rig.told(stale())
+    assert len(await rig.told(replace(stale(), venue="bybit"))) == 2
+
+
 async def test_gaps_and_changes_of_one_market_are_not_sent_but_a_stopped_venue_is(rig: Rig) -> None:
     gap = Notice(NoticeKind.GAP, LATER_MS, "okx", "prints", "liquidations are missing")
     led = Notice(NoticeKind.VENUE, LATER_MS, "okx", "bars", "BTC: the price is bybit's now")
@@ -165,7 +184,7 @@ async def test_what_waits_is_bounded_and_what_is_dropped_is_counted(rig: Rig, mo
     monkeypatch.setattr(module, "WAITING", 2)
     rig.telegram.seconds["1"] = 0.05
     for name in ("a", "b", "c", "d"):
-        await rig.board.post([stale(name)])
+        await rig.board.post([replace(stale(), venue=name)])
     assert len(await rig.told()) == 2
     assert rig.board.dropped == 2
 
@@ -175,7 +194,7 @@ async def test_notices_keep_the_pace_of_the_chat_with_alerts() -> None:
         rig.telegram.chat_per_second = 20.0
         began_s = asyncio.get_running_loop().time()
         for name in ("a", "b", "c"):
-            await rig.board.post([stale(name)])
+            await rig.board.post([replace(stale(), venue=name)])
         await rig.told()
         assert len(rig.telegram.sent) == 3
         assert asyncio.get_running_loop().time() - began_s > 0.08
