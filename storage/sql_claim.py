@@ -43,6 +43,12 @@ class _Owed:
     together: list[int] = field(default_factory=list)
     late: list[int] = field(default_factory=list)
     digest: list[int] = field(default_factory=list)
+    tried: set[int] = field(default_factory=set)
+    """Those of the last message that may have arrived; a chat never has two of them."""
+
+    def again(self, ids: list[int]) -> list[int]:
+        """Those of ``ids`` that were tried together, so that the same message is recognised; all where none was."""
+        return [row for row in ids if row in self.tried] or ids
 
 
 def claim(
@@ -91,7 +97,8 @@ def _owed(
         "coalesce((SELECT l.id FROM deliveries l WHERE l.chat = i.chat "
         f"AND l.{OPEN} ORDER BY l.id LIMIT 1 OFFSET ?), ?) AS last "
         "FROM idle i JOIN deliveries f ON f.id = i.head) "
-        "SELECT p.chat, p.head, p.first_ms, p.told, d.id, d.taken_at_ms < p.first_ms + ?, d.expires_at_ms "
+        "SELECT p.chat, p.head, p.first_ms, p.told, d.id, d.possible_repeat, d.taken_at_ms < p.first_ms + ?, "
+        "d.expires_at_ms "
         f"FROM page p JOIN deliveries d ON d.chat = p.chat AND d.{OPEN} AND d.id <= p.last "
         "WHERE d.taken_at_ms < p.first_ms + ? OR d.expires_at_ms < ? ORDER BY p.head, d.id",
         (
@@ -107,33 +114,37 @@ def _owed(
         ),
     )
     digests = connection.execute(
-        f"SELECT i.chat, d.id, d.reason FROM ({query}) i JOIN deliveries d ON d.chat = i.chat "
+        f"SELECT i.chat, d.id, d.possible_repeat, d.reason FROM ({query}) i JOIN deliveries d ON d.chat = i.chat "
         f"WHERE d.state = 'pending' AND d.{_DIGESTED} ORDER BY i.chat, d.id",
         values,
     )
     found: dict[int, _Owed] = {}
-    for chat_row, head, first_ms, told, row, is_together, expires_at_ms in rows.fetchall():
+    for chat_row, head, first_ms, told, row, was_tried, is_together, expires_at_ms in rows.fetchall():
         one = found.get(chat_row)
         if one is None:
             one = found[chat_row] = _Owed(chat_row, head, first_ms, told)
+        one.tried |= {row} if was_tried else set()
         if is_together:
             one.together.append(row)
         if expires_at_ms is not None and expires_at_ms < late_ms:
             one.late.append(row)
     reasons: dict[int, str] = {}
-    for chat_row, row, reason in digests.fetchall():
+    for chat_row, row, was_tried, reason in digests.fetchall():
         # All that was held back for one reason and is due now, whole even if it is much.
         if reasons.setdefault(chat_row, reason) == reason:
             found[chat_row].digest.append(row)
+            found[chat_row].tried |= {row} if was_tried else set()
     return list(found.values())
 
 
 def _choose(owed: _Owed, hold_ms: int | None, storm: Storm) -> _Choice:
     """What one chat is sent next; nothing while a storm's later alerts are held back."""
     if owed.late:
-        return _Choice(owed.chat_row, Task.EXPIRE, owed.late)
+        return _Choice(owed.chat_row, Task.EXPIRE, owed.again(owed.late))
     if owed.digest:
-        return _Choice(owed.chat_row, Task.DIGEST, owed.digest)
+        return _Choice(owed.chat_row, Task.DIGEST, owed.again(owed.digest))
+    if owed.tried.intersection(owed.together):
+        return _Choice(owed.chat_row, Task.SEND, owed.again(owed.together))
     if owed.told + len(owed.together) <= storm.more_than:
         return _Choice(owed.chat_row, Task.SEND, owed.together[:1])
     if owed.told >= storm.more_than and hold_ms is not None and hold_ms < owed.first_ms + storm.within_ms:

@@ -145,6 +145,39 @@ async def test_what_was_told_of_later_bars_makes_no_storm_of_an_earlier_one(stor
     assert ids(await store.claim(0, 1, market_ms=earlier.taken_at_ms)) == [["f"]]
 
 
+async def test_a_group_that_may_have_arrived_is_claimed_again_as_it_was_whatever_came_meanwhile(store: Store) -> None:
+    await owe(store, 0, *"abcdef")
+    (tried,) = await store.claim(0, 1)
+    await store.settle(tried.deliveries, Later(0, "reset", ambiguous=True))
+    await owe(store, 0, "g", "h")
+    (again,) = await store.claim(0, 1)
+    assert (ids([again]), again.task) == ([[*"abcdef"]], Task.SEND)
+    assert [one.key for one in again.deliveries] == [one.key for one in tried.deliveries]
+    await store.settle(again.deliveries, Sent("1"))
+    assert ids(await store.claim(0, 1)) == [["g", "h"]]
+
+
+async def test_an_alert_that_may_have_arrived_is_claimed_again_alone_though_it_became_a_storm(store: Store) -> None:
+    await owe(store, 0, "a")
+    (tried,) = await store.claim(0, 1)
+    await store.settle(tried.deliveries, Later(0, "reset", ambiguous=True))
+    await owe(store, 0, *"bcdefg")
+    (again,) = await store.claim(0, 1)
+    assert ids([again]) == [["a"]]
+    await store.settle(again.deliveries, Sent("1"))
+    assert ids(await store.claim(0, 1)) == [[*"bcdefg"]]
+
+
+async def test_what_is_too_late_is_told_again_as_it_was(store: Store) -> None:
+    soon = event().taken_at_ms + 10 * MINUTE_MS
+    await owe(store, 0, "a", "b", expires_at_ms=soon)
+    await owe(store, 1, "c", expires_at_ms=soon + MINUTE_MS)
+    (tried,) = await store.claim(0, 1, market_ms=soon + 1)
+    await store.settle(tried.deliveries, Later(0, "reset", ambiguous=True))
+    (again,) = await store.claim(0, 1, market_ms=soon + 2 * MINUTE_MS)
+    assert (ids([again]), again.task) == ([["a", "b"]], Task.EXPIRE)
+
+
 async def test_a_flush_holds_nothing_back(store: Store) -> None:
     start = event().taken_at_ms
     await owe(store, 0, *"abcde")
