@@ -33,6 +33,11 @@ _OUR_SIDE: dict[str, Any] = {
 }
 _SERVER_SIDE = {"tcp_keepalives_idle": 2, "tcp_keepalives_interval": 1, "tcp_keepalives_count": 2}
 _MOST_PREPARED = 400
+# SQLSTATEs of what passes: connection, authorization (a password is changed on both sides), transactions to be made
+# again, resources, objects in use, an operator's doing, the server's system and its configuration.
+_PASSING_CLASSES = frozenset({"08", "28", "40", "53", "55", "57", "58", "F0"})
+_PASSING = frozenset({"25006", "25P03"})
+"""Read-only, as where a standby has not been promoted yet; a session ended for its idle transaction."""
 _NO_NUL = str.maketrans("\x00", "\N{SYMBOL FOR NULL}")
 
 
@@ -253,9 +258,12 @@ class PostgresStore(SqlStore):
         return self._postgres is None or self._postgres.lost
 
     def _is_unavailable(self, error: BaseException) -> bool:
-        if isinstance(error, psycopg.errors.ProgramLimitExceeded | psycopg.errors.StatementTooComplex):
-            return False
-        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        if not isinstance(error, psycopg.Error) or isinstance(error, psycopg.errors.PipelineAborted):
+            return False  # a pipeline is aborted by another error, which comes first
+        state = error.sqlstate
+        if state is None:  # not of the server: the connection broke, or is none any more
+            return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        return state[:2] in _PASSING_CLASSES or state in _PASSING
 
     async def backup(self) -> str | None:
         """None: backups of the database are its provider's, or ``pg_dump``'s."""

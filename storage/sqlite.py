@@ -18,6 +18,22 @@ from storage.sql_store import SqlStore
 from storage.sql_writer import Connected
 from storage.sqlite_files import DatabaseFile
 
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+"""Result codes of what may go well later: a lock, a disk, rights, memory."""
+
 
 class SqliteStore(SqlStore):
     """``path`` None: a temporary store in memory, for replays."""
@@ -97,7 +113,8 @@ class SqliteStore(SqlStore):
             connection.execute("ROLLBACK")
 
     def _is_unavailable(self, error: BaseException) -> bool:
-        return isinstance(error, sqlite3.OperationalError)
+        # Python calls a wrong statement operational, too, which would be tried for ever.
+        return isinstance(error, sqlite3.Error) and (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _PASSING
 
     async def backup(self) -> str | None:
         file = self._file
