@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Collection, Sequence
 
+from bot import memory
 from bot.app import App
 from bot.ending import cancelled
 from bot.enduring import nothing_ends_it
@@ -143,6 +144,7 @@ class CatchingUp:
         await self._use_newest_tiers(markets)
         if older:
             shown(Message(f"The whole past is in: {self._bars:,} bars in {time.monotonic() - self._started_s:.0f} s"))
+        memory.settle()
         self._stage = ""
         await self._ask_until_told(again)
 

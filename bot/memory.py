@@ -1,4 +1,5 @@
-"""Gives memory back to the system: glibc keeps what was freed for the next time, and a small host has none to spare."""
+"""Gives memory back to the system: glibc keeps what was freed for the next time, and a small host has none to spare.
+And keeps the collector from walking through all of it again and again, which holds the loop up."""
 
 import asyncio
 import ctypes
@@ -8,6 +9,17 @@ import sys
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
+_YOUNG = 10_000
+"""New objects before the collector looks at them: a table of five hundred markets is a few thousand."""
+
+
+def settle() -> None:
+    """What is there now is there to stay: the collector looks at it once more, and then no longer. Call it when a lot
+    has been loaded; it holds the loop for a moment."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
 
 
 async def give_back() -> None:

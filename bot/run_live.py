@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
+from bot import memory
 from bot.app import App
 from bot.catching_up import CatchingUp
 from bot.depth_facts import DepthFacts
@@ -34,6 +35,7 @@ async def serve_live(
 
     Raises Fatal where no chat can be served, Superseded where another copy took over.
     """
+    memory.settle()
     app.schedule_house()
     app.schedule.every(_NOTICES_EVERY_S, "notices", lambda: tell_notices(app, feed))
     app.schedule.start()

@@ -39,7 +39,10 @@ def is_for_good(error: VenueError) -> bool:
 
 def load_of(headers: Mapping[str, str]) -> float | None:
     """Which part of the venue's limit is used, 0..1 and above; None where its reply does not say."""
-    told = {name.lower(): value for name, value in headers.items()}
+    return _load({name.lower(): value for name, value in headers.items()})
+
+
+def _load(told: Mapping[str, str]) -> float | None:
     if (used := told.get(_WEIGHT_HEADER, "")).isdecimal():
         return int(used) / _WEIGHT_LIMIT
     for left_name, limit_name in _LEFT_HEADERS:
@@ -124,11 +127,12 @@ class CallGate:
         """Learn from a reply how much is used; before Binance's weight is used up, wait for the next minute."""
         if not self.pause_s:
             self._pauses = 0
-        load = load_of(headers or {})
+        told = {name.lower(): value for name, value in (headers or {}).items()}
+        load = _load(told)
         if load is None:
             return
         self._load, self._load_at_s = load, self._now_s()
-        if _WEIGHT_HEADER in {name.lower() for name in headers or {}} and load >= _WEIGHT_ENOUGH / _WEIGHT_LIMIT:
+        if _WEIGHT_HEADER in told and load >= _WEIGHT_ENOUGH / _WEIGHT_LIMIT:
             self._pause(60.0 - time.time() % 60.0)
 
     def _pause(self, seconds: float) -> None:

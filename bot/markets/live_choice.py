@@ -8,12 +8,15 @@ from bot.markets import names
 from bot.markets.ccxt_errors import VenueError
 from bot.markets.live_connect import Reached, Venues, explain
 from bot.markets.live_types import Listing
-from bot.markets.venues import coverage_of
+from bot.markets.venues import InterestNow, coverage_of
 from detectors.market import Market
 
 LARGEST = 30
 ALWAYS = ("NMR",)
 """Watched wherever it is listed: the market this bot was first written for."""
+SIZED_AT_START = 100
+"""Markets whose open interest is asked for one by one before the first tick, the largest: a hundred calls take a second
+or two. Of the others such a venue tells it at the first close, and the user's first venue leads the price."""
 _SAME_ASSET = 1.1
 """Prices of one base further apart than this ratio are of two assets that share a name."""
 
@@ -25,7 +28,7 @@ Note = Callable[[str, str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A view, and each counted venue's open interest now, in base units."""
+    """A view, and each counted venue's open interest now, in base units; empty where it is not known of all yet."""
 
     market: Market
     interest_base: Mapping[str, float]
@@ -50,13 +53,27 @@ async def choose_views(venues: Venues, words: Sequence[str] | None, largest: int
             del listings[venue][base]
             note(venue, "markets", f"{base} on {venue} is left out: its price is another asset's")
     wanted = {venue: [known[base] for base in bases if base in known] for venue, known in listings.items()}
-    interest = await venues.ask(lambda one: _interest_now(one, wanted[one.client.rules.name]), failed("open interest"))
+    interest = await venues.ask(lambda one: _interest_now(one, _sized(one, wanted)), failed("open interest"))
+    unsized = {
+        venue: {listing.base for listing in wanted[venue][len(_sized(one, wanted)) :]}
+        for venue, one in venues.reached.items()
+    }
     for one in venues.reached.values():
         if refused := one.client.rules.unknowns():
             name = one.client.rules.name
             note(name, "markets", f"{name} is not in the table of venues, so refused from it: {', '.join(refused)}")
-    told = {base: {venue: known[base] for venue, known in interest.items() if base in known} for base in bases}
-    return [Chosen(view(base, listings, told[base]), told[base]) for base in bases]
+    chosen = []
+    for base in bases:
+        told = {venue: known[base] for venue, known in interest.items() if base in known}
+        later = [venue for venue, known in unsized.items() if base in known]
+        chosen.append(Chosen(view(base, listings, {*told, *later}), {} if later else told))
+    return chosen
+
+
+def _sized(one: Reached, wanted: Mapping[str, Sequence[Listing]]) -> Sequence[Listing]:
+    """Those of its listings whose open interest is asked for at the start."""
+    known = wanted[one.client.rules.name]
+    return known[:SIZED_AT_START] if one.client.rules.interest_now is InterestNow.EACH else known
 
 
 @dataclass(frozen=True, slots=True)

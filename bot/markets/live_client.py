@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from bot.markets import live_depth, live_prints, live_tiers
+from bot.markets import live_depth, live_own, live_prints, live_tiers
 from bot.markets.ccxt_errors import VenueError, classify
 from bot.markets.feed import Refusals
 from bot.markets.live_budget import CallGate, Window
 from bot.markets.live_exchange import Exchange
 from bot.markets.live_types import BAR_MS, Book, Clock, Listing, MarketSeries, PrintSink, number, whole_ms
 from bot.markets.symbols import QUOTES
-from bot.markets.venues import Coverage, InterestNow, TierUnit, VenueRules, split_multiplier
+from bot.markets.venues import Coverage, InterestNow, OwnCall, TierUnit, VenueRules, split_multiplier
 from detectors.leverage import MarginTier
 from detectors.market import HOUR_MS, MINUTE_MS, Bar, Funding, LiquidationTotal, VenueSample
 
@@ -25,7 +25,7 @@ _TAKER_BUY_BASE = 9
 _AT_ONCE = 12
 """Calls in flight. More finish no sooner, but their replies come all at once and hold up the loop; and after a 429 or
 418 no more than these are still on their way."""
-_OF_ONE_KIND = _AT_ONCE // 2
+_OF_ONE_KIND = _AT_ONCE - 2
 """Of them for one question about every market, so that prices never wait behind five hundred tables."""
 
 
@@ -39,13 +39,16 @@ class CcxtClient:
         self._clock, self._refusals = clock, refusals
         self._extra = Window(rules.interest_budget) if rules.interest_budget else None
         self._in_flight = asyncio.Semaphore(_AT_ONCE)
+        self._ids: dict[str, str] = {}
+        """The venue's own names, by ccxt's symbol."""
         self._apart_ms: int | None = None
         """The venue's time less our steady clock's."""
 
     # --- calls
 
-    async def _ask(self, method: str, *args: Any, extra: bool = False) -> Any:
-        """One call of ccxt inside the venue's budget; an ``extra`` one counts against `interest_budget` too."""
+    async def _ask(self, method: str, *args: Any, extra: bool = False, heed: bool = True) -> Any:
+        """One call of ccxt inside the venue's budget; an ``extra`` one counts against `interest_budget` too. ``heed``:
+        believe its headers on what is used."""
         if extra and self._extra is not None:
             await self._extra.enter()
         async with self._in_flight:
@@ -56,7 +59,7 @@ class CcxtClient:
                 fault = classify(error, self.exchange.last_response_headers, self._clock.now_ms())
                 self.gate.failed(fault)
                 raise fault from error
-            self.gate.succeeded(self.exchange.last_response_headers)
+            self.gate.succeeded(self.exchange.last_response_headers if heed else None)
             return reply
 
     def _refuse(self, reason: str, series: str, count: int = 1) -> None:
@@ -125,10 +128,10 @@ class CcxtClient:
             self._apart_ms = round(told - (before_s + self._clock.steady_s()) * 500)
 
     async def volumes_usd(self, listings: Sequence[Listing]) -> Mapping[str, float]:
-        tickers = await self._tickers()
+        tickers = await self._ask("fetch_tickers")
         volumes = {}
         for listing in listings:
-            ticker = tickers.get(listing.symbol) or {}
+            ticker = (tickers.get(listing.symbol) if isinstance(tickers, dict) else None) or {}
             usd = number(ticker.get("quoteVolume"))
             if usd is None and self.rules.ticker_volume_usd_key:
                 base = number((ticker.get("info") or {}).get(self.rules.ticker_volume_usd_key))
@@ -140,32 +143,33 @@ class CcxtClient:
 
     # --- prices and rates
 
-    async def _tickers(self) -> Mapping[str, Any]:
-        tickers = await self._ask("fetch_tickers")
-        if not isinstance(tickers, dict):
-            self._refuse("reply_not_understood", "prices")
-            return {}
-        return tickers
+    async def _rows(self, call: OwnCall, series: str) -> live_own.Rows:
+        reply = await self._ask(call.method, *([dict(call.params)] if call.params else []), heed=call.tells_load)
+        told = live_own.rows(call, reply)
+        if told is None:
+            self._refuse("reply_not_understood", series)
+        return told or {}
+
+    def _name(self, call: OwnCall, listing: Listing) -> str:
+        """What the call's rows call the market."""
+        return self._id(listing) if call.id_key else listing.symbol
+
+    def _id(self, listing: Listing) -> str:
+        if listing.symbol not in self._ids:
+            self._ids[listing.symbol] = str(self.exchange.market(listing.symbol)["id"])
+        return self._ids[listing.symbol]
 
     async def looks(self, listings: Sequence[Listing]) -> Mapping[str, VenueSample]:
-        tickers = await self._tickers()
+        call = self.rules.prices_call
+        rows = await self._rows(call, "prices")
         now_ms = self._clock.now_ms()
         told = {}
         for listing in listings:
-            ticker = tickers.get(listing.symbol) or {}
-            price = number(ticker.get("last"))
-            if price is None:
+            sample = live_own.look(call, rows.get(self._name(call, listing)) or {}, listing, now_ms)
+            if sample is None:
                 self._refuse("price_not_a_number", "prices")
-                continue
-            mark = number(ticker.get("markPrice"))
-            told[listing.base] = VenueSample(
-                venue=self.rules.name,
-                symbol=listing.symbol,
-                happened_at_ms=whole_ms(ticker.get("timestamp")) or now_ms,
-                seen_at_ms=now_ms,
-                price=listing.price(price),
-                mark_price=None if mark is None else listing.price(mark),
-            )
+            else:
+                told[listing.base] = sample
         return told
 
     async def rates(self, listings: Sequence[Listing]) -> Mapping[str, VenueSample]:
@@ -245,7 +249,7 @@ class CcxtClient:
         limit = (end_ms - start_ms) // BAR_MS
         if self.rules.raw_klines:
             query = {
-                "symbol": self.exchange.market(listing.symbol)["id"],
+                "symbol": self._id(listing),
                 "interval": _TIMEFRAME,
                 "startTime": start_ms,
                 "endTime": end_ms - 1,
@@ -298,22 +302,18 @@ class CcxtClient:
         return told
 
     async def _amounts_now(self, listings: Sequence[Listing]) -> Mapping[str, Any]:
-        match self.rules.interest_now:
-            case InterestNow.BULK:
-                rows = await self._ask("fetch_open_interests")
-                rows = rows if isinstance(rows, dict) else {}
-                return {one.base: (rows.get(one.symbol) or {}).get("openInterestAmount") for one in listings}
-            case InterestNow.TICKERS:
-                tickers, key = await self._tickers(), self.rules.ticker_interest_key
-                return {one.base: ((tickers.get(one.symbol) or {}).get("info") or {}).get(key) for one in listings}
-            case InterestNow.EACH:
+        call = self.rules.interest_call
+        if call is None:
+            return {}
+        if self.rules.interest_now is InterestNow.BULK:
+            rows = await self._rows(call, "open_interest")
+            return {one.base: (rows.get(self._name(call, one)) or {}).get(call.interest_key) for one in listings}
 
-                async def ask(listing: Listing) -> Any:
-                    return (await self._ask("fetch_open_interest", listing.symbol) or {}).get("openInterestAmount")
+        async def ask(listing: Listing) -> Any:
+            reply = await self._ask(call.method, {"symbol": self._id(listing)})
+            return reply.get(call.interest_key) if isinstance(reply, dict) else None
 
-                return await self._each(listings, ask, "open_interest")
-            case _:
-                return {}
+        return await self._each(listings, ask, "open_interest")
 
     async def interest(self, listing: Listing, since_ms: int, until_ms: int) -> MarketSeries:
         unit = self.rules.interest_history_unit

@@ -33,6 +33,7 @@ def make_exchange(rules: VenueRules, session: aiohttp.ClientSession, clock: Cloc
             "rateLimiterAlgorithm": "rollingWindow",
             "rollingWindowSize": rules.window_ms,
             "timeout": _TIMEOUT_MS,
+            **({"rateLimit": rules.rate_limit_ms} if rules.rate_limit_ms else {}),
             "streaming": {"keepAlive": _KEEP_ALIVE_MS},
             "options": dict(rules.options),
         }

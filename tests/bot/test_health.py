@@ -1,10 +1,12 @@
 """``/healthz``, ``/metrics`` and the dead man's switch."""
 
 import asyncio
+import gc
 import io
 import re
 import socket
 import time
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +21,7 @@ from bot.app import App, make_feed
 from bot.config import Config, ConfigError, HealthSection, parse
 from bot.health import Health, _call, port_of, serving
 from bot.lag import LoopLag
-from bot.memory import give_back, resident_bytes
+from bot.memory import give_back, resident_bytes, settle
 from bot.platforms.console import Printer
 from bot.probes import probes
 from storage.errors import StoreUnavailable
@@ -280,3 +282,24 @@ async def test_memory_is_given_back() -> None:
     if held is None or left is None:
         pytest.skip("this system does not say what a process holds")
     assert held - left > 50e6
+
+
+def test_what_was_there_when_it_settled_is_not_looked_at_again_and_new_rubbish_is_still_found() -> None:
+    class Kept:
+        pass
+
+    before = gc.get_threshold()
+    kept = [Kept() for _ in range(1000)]
+    try:
+        settle()
+        assert not any(isinstance(one, Kept) for one in gc.get_objects())
+        rubbish = Kept()
+        rubbish.itself = rubbish  # type: ignore[attr-defined]
+        gone = weakref.ref(rubbish)
+        del rubbish
+        gc.collect()
+        assert gone() is None
+        assert len(kept) == 1000
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)

@@ -26,6 +26,7 @@ PERIODS_MS = {name: INTERVALS_MS[name] for name in ("5m", "15m", "30m", "1h", "2
 STATISTICS_DAYS = 30
 DEPTHS = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
 """Levels and what they weigh."""
+_PRICES = "/fapi/v2/ticker/price"
 _WEIGHT = Rule("weight", 2400, 60.0)
 _STATISTICS = Rule("statistics", 1000, 300.0)
 _FUNDING = Rule("funding", 500, 300.0)
@@ -56,6 +57,7 @@ class BinanceVenue(BinanceStreams):
             "/fapi/v1/fundingInfo": self._funding_info,
             "/fapi/v1/openInterest": self._open_interest,
             "/fapi/v1/ticker/24hr": self._tickers,
+            _PRICES: self._prices,
             "/futures/data/openInterestHist": self._open_interest_history,
             "/futures/data/globalLongShortAccountRatio": self._ratio,
             "/futures/data/topLongShortAccountRatio": self._ratio,
@@ -78,6 +80,9 @@ class BinanceVenue(BinanceStreams):
             return {}
         usage = self.limiter.use(_WEIGHT, _weight(path, request.query))
         self._check(usage)
+        if path == _PRICES:
+            # Documented as not accurate, to be ignored: here as wrong as can be.
+            return {"X-MBX-USED-WEIGHT-1M": str(_WEIGHT.limit)}
         # Of the real limit: who goes by this header knows no other.
         return {"X-MBX-USED-WEIGHT-1M": str(usage.used * _WEIGHT.limit // usage.rule.limit)}
 
@@ -227,6 +232,14 @@ class BinanceVenue(BinanceStreams):
         chosen = self._chosen(query)
         return self._ticker(chosen) if isinstance(chosen, Listing) else [self._ticker(one) for one in chosen]
 
+    def _prices(self, query: Query) -> Document:
+        chosen = self._chosen(query)
+        return self._price(chosen) if isinstance(chosen, Listing) else [self._price(one) for one in chosen]
+
+    def _price(self, listing: Listing) -> dict[str, object]:
+        price = listing.tick_text(listing.last_day(self.now_ms).close)
+        return {"symbol": f"{listing.base}USDT", "price": price, "time": self.stamp_ms}
+
     def _ticker(self, listing: Listing) -> dict[str, object]:
         day = listing.last_day(self.now_ms)
         mean = (day.open + day.close) / 2
@@ -323,6 +336,8 @@ def _weight(path: str, params: Mapping[str, str]) -> int:
         return DEPTHS.get(int(limit) if limit.isdecimal() else 500, 20)
     if path.endswith("/ticker/24hr"):
         return 1 if "symbol" in params else 40
+    if path == _PRICES:
+        return 1 if "symbol" in params else 2
     if path.endswith("/premiumIndex"):
         return 1 if "symbol" in params else 10
     return 1

@@ -97,6 +97,11 @@ async def test_binance_counts_weight_and_says_so(venues: LocalVenues) -> None:
         _, _, headers = await get(venues["binance"], f"/fapi/v1/{path}")
         used.append(int(headers["X-MBX-USED-WEIGHT-1M"]))
     assert used == [1, 1 + 10, 1 + 10 + 20, 1 + 10 + 20 + 40]
+    _, prices, headers = await get(venues["binance"], "/fapi/v2/ticker/price")
+    assert headers["X-MBX-USED-WEIGHT-1M"] == "2400", "it is documented as wrong"
+    _, _, headers = await get(venues["binance"], "/fapi/v1/time")
+    assert headers["X-MBX-USED-WEIGHT-1M"] == str(used[-1] + 2 + 1)
+    assert {"symbol", "price", "time"} == prices[0].keys()
 
 
 async def test_binance_answers_429_over_its_weight_and_bans_who_goes_on(history: History, clock: Clock) -> None:
