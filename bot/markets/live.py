@@ -1,7 +1,7 @@
 """The live feed: real venues as one stream of merged snapshots. One worker a venue; none waits for another."""
 
 import asyncio
-import logging
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,14 +14,24 @@ from bot.markets.live_budget import is_for_good
 from bot.markets.live_connect import ClientFactory, Reached, Venues, explain
 from bot.markets.live_depth import Books, DepthTowards
 from bot.markets.live_exchange import Rewrite
-from bot.markets.live_health import Freshness, stale_after_s
+from bot.markets.live_health import Freshness, LookTimes
 from bot.markets.live_health import VenueStatus as VenueStatus  # commands look for it here
 from bot.markets.live_history import Past, Progress, Stretch, warm_start
 from bot.markets.live_join import join, until_joining
-from bot.markets.live_part import Part
+from bot.markets.live_part import Part, kept_up
 from bot.markets.live_patience import Patience
 from bot.markets.live_tiers import TierTables
-from bot.markets.live_types import BAR_MS, Clock, Listing, LookBatch, Notice, NoticeKind, VenueClient, WallClock
+from bot.markets.live_types import (
+    BAR_MS,
+    BarBatch,
+    Clock,
+    Listing,
+    LookBatch,
+    Notice,
+    NoticeKind,
+    VenueClient,
+    WallClock,
+)
 from bot.markets.live_views import Views
 from bot.markets.live_watch import SILENT_S, Gap, PrintWatch
 from bot.markets.live_worker import Batch, VenueWorker
@@ -34,8 +44,8 @@ from detectors.market import Market, MarketSnapshot
 
 _NOTICES_KEPT = 500
 _CHECK_EVERY_S = 1.0
-_AGAIN_S = 30.0
-log = logging.getLogger(__name__)
+_GATHER_S = 0.02
+"""At a close bars come in hundreds of small batches: what comes together goes into one commit."""
 
 
 class LiveFeed:
@@ -78,10 +88,12 @@ class LiveFeed:
         self._mergers: dict[str, Merger] = {}
         self.views = Views(self._mergers)
         self._batches: asyncio.Queue[Batch | None] = asyncio.Queue()
-        self._with_bars: dict[str, None] = {}
-        """Views that may have a bar to hand out, by base."""
-        self._looked_s: dict[tuple[str, str], float] = {}
-        """When a market was last priced by a venue, by the steady clock."""
+        self._new: dict[str, None] = {}
+        """Views that were given something of a bar and not looked at since, by base."""
+        self._held: dict[str, None] = {}
+        """Views with a bar that waits for a venue."""
+        self._checked_s = -math.inf
+        self._looked = LookTimes(self._clock, look_every_s)
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
 
@@ -168,8 +180,9 @@ class LiveFeed:
         simulated = self.source is Source.LOCAL
         chosen = [replace(one, market=replace(one.market, simulated=simulated)) for one in chosen]
         self._mergers.update({one.market.base: Merger(one.market, one.interest_base) for one in chosen})
-        now_s = self._clock.steady_s()
-        self._looked_s = {(base, venue): now_s for base, one in self._mergers.items() for venue in one.market.venues}
+        for base, merger in self._mergers.items():
+            for venue in merger.market.venues:
+                self._looked.seen(venue, [base])
         delay_ms = max(one.client.rules.close_delay_ms for one in self._venues.reached.values())
         self.live_from_ms = (self._clock.now_ms() - delay_ms) // BAR_MS * BAR_MS
         for name, reached in self._venues.reached.items():
@@ -188,7 +201,7 @@ class LiveFeed:
             self._note(NoticeKind.VENUE, venue, "markets", text, stopped=True)
             return
         self._note(NoticeKind.VENUE, venue, "markets", join(joining, self._mergers, self._venues.names))
-        self._looked_s |= {(base, venue): self._clock.steady_s() for base in joining.listings}
+        self._looked.seen(venue, joining.listings)
         self._begin(venue, joining.reached)
 
     def _begin(self, name: str, reached: Reached, after_ms: int | None = None) -> None:
@@ -228,24 +241,9 @@ class LiveFeed:
         self._spawn(name, "tiers", partial(self._tiers.keep, reached.client, reached.listings))
 
     def _spawn(self, venue: str, part: str, run: Callable[[], Awaitable[None]]) -> None:
-        self._tasks.append(asyncio.create_task(self._keep(venue, part, run)))
-
-    async def _keep(self, venue: str, part: str, run: Callable[[], Awaitable[None]]) -> None:
-        """A fault of ours in one venue's work is said and the work begun again: the others never notice."""
-        while True:
-            try:
-                await run()
-            except Exception as error:  # whatever it is, it is one venue's
-                if self._closed:
-                    # A group of tasks that fails just when it is cancelled tells of the failure alone.
-                    return
-                log.exception("the %s of %s ended", part, venue)
-                self._refusals.add("fault", f"{venue}/{part}")
-                text = f"{venue}: its {part} ended by a fault of ours ({error!r}); begun again in {_AGAIN_S:.0f} s"
-                self._note(NoticeKind.VENUE, venue, part, text)
-                await self._clock.sleep(_AGAIN_S)
-            else:
-                return
+        note = partial(self._note, NoticeKind.VENUE, venue, part)
+        work = kept_up(f"{venue}/{part}", run, self._clock, self._refusals, note, lambda: self._closed)
+        self._tasks.append(asyncio.create_task(work))
 
     async def close(self) -> None:
         if self._closed:
@@ -284,13 +282,14 @@ class LiveFeed:
                 )
             except TimeoutError:
                 batch = None
+            if isinstance(batch, BarBatch):
+                await asyncio.sleep(_GATHER_S)
             self._check_freshness()
             snapshots: list[MarketSnapshot] = []
             while batch is not None:
                 if isinstance(batch, LookBatch):
                     snapshots += await self._emit_bars(turns)  # a bar goes before the prices after it
                 snapshots += await self._take(batch, turns)
-                # Bars come in many small batches; what is here already goes into the same commit.
                 batch = None if self._batches.empty() else self._batches.get_nowait()
             snapshots += await self._emit_bars(turns)
             if snapshots:
@@ -303,7 +302,7 @@ class LiveFeed:
         self._notices.extend(part.fresh.check())
         if isinstance(batch, LookBatch):
             part.stopped = ""
-            self._looked_s.update(dict.fromkeys(((base, batch.venue) for base in batch.looks), self._clock.steady_s()))
+            self._looked.seen(batch.venue, batch.looks)
             self._seen(part, "prices")
         else:
             self._patience.note(batch)
@@ -322,7 +321,7 @@ class LiveFeed:
         for base, series in batch.markets.items():
             for merger in self.views.fed_by(base, batch.venue):
                 merger.add(batch.venue, series)
-                self._with_bars[merger.market.base] = None
+                self._new[merger.market.base] = None
             await turns.take()
         return []
 
@@ -348,20 +347,21 @@ class LiveFeed:
 
     async def _emit_bars(self, turns: Turns) -> list[MarketSnapshot]:
         emitted: list[MarketSnapshot] = []
-        self._patience.begin_round()
-        for base in list(self._with_bars):
+        looked_at, self._new = self._new, {}
+        if self._patience.is_over():
+            looked_at |= self._held
+        for base in looked_at:
             merger = self._mergers[base]
+            self._held.pop(base, None)
             for closed_at_ms in merger.pending:
                 lacking = [v for v in merger.market.venues if self._asks(v) and merger.lacks(closed_at_ms, v)]
-                if lacking and self._patience.waits(closed_at_ms, merger.market.asset, lacking):
+                if self._patience.waits(closed_at_ms, merger.market, lacking):
+                    self._held[base] = None
                     break  # a later bar never overtakes an earlier one
                 snapshot = merger.emit(closed_at_ms)
                 emitted += [snapshot] if snapshot is not None else []
-            else:
-                del self._with_bars[base]
             self._tell_notes(merger)
             await turns.take()
-        self._patience.end_round()
         return emitted
 
     def _tell_notes(self, merger: Merger) -> None:
@@ -382,16 +382,19 @@ class LiveFeed:
             self._note(NoticeKind.VENUE, venue, series, f"{venue} is stopped; {explain(error)}", stopped=True)
             if part is not None:
                 part.stopped = error.reason
+            self._new |= self._held  # nobody waits for it any longer
 
     def _seen(self, part: Part, series: str) -> None:
         if (notice := part.fresh.seen(series)) is not None:
             self._notices.append(notice)
 
     def _check_freshness(self) -> None:
+        now_s = self._clock.steady_s()
+        if now_s - self._checked_s < _CHECK_EVERY_S / 2:
+            return
+        self._checked_s = now_s
         for part in self._parts.values():
             self._notices.extend(part.fresh.check())
-        oldest_s = self._clock.steady_s() - stale_after_s(self._look_every_s)
-        for (base, venue), seen_s in self._looked_s.items():
-            if seen_s < oldest_s:
-                for merger in self.views.fed_by(base, venue):
-                    merger.stale.add(venue)
+        for base, venue in self._looked.silent():
+            for merger in self.views.fed_by(base, venue):
+                merger.stale.add(venue)

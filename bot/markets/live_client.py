@@ -313,6 +313,8 @@ class CcxtClient:
             reply = await self._ask(call.method, {"symbol": self._id(listing)})
             return reply.get(call.interest_key) if isinstance(reply, dict) else None
 
+        if len(listings) == 1:
+            return {listings[0].base: await ask(listings[0])}
         return await self._each(listings, ask, "open_interest")
 
     async def interest(self, listing: Listing, since_ms: int, until_ms: int) -> MarketSeries:

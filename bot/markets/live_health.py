@@ -1,6 +1,6 @@
 """Freshness: one *stale* notice after two missed intervals of a series, one *recovered* when it comes again (E13)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bot.markets.live_types import BAR_MS, Clock, Notice, NoticeKind
@@ -75,6 +75,22 @@ class Freshness:
     def seen_ms(self) -> dict[str, int]:
         """When something of each series was last received."""
         return {name: one.seen_ms for name, one in self._series.items()}
+
+
+class LookTimes:
+    """When each market was last priced by each venue, by the steady clock."""
+
+    def __init__(self, clock: Clock, look_every_s: float) -> None:
+        self._clock, self._look_every_s = clock, look_every_s
+        self._seen_s: dict[tuple[str, str], float] = {}
+
+    def seen(self, venue: str, bases: Iterable[str]) -> None:
+        self._seen_s.update(dict.fromkeys(((base, venue) for base in bases), self._clock.steady_s()))
+
+    def silent(self) -> list[tuple[str, str]]:
+        """Base and venue of those that have been without a price for too long."""
+        oldest_s = self._clock.steady_s() - stale_after_s(self._look_every_s)
+        return [key for key, seen_s in self._seen_s.items() if seen_s < oldest_s]
 
 
 def stale_after_s(interval_s: float) -> float:

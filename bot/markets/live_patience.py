@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from bot.markets.live_types import BarBatch, Clock
+from detectors.market import Market
 
 LONGEST_S = 45.0
 """Five hundred markets take half a minute at the slowest venue's limit; nobody is waited for much longer."""
@@ -15,14 +16,13 @@ class Patience:
     def __init__(self, clock: Clock, grace_s: float) -> None:
         self._clock, self._grace_s = clock, grace_s
         self._first_s: dict[tuple[int, str], float] = {}
-        """When a bar close of an asset was first waited for."""
-        self._still_s: dict[tuple[int, str], float] = {}
-        """Those of them that are waited for in this round."""
+        """When a bar close of a view was first waited for."""
         self._asked_ms: dict[tuple[str, str], int] = {}
         """The newest close for which the venue has come to the asset, whether it gave something or not."""
         self._gave_s: dict[str, float] = {}
         """When the venue last gave a bar."""
         self._over_s: float | None = None
+        """No bar that waits has waited long enough before then."""
 
     def note(self, batch: BarBatch) -> None:
         """A venue answers."""
@@ -30,28 +30,31 @@ class Patience:
         if any(series.bars for series in batch.markets.values()):
             self._gave_s[batch.venue] = self._clock.steady_s()
 
-    def begin_round(self) -> None:
-        """Every bar that could be handed out is looked at in a round."""
-        self._still_s, self._over_s = {}, None
-
-    def waits(self, closed_at_ms: int, asset: str, lacking: Collection[str]) -> bool:
-        """Whether that bar is still held back for these venues."""
+    def waits(self, closed_at_ms: int, market: Market, lacking: Collection[str]) -> bool:
+        """Whether the view's bar is still held back for these venues."""
+        if not lacking:
+            self._first_s.pop((closed_at_ms, market.base), None)
+            return False
         now_s = self._clock.steady_s()
-        first_s = self._first_s.get((closed_at_ms, asset), now_s)
+        first_s = self._first_s.setdefault((closed_at_ms, market.base), now_s)
         heard_s = first_s
         for venue in lacking:
-            if self._asked_ms.get((asset, venue), 0) < closed_at_ms:
+            if self._asked_ms.get((market.asset, venue), 0) < closed_at_ms:
                 heard_s = max(heard_s, self._gave_s.get(venue, first_s))
         over_s = min(heard_s, first_s + LONGEST_S) + self._grace_s
         if now_s >= over_s:
+            del self._first_s[closed_at_ms, market.base]
             return False
-        self._still_s[closed_at_ms, asset] = first_s
         self._over_s = over_s if self._over_s is None else min(over_s, self._over_s)
         return True
 
-    def end_round(self) -> None:
-        self._first_s = self._still_s
+    def is_over(self) -> bool:
+        """Whether every bar that waits is to be looked at again; asked before that is done."""
+        if self._over_s is None or self._clock.steady_s() < self._over_s:
+            return False
+        self._over_s = None
+        return True
 
     def left_s(self) -> float | None:
-        """Until a bar has waited long enough, as of the last round; None where none waits."""
+        """How long none will have waited long enough; None where none waits."""
         return None if self._over_s is None else max(self._over_s - self._clock.steady_s(), 0.0)

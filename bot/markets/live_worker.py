@@ -187,12 +187,14 @@ class VenueWorker:
         since_ms = self._closed_ms[listing.base]
         if since_ms >= closed_at_ms:
             return await self._interest(listing, since_ms, closed_at_ms, now)
-        bars, told, funding = await asyncio.gather(
-            self._bars(listing, since_ms, closed_at_ms),
-            self._interest(listing, since_ms, closed_at_ms, now),
-            self._funding(listing, closed_at_ms),
-        )
-        return replace(told, bars=bars, funding=funding)
+        if self._asks_each:
+            bars, told = await asyncio.gather(
+                self._bars(listing, since_ms, closed_at_ms), self._interest(listing, since_ms, closed_at_ms, now)
+            )
+        else:
+            bars = await self._bars(listing, since_ms, closed_at_ms)
+            told = await self._interest(listing, since_ms, closed_at_ms, now)
+        return replace(told, bars=bars, funding=await self._funding(listing, closed_at_ms))
 
     async def _bars(self, listing: Listing, since_ms: int, closed_at_ms: int) -> Sequence[Bar]:
         bars = await self._try("bars", lambda: self.client.bars(listing, since_ms, closed_at_ms)) or ()
@@ -218,7 +220,8 @@ class VenueWorker:
         if self._asks_each and not late:
             amounts = await self._try("open interest", lambda: self.client.interest_now([listing])) or {}
         if base in amounts:
-            told = replace(told, interest_base={**told.interest_base, closed_at_ms: amounts[base]})
+            interest = {**told.interest_base, closed_at_ms: amounts[base]}
+            told = MarketSeries(interest_base=interest) if found is None else replace(found, interest_base=interest)
         self._sampled_ms[base] = max(self._sampled_ms[base], *told.interest_base, 0)
         return told
 

@@ -327,17 +327,19 @@ def _taker_ratio(bar: Bar | None) -> float | None:
 
 
 def _over(before: Sample, after: Sample) -> Sample:
-    kept = {
-        name: getattr(before, name)
-        for name in (
-            "price",
-            "mark_price",
-            "funding_rate",
-            "funding_interval_hours",
-            "next_funding_at_ms",
-            "long_short_ratio",
-            "taker_buy_ratio",
-        )
-        if getattr(after, name) is None
-    }
-    return replace(after, **kept)
+    # Spelled out: for five hundred markets every ten seconds, `replace` takes four times as long.
+    return Sample(
+        after.venue,
+        after.symbol,
+        after.happened_at_ms,
+        after.seen_at_ms,
+        before.price if after.price is None else after.price,
+        before.mark_price if after.mark_price is None else after.mark_price,
+        after.volume_base,
+        after.open_interest_base,
+        before.funding_rate if after.funding_rate is None else after.funding_rate,
+        before.funding_interval_hours if after.funding_interval_hours is None else after.funding_interval_hours,
+        before.next_funding_at_ms if after.next_funding_at_ms is None else after.next_funding_at_ms,
+        before.long_short_ratio if after.long_short_ratio is None else after.long_short_ratio,
+        before.taker_buy_ratio if after.taker_buy_ratio is None else after.taker_buy_ratio,
+    )

@@ -10,7 +10,7 @@ from bot.markets.live_patience import LONGEST_S, Patience
 from bot.markets.live_types import BAR_MS, BarBatch, Listing, MarketSeries, VenueClient
 from bot.markets.live_worker import VenueWorker
 from bot.markets.venues import VENUES, VenueRules
-from detectors.market import Bar, Funding, VenueSample
+from detectors.market import Bar, Funding, Market, VenueSample
 from tests.bot.markets.test_live_parts import NOON_MS, SetClock
 
 GRACE_S = 5.0
@@ -22,11 +22,8 @@ def gave(venue: str, *bases: str) -> BarBatch:
 
 
 def held(patience: Patience, asset: str, *lacking: str) -> bool:
-    """A round that looks at one bar."""
-    patience.begin_round()
-    waits = patience.waits(NOON_MS, asset, lacking)
-    patience.end_round()
-    return waits
+    patience.is_over()
+    return patience.waits(NOON_MS, Market(asset, f"{asset}/USDT:USDT", ("binance", "okx"), ()), lacking)
 
 
 async def test_a_bar_waits_for_the_grace_and_no_longer_for_a_venue_that_is_silent() -> None:
@@ -39,6 +36,7 @@ async def test_a_bar_waits_for_the_grace_and_no_longer_for_a_venue_that_is_silen
     assert held(patience, "BTC", "okx")
     await clock.sleep(0.2)
     assert not held(patience, "BTC", "okx")
+    assert patience.left_s() is None
 
 
 async def test_a_venue_still_on_its_way_through_its_line_is_waited_for() -> None:
