@@ -10,10 +10,10 @@ from bot.markets import live_depth, live_own, live_prints, live_tiers
 from bot.markets.ccxt_errors import VenueError, classify
 from bot.markets.feed import Refusals
 from bot.markets.live_budget import CallGate, Window
-from bot.markets.live_exchange import Exchange
+from bot.markets.live_exchange import Exchange, OwnCalls
 from bot.markets.live_types import BAR_MS, Book, Clock, Listing, MarketSeries, PrintSink, number, whole_ms
 from bot.markets.symbols import QUOTES
-from bot.markets.venues import Coverage, InterestNow, OwnCall, TierUnit, VenueRules, split_multiplier
+from bot.markets.venues import CandlesCall, Coverage, InterestNow, OwnCall, TierUnit, VenueRules, split_multiplier
 from detectors.leverage import MarginTier
 from detectors.market import HOUR_MS, MINUTE_MS, Bar, Funding, LiquidationTotal, VenueSample
 
@@ -21,7 +21,6 @@ _TIMEFRAME = "5m"
 _DEFAULT_FUNDING_HOURS = 8.0
 _STAMP_SLACK_MS = MINUTE_MS
 """How far from a bar's close a sample of open interest may be stamped and still count as that bar's."""
-_TAKER_BUY_BASE = 9
 _AT_ONCE = 12
 """Calls in flight. More finish no sooner, but their replies come all at once and hold up the loop; and after a 429 or
 418 no more than these are still on their way."""
@@ -38,6 +37,7 @@ class CcxtClient:
         self.gate = CallGate(clock.steady_s, rules.calls_a_second)
         self._clock, self._refusals = clock, refusals
         self._extra = Window(rules.interest_budget) if rules.interest_budget else None
+        self._own = OwnCalls(exchange)
         self._in_flight = asyncio.Semaphore(_AT_ONCE)
         self._ids: dict[str, str] = {}
         """The venue's own names, by ccxt's symbol."""
@@ -46,20 +46,22 @@ class CcxtClient:
 
     # --- calls
 
-    async def _ask(self, method: str, *args: Any, extra: bool = False, heed: bool = True) -> Any:
-        """One call of ccxt inside the venue's budget; an ``extra`` one counts against `interest_budget` too. ``heed``:
-        believe its headers on what is used."""
+    async def _ask(self, method: str, *args: Any, extra: bool = False) -> Any:
+        """One call of ccxt inside the venue's budget; an ``extra`` one counts against `interest_budget` too."""
         if extra and self._extra is not None:
             await self._extra.enter()
+        return await self._within_limits(lambda: getattr(self.exchange, method)(*args))
+
+    async def _within_limits(self, call: Callable[[], Awaitable[Any]], *, tells_load: bool = True) -> Any:
         async with self._in_flight:
             await self.gate.enter()
             try:
-                reply = await getattr(self.exchange, method)(*args)
+                reply = await call()
             except Exception as error:
                 fault = classify(error, self.exchange.last_response_headers, self._clock.now_ms())
                 self.gate.failed(fault)
                 raise fault from error
-            self.gate.succeeded(self.exchange.last_response_headers if heed else None)
+            self.gate.succeeded(self.exchange.last_response_headers if tells_load else None)
             return reply
 
     def _refuse(self, reason: str, series: str, count: int = 1) -> None:
@@ -144,7 +146,7 @@ class CcxtClient:
     # --- prices and rates
 
     async def _rows(self, call: OwnCall, series: str) -> live_own.Rows:
-        reply = await self._ask(call.method, *([dict(call.params)] if call.params else []), heed=call.tells_load)
+        reply = await self._within_limits(lambda: self._own(call.method, call.params), tells_load=call.tells_load)
         told = live_own.rows(call, reply)
         if told is None:
             self._refuse("reply_not_understood", series)
@@ -239,53 +241,29 @@ class CcxtClient:
         step = self.rules.bars_page * BAR_MS
         for start_ms in range(since_ms, until_ms, step):
             end_ms = min(start_ms + step, until_ms)
-            for row in await self._bar_rows(listing, start_ms, end_ms):
-                bar = self._bar(listing, row)
-                if bar is not None and start_ms <= bar.opened_at_ms and bar.closed_at_ms <= end_ms:
+            call = self.rules.candles_call
+            if call and call.newest and start_ms < self.now_ms() - call.newest * BAR_MS:
+                call = None
+            for row in await self._candle_rows(call, listing, start_ms, end_ms):
+                bar = live_own.bar(call, row, listing, self.rules.volume_unit) if isinstance(row, list) else None
+                if bar is None:
+                    self._refuse("bar_not_a_number" if isinstance(row, list) else "reply_not_understood", "bars")
+                elif start_ms <= bar.opened_at_ms and bar.closed_at_ms <= end_ms:
                     found.setdefault(bar.opened_at_ms, bar)
         return [found[opened] for opened in sorted(found)]
 
-    async def _bar_rows(self, listing: Listing, start_ms: int, end_ms: int) -> list[Any]:
-        limit = (end_ms - start_ms) // BAR_MS
-        if self.rules.raw_klines:
-            query = {
-                "symbol": self._id(listing),
-                "interval": _TIMEFRAME,
-                "startTime": start_ms,
-                "endTime": end_ms - 1,
-                "limit": limit,
-            }
-            rows = await self._ask("fapiPublicGetKlines", query)
+    async def _candle_rows(self, call: CandlesCall | None, listing: Listing, start_ms: int, end_ms: int) -> list[Any]:
+        if call is None:
+            limit = (end_ms - start_ms) // BAR_MS
+            told = await self._ask("fetch_ohlcv", listing.symbol, _TIMEFRAME, start_ms, limit, {"until": end_ms - 1})
         else:
-            rows = await self._ask("fetch_ohlcv", listing.symbol, _TIMEFRAME, start_ms, limit, {"until": end_ms - 1})
-        if not isinstance(rows, list):
+            query = live_own.candles_query(call, self._id(listing), start_ms, end_ms)
+            reply = await self._within_limits(lambda: self._own(call.method, query))
+            told = live_own.candle_rows(call, reply)
+        if not isinstance(told, list):
             self._refuse("reply_not_understood", "bars")
             return []
-        return rows
-
-    def _bar(self, listing: Listing, row: Any) -> Bar | None:
-        unit = self.rules.volume_unit
-        if not isinstance(row, list) or len(row) < 6:
-            self._refuse("reply_not_understood", "bars")
-            return None
-        opened_at_ms = whole_ms(row[0])
-        prices = [number(cell) for cell in row[1:5]]
-        volume = number(row[5], signed=True)
-        if opened_at_ms is None or opened_at_ms % BAR_MS or None in prices or volume is None or volume < 0:
-            self._refuse("bar_not_a_number", "bars")
-            return None
-        first, high, low, close = (listing.price(price) for price in prices if price is not None)
-        taker = number(row[_TAKER_BUY_BASE], signed=True) if len(row) > _TAKER_BUY_BASE else None
-        return Bar(
-            opened_at_ms,
-            BAR_MS,
-            first,
-            high,
-            low,
-            close,
-            0.0 if unit is None else listing.amount_base(volume, unit),
-            None if taker is None or unit is None else listing.amount_base(taker, unit),
-        )
+        return told
 
     async def interest_now(self, listings: Sequence[Listing]) -> Mapping[str, float]:
         unit = self.rules.interest_now_unit
@@ -310,7 +288,8 @@ class CcxtClient:
             return {one.base: (rows.get(self._name(call, one)) or {}).get(call.interest_key) for one in listings}
 
         async def ask(listing: Listing) -> Any:
-            reply = await self._ask(call.method, {"symbol": self._id(listing)})
+            query = {"symbol": self._id(listing)}
+            reply = await self._within_limits(lambda: self._own(call.method, query))
             return reply.get(call.interest_key) if isinstance(reply, dict) else None
 
         if len(listings) == 1:

@@ -1,8 +1,11 @@
 """Makes a venue's ccxt exchange. ccxt is imported late: it takes a second."""
 
 import importlib
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -44,3 +47,56 @@ def make_exchange(rules: VenueRules, session: aiohttp.ClientSession, clock: Cloc
     if rewrite is not None:
         rewrite(exchange)
     return exchange
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    path: str
+    api: Any
+    method: str
+    config: Mapping[str, Any]
+
+
+class _Recorder:
+    """Stands in for an exchange, to hear from one of ccxt's implicit methods which endpoint it is."""
+
+    def request(self, path: str, api: Any, method: str, _params: object, config: Mapping[str, Any]) -> _Endpoint:
+        return _Endpoint(path, api, method, config)
+
+
+class OwnCalls:
+    """Calls in the venue's own words over a ccxt exchange: its pace, its errors, its session. Only the address is put
+    together here, which with its detours takes ccxt a fifth of a small call."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._known: dict[str, tuple[_Endpoint, str] | None] = {}
+
+    async def __call__(self, method: str, params: Mapping[str, str | int]) -> Any:
+        """Whatever the venue answers. ``method`` is one of ccxt's implicit ones for a public GET, or a usual one."""
+        if method not in self._known:
+            self._known[method] = self._look_up(method)
+        known, exchange = self._known[method], self._exchange
+        if known is None:
+            return await getattr(exchange, method)(*([dict(params)] if params else []))
+        endpoint, address = known
+        if exchange.enableRateLimit:
+            config = endpoint.config
+            await exchange.throttle(
+                exchange.calculate_rate_limiter_cost(endpoint.api, endpoint.method, endpoint.path, params, config)
+            )
+        # Binance lists names in Chinese too.
+        query = "&".join(
+            f"{name}={quote(value) if isinstance(value, str) else value}" for name, value in params.items()
+        )
+        return await exchange.fetch(f"{address}?{query}" if query else address)
+
+    def _look_up(self, method: str) -> tuple[_Endpoint, str] | None:
+        """The endpoint and its address; None where ccxt has to be asked to put it together."""
+        unbound = getattr(type(self._exchange), method)
+        if inspect.iscoroutinefunction(unbound):
+            return None
+        endpoint = unbound(_Recorder(), {})
+        if endpoint.method != "GET" or "{" in endpoint.path:
+            return None
+        return endpoint, self._exchange.sign(endpoint.path, endpoint.api, endpoint.method, {})["url"]

@@ -1,11 +1,11 @@
-"""What a venue says in its own words, of all its markets at once."""
+"""What a venue says in its own words: of all its markets at once, and candles of one."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from bot.markets.live_types import Listing, number, whole_ms
-from bot.markets.venues import OwnCall
-from detectors.market import VenueSample
+from bot.markets.live_types import BAR_MS, Listing, number, whole_ms
+from bot.markets.venues import AmountUnit, CandlesCall, OwnCall
+from detectors.market import Bar, VenueSample
 
 Rows = Mapping[str, Mapping[str, Any]]
 """By the venue's own name of the market, or by ccxt's symbol where the call has no ``id_key``."""
@@ -13,8 +13,7 @@ Rows = Mapping[str, Mapping[str, Any]]
 
 def rows(call: OwnCall, reply: Any) -> Rows | None:
     """The rows of the reply; None where it is not what the venue sends. Rows that are none are left out."""
-    for key in call.path:
-        reply = reply.get(key) if isinstance(reply, dict) else None
+    reply = _along(call.path, reply)
     if not call.id_key:
         return {name: row for name, row in reply.items() if isinstance(row, dict)} if isinstance(reply, dict) else None
     if not isinstance(reply, list):
@@ -34,4 +33,60 @@ def look(call: OwnCall, row: Mapping[str, Any], listing: Listing, now_ms: int) -
         seen_at_ms=now_ms,
         price=listing.price(price),
         mark_price=None if mark is None else listing.price(mark),
+    )
+
+
+def _along(path: tuple[str, ...], reply: Any) -> Any:
+    for key in path:
+        reply = reply.get(key) if isinstance(reply, dict) else None
+    return reply
+
+
+# --- candles
+
+
+def candles_query(call: CandlesCall, market_id: str, start_ms: int, end_ms: int) -> dict[str, Any]:
+    """Asks for the candles that open from ``start_ms`` on and close by ``end_ms``."""
+    return {
+        **call.params,
+        call.id_key: market_id,
+        call.start_key: start_ms - call.before_start_ms,
+        call.end_key: end_ms - call.before_end_ms,
+        "limit": (end_ms - start_ms) // BAR_MS,
+    }
+
+
+def candle_rows(call: CandlesCall, reply: Any) -> list[Any] | None:
+    """Those that are final; None where the reply is not what the venue sends."""
+    told = _along(call.path, reply)
+    if not isinstance(told, list):
+        return None
+    at = call.closed_at
+    return told if at is None else [row for row in told if not (isinstance(row, list) and row[at : at + 1] == ["0"])]
+
+
+def bar(call: CandlesCall | None, row: list[Any], listing: Listing, unit: AmountUnit | None) -> Bar | None:
+    """A candle in base units, volume 0 where its ``unit`` is not known; None where something is no number.
+
+    Without a ``call`` the row is ccxt's.
+    """
+    volume_at, taker_at = (5, None) if call is None else (call.volume_at, call.taker_buy_at)
+    if len(row) <= max(volume_at, taker_at or 0):
+        return None
+    opened_at_ms = whole_ms(row[0])
+    prices = [number(cell) for cell in row[1:5]]
+    volume = number(row[volume_at], signed=True)
+    if opened_at_ms is None or opened_at_ms % BAR_MS or None in prices or volume is None or volume < 0:
+        return None
+    first, high, low, close = (listing.price(price) for price in prices if price is not None)
+    taker = None if taker_at is None else number(row[taker_at], signed=True)
+    return Bar(
+        opened_at_ms,
+        BAR_MS,
+        first,
+        high,
+        low,
+        close,
+        0.0 if unit is None else listing.amount_base(volume, unit),
+        None if taker is None or unit is None else listing.amount_base(taker, unit),
     )

@@ -22,7 +22,7 @@ async def kept_up(
     note: Callable[[str], None],
     is_closed: Callable[[], bool],
 ) -> None:
-    """A fault of ours in one venue's work, ``okx/worker``, is said and the work begun again: the others never notice."""
+    """A fault of ours in one venue's work (``okx/worker``) is said and the work begun again; others never notice."""
     venue, part = name.split("/")
     while True:
         try:

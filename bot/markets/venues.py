@@ -84,6 +84,27 @@ class OwnCall:
     """Whether its headers on what is used of the limit are right."""
 
 
+@dataclass(frozen=True, slots=True)
+class CandlesCall:
+    """Five-minute candles of one market in the venue's own words; rows begin with opening time and the four prices."""
+
+    method: str
+    id_key: str
+    start_key: str
+    end_key: str
+    params: Mapping[str, Any]
+    path: tuple[str, ...] = ()
+    before_start_ms: int = 0
+    before_end_ms: int = 1
+    """What is sent lies that long before the first opening time wanted and the end."""
+    volume_at: int = 5
+    taker_buy_at: int | None = None
+    closed_at: int | None = None
+    """Where a row says 1 once its candle is final."""
+    newest: int | None = None
+    """It serves so many of the newest; older ones are asked for through ccxt. None: all."""
+
+
 _BY_CCXT = OwnCall("fetch_tickers", price_key="last", mark_key="markPrice", stamp_key="timestamp")
 _BYBIT_TICKERS = OwnCall(
     "publicGetV5MarketTickers",
@@ -121,8 +142,8 @@ class VenueRules:
     close_delay_ms: int = 2_000
     """How long after a bar's close it and its open interest can be asked for."""
     bars_page: int = 100
-    raw_klines: bool = False
-    """Candles come from ``fapiPublicGetKlines``, which also tells the taker-buy volume (index 9)."""
+    candles_call: CandlesCall | None = None
+    """None: through ccxt."""
     volume_unit: AmountUnit | None = None
     interest_history_unit: AmountUnit | None = None
     interest_now_unit: AmountUnit | None = None
@@ -182,7 +203,9 @@ _TABLE = (
         # One stream a connection type, so that the mark price beats on the connection that carries the prints.
         options={"streamLimits": {"linear": 1}, "fetchMarkets": {"types": ["linear"]}},
         bars_page=499,  # weight 2; from 500 on it is 5
-        raw_klines=True,
+        candles_call=CandlesCall(
+            "fapiPublicGetKlines", "symbol", "startTime", "endTime", {"interval": "5m"}, taker_buy_at=9
+        ),
         volume_unit=AmountUnit.BASE,
         interest_history_unit=AmountUnit.BASE,
         interest_now_unit=AmountUnit.BASE,
@@ -215,6 +238,14 @@ _TABLE = (
         volume_unit=AmountUnit.BASE,
         interest_history_unit=AmountUnit.BASE,
         interest_now_unit=AmountUnit.BASE,
+        candles_call=CandlesCall(
+            "publicGetV5MarketKline",
+            "symbol",
+            "start",
+            "end",
+            {"category": "linear", "interval": "5"},
+            ("result", "list"),
+        ),
         prices_call=_BYBIT_TICKERS,
         interest_now=InterestNow.BULK,
         interest_call=_BYBIT_TICKERS,
@@ -234,9 +265,22 @@ _TABLE = (
         options={"defaultType": "swap", "fetchMarkets": {"types": ["swap"]}},
         window_ms=2_000,
         bars_page=100,  # history candles give 100 a call, recent ones 300
-        volume_unit=AmountUnit.BASE,  # ccxt reads volCcy
+        volume_unit=AmountUnit.BASE,  # volCcy, which ccxt reads too
         interest_history_unit=AmountUnit.CONTRACTS,
         interest_now_unit=AmountUnit.CONTRACTS,
+        candles_call=CandlesCall(
+            "publicGetMarketCandles",
+            "instId",
+            "before",
+            "after",
+            {"bar": "5m"},
+            ("data",),
+            before_start_ms=1,  # both bounds are exclusive
+            before_end_ms=0,
+            volume_at=6,
+            closed_at=8,
+            newest=1_400,  # it serves 1,440
+        ),
         prices_call=OwnCall(
             "publicGetMarketTickers", {"instType": "SWAP"}, ("data",), "instId", price_key="last", stamp_key="ts"
         ),

@@ -7,18 +7,18 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.markets import live_choice, live_own
+from bot.markets import live_choice, live_exchange, live_own
 from bot.markets.feed import Refusals
 from bot.markets.live_client import CcxtClient
 from bot.markets.live_connect import Venues
 from bot.markets.live_exchange import make_exchange
-from bot.markets.live_types import Listing
+from bot.markets.live_types import BAR_MS, Listing
 from bot.markets.local.clock import Clock as VenueTime
 from bot.markets.local.history import History
 from bot.markets.local.venues import LocalVenues
 from bot.markets.simulated import SimulatedFeed
 from bot.markets.simulated_exchange import START_MS
-from bot.markets.venues import VENUES
+from bot.markets.venues import VENUES, AmountUnit
 from detectors.market import HOUR_MS
 from tests.bot.markets.live_rig import SteppedClock
 
@@ -65,6 +65,77 @@ async def test_prices_and_open_interest_are_those_that_ccxt_reads(name: str) -> 
             expected = behind.open_interest(clock.now_ms())
             assert held[listing.base] == pytest.approx(expected, rel=1e-3)
     assert {look.venue for look in looks.values()} == {name}
+
+
+@pytest.mark.parametrize("name", EVERY)
+async def test_candles_are_those_that_ccxt_reads_and_none_that_is_not_final(name: str) -> None:
+    async with local(["BTC", "pepe"]) as (venues, clock), client(venues, clock, name) as one:
+        now_ms, asked = clock.now_ms(), venues[name].requests
+        last_ms = now_ms // BAR_MS * BAR_MS
+        for listing in (await one.load()).values():
+            for since_ms in (last_ms - BAR_MS, last_ms - 20 * BAR_MS):
+                bars = await one.bars(listing, since_ms, now_ms)
+                rows = await one.exchange.fetch_ohlcv(listing.symbol, "5m", since_ms, 100, {"until": last_ms - 1})
+                assert [bar.opened_at_ms for bar in bars] == [row[0] for row in rows]
+                assert bars[-1].closed_at_ms == last_ms
+                unit = one.rules.volume_unit
+                assert unit is not None
+                for bar, row in zip(bars, rows, strict=True):
+                    told = [bar.open, bar.high, bar.low, bar.close]
+                    assert told == pytest.approx([price / listing.multiplier for price in row[1:5]], rel=1e-9)
+                    assert bar.volume_base == pytest.approx(listing.amount_base(row[5], unit), rel=1e-9)
+                    assert (bar.taker_buy_volume_base is not None) == (name == "binance")
+        # As many as ccxt asked: none was asked for twice.
+        assert sum(n for path, n in asked.items() if "candle" in path or "kline" in path) == 8
+
+
+async def test_a_candle_that_the_venue_calls_unfinished_is_left_out() -> None:
+    call = VENUES["okx"].candles_call
+    assert call is not None
+    row = ["1765000200000", "1", "2", "0.5", "1", "10", "0.1", "9", "0"]
+    assert live_own.candle_rows(call, {"data": [row, [*row[:8], "1"], "junk"]}) == [[*row[:8], "1"], "junk"]
+    okx = Listing("okx", "BTC", "BTC/USDT:USDT", contract_size=0.01)
+    assert live_own.bar(call, row[:8], okx, AmountUnit.BASE) is not None
+    assert live_own.bar(call, row[:6], okx, AmountUnit.BASE) is None
+    assert live_own.bar(call, [*row[:4], "NaN", *row[5:]], okx, AmountUnit.BASE) is None
+
+
+async def test_calls_in_the_venue_s_own_words_keep_ccxt_s_pace_and_quote_what_is_not_plain() -> None:
+    class Exchange:
+        enableRateLimit = True  # noqa: N815 - ccxt's name
+
+        def __init__(self) -> None:
+            self.throttled: list[float] = []
+            self.fetched: list[str] = []
+
+        def publicGetCandles(self, params: dict[str, Any]) -> Any:  # noqa: N802 - ccxt's way
+            return self.request("candles", ["public"], "GET", params, config={"cost": 2.5})
+
+        def request(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError("ccxt puts the address together")
+
+        def calculate_rate_limiter_cost(self, *args: Any) -> float:
+            return float(args[-1]["cost"])
+
+        def sign(self, path: str, *_: Any) -> dict[str, str]:
+            return {"url": f"https://venue/{path}"}
+
+        async def throttle(self, cost: float) -> None:
+            self.throttled.append(cost)
+
+        async def fetch(self, url: str) -> str:
+            self.fetched.append(url)
+            return "reply"
+
+    exchange = Exchange()
+    own = live_exchange.OwnCalls(exchange)
+    assert await own("publicGetCandles", {"symbol": "币安人生USDT", "limit": 1}) == "reply"
+    assert await own("publicGetCandles", {}) == "reply"
+    assert exchange.throttled == [2.5, 2.5]
+    assert exchange.fetched == [
+        "https://venue/candles?symbol=%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT&limit=1",
+        "https://venue/candles",
+    ]
 
 
 async def test_binance_s_wrong_header_of_the_price_table_slows_nothing_down() -> None:
