@@ -35,6 +35,7 @@ from bot.reliving import Resumed
 from bot.schedule import Schedule
 from bot.score import Scorer
 from bot.stores import make_store
+from bot.view_ends import ViewEnds
 from bot.watch import Watcher
 from detectors.market import Market
 from detectors.registry import find_kinds
@@ -175,6 +176,9 @@ class App:
         self.views_out: set[str] = set()
         """Views of one venue that are watched and could not begin yet."""
         self._opening = asyncio.Lock()
+        self.view_ends = (
+            ViewEnds(feed, self.watcher, self.store, self._is_busy, self.tell) if isinstance(feed, LiveFeed) else None
+        )
         self.failed_ticks = 0
         self.ticks = 0
         """Moments that were committed since the start."""
@@ -306,7 +310,13 @@ class App:
             self.views_out.discard(base)
 
     async def open_views(self) -> None:
-        """Try again to begin what could not, such as that of a venue that was out. Raises StoreUnavailable."""
+        """End views that nobody watches; try again to begin those that could not, such as of a venue that was out.
+
+        Raises StoreUnavailable.
+        """
+        if self.view_ends is not None:
+            async with self._opening:
+                await self.view_ends.look(self.views_out)
         for base in list(self.views_out):
             with contextlib.suppress(NoView):
                 await self.open_view(base)
@@ -364,6 +374,10 @@ class App:
         going_on = self.catching_up.condition if self.catching_up else None
         conditions = [one for one in (going_on, self.store.condition) if one]
         return [*conditions, *self.notes, *faults, *self.board.condition(), *self.notices]
+
+    def _is_busy(self, market: str) -> bool:
+        past = self.catching_up
+        return past is not None and (past.condition is not None or past.waiting_for(market) is not None)
 
     def _waiting_for(self, market: str) -> str | None:
         return self.catching_up.waiting_for(market) if self.catching_up else None

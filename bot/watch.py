@@ -9,6 +9,7 @@ import logging
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from bot.assumptions import Assumptions, decisions_of, fingerprint
 from bot.deciding import Decider
@@ -16,6 +17,7 @@ from bot.markets.past import joined_to
 from bot.ranks import ranks
 from bot.receipt_gaps import with_gaps
 from bot.reliving import Resumed, is_behind, recover_stored, relive, relive_stored, up_to_last_bar
+from bot.told_facts import LOOKED_UP, Odds, no_odds, nothing_more
 from bot.turns import Turns
 from detectors.engine import EngineSettings, MarketEngine, Step
 from detectors.event import Event, Fact
@@ -28,15 +30,7 @@ from storage.market_facts import StoredTiers
 from storage.store import Cursor, NewAlert, Silence, Store, TickCommit
 
 log = logging.getLogger(__name__)
-LOOKED_UP = frozenset({"book", "book_usd", "book_reach_pct", "book_to_cluster"})
-"""Names of the facts that `Watcher.look_up` adds."""
 _CHECKPOINTED_OVER_BARS = 10
-Odds = Callable[[Event], tuple[Fact, ...]]
-"""What earlier alerts like this one say of it, as facts that go out with it."""
-
-
-def no_odds(_event: Event) -> tuple[Fact, ...]:
-    return ()
 
 
 class Watcher:
@@ -73,7 +67,7 @@ class Watcher:
         self._told_odds: dict[str, tuple[Fact, ...]] = {}
         """By key of the alert, of alerts in the queue: the store knows only what it has committed."""
         self._evidence, self._checkpoint_every_ms = evidence, checkpoint_every_ms
-        self.look_up: Callable[[Event], Awaitable[Sequence[Fact]]] = _nothing_more
+        self.look_up: Callable[[Event], Awaitable[Sequence[Fact]]] = nothing_more
         """Further facts of an event that became an alert. It must be quick, for the tick waits."""
         self._busy = asyncio.Lock()
         """Ticks and checkpoints are jobs of their own, and a checkpoint must not see half a tick."""
@@ -118,6 +112,19 @@ class Watcher:
             self.engines[market], self._seals[market] = engine, seal
             self._checkpoint_due.add(market)
 
+    async def remove(self, market: str) -> Sequence[NewAlert]:
+        """Follow a market no longer; what is stored stays, and what is still polled of it is passed over. Returns what
+        was still to be committed. Raises StoreUnavailable, and follows it then."""
+        async with self._making, self._busy:
+            alerts = await self._flush()
+            self._checkpoint_due.add(market)
+            await self._save_due_checkpoints()
+            kept: list[dict[str, Any]] = [self.engines, self._seals, self._cursors, self._at_bar, self._checkpointed]
+            for one in [*kept, self._noted, self._in_turns]:
+                one.pop(market, None)
+            self._checkpoint_due.discard(market)
+            return alerts
+
     def tiers(self, market: str) -> StoredTiers | None:
         """The leverage tiers that the market's estimate is made with; None: those of the settings."""
         return self.assumptions.tiers.get(market)
@@ -153,11 +160,8 @@ class Watcher:
     # --- running
 
     async def take(self, snapshots: Sequence[MarketSnapshot]) -> Sequence[NewAlert]:
-        """Step the markets; the alerts that are committed now, in order of time.
-
-        Snapshots seen before a restart are skipped. Raises StoreUnavailable; nothing is lost then, and the next call
-        tries again.
-        """
+        """Step the markets; the alerts that are committed now, in order of time. Snapshots seen before a restart are
+        skipped. Raises StoreUnavailable; nothing is lost then, and the next call tries again."""
         async with self._busy:
             self._coming.extend(snapshots)
             turns = Turns()
@@ -240,6 +244,8 @@ class Watcher:
 
     async def _step(self, snapshot: MarketSnapshot) -> None:
         base = snapshot.market.base
+        if base not in self.engines:
+            return
         if (cursor := self._cursors.get(base)) is not None:
             if is_behind(snapshot, cursor):
                 return
@@ -298,10 +304,8 @@ class Watcher:
         return [alert for tick in committed for alert in tick.alerts]
 
     async def checkpoint(self) -> None:
-        """Checkpoint each market at its bar's close: now, if it stands at one that is committed, or else with the next.
-
-        Raises StoreUnavailable.
-        """
+        """Checkpoint each market at its bar's close: now, if it stands at one that is committed, or else with the next
+        one. Raises StoreUnavailable."""
         self._checkpoint_due.update(self.engines)
         async with self._busy:
             if not self._queue and self._undecided is None:
@@ -392,7 +396,3 @@ class Watcher:
             facts = stored.event.facts if stored else ()
             told = tuple(fact for fact in facts if is_odds(fact) or fact.name in LOOKED_UP)
         return replace(event, facts=(*event.facts, *told))
-
-
-async def _nothing_more(_: Event) -> Sequence[Fact]:
-    return ()

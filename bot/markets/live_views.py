@@ -59,3 +59,11 @@ class Views:
         """From now on ``poll`` hands out snapshots of the view."""
         if market.base not in self._mergers:
             self._mergers[market.base] = self._mergers[market.asset].alone(market)
+
+    def alone(self) -> list[str]:
+        """The views of one venue that have begun."""
+        return [base for base, merger in self._mergers.items() if merger.market.is_alone]
+
+    def end(self, base: str) -> None:
+        """``poll`` hands out nothing more of the view of one venue. Raises KeyError where it has not begun."""
+        del self._mergers[base]
