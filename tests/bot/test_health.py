@@ -274,14 +274,19 @@ async def test_a_loop_that_is_blocked_is_seen() -> None:
 
 
 async def test_memory_is_given_back() -> None:
+    """Also from between what stays, where the allocator by itself gives nothing back."""
     ballast = [bytes(1000) for _ in range(100_000)]
-    held = resident_bytes()
+    held, stays = resident_bytes(), ballast[::100]
     del ballast
+    freed = resident_bytes()
     await give_back()
     left = resident_bytes()
-    if held is None or left is None:
+    if held is None or freed is None or left is None:
         pytest.skip("this system does not say what a process holds")
-    assert held - left > 50e6
+    if held - freed > 50e6:
+        pytest.skip("this allocator gives back at once")
+    assert freed - left > 50e6
+    assert len(stays) == 1000
 
 
 def test_what_was_there_when_it_settled_is_not_looked_at_again_and_new_rubbish_is_still_found() -> None:
