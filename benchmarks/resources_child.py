@@ -20,7 +20,7 @@ from rich.console import Console
 
 from benchmarks.live_child import THREE, rss_mb
 from benchmarks.live_venues import Venues
-from bot import VERSION
+from bot import VERSION, memory
 from bot.app import App
 from bot.chats import configured
 from bot.config import parse
@@ -124,6 +124,7 @@ async def measured(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     # Alerts from the first day on, or nothing would be sent while it is measured.
     estimate = {"baseline": {"ready_hours": 24}}
     config = parse({"source": source, "store": store, "charts": charts, "estimate": estimate}, "the benchmark")
+    memory.few_arenas()  # the servers' sessions are made before the app is, which else does it first
     port, health = free_port(), Health(version=VERSION, beat_every_s=config.schedule.heartbeat_seconds)
     async with (
         fan_out.serving(folder, READERS) as servers,

@@ -108,6 +108,7 @@ class App:
         platforms: Sequence[ChatPlatform] | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
+        memory.few_arenas()
         self.config, self.feed = config, feed
         self.printer = printer or console.Printer(console.make_console(config.console.colour))
         self.schedule = schedule or Schedule()

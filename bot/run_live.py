@@ -57,6 +57,7 @@ async def serve_live(
     timer: asyncio.Task[None] | None = None
     if past.first_stage_done.is_set():
         app.caught_up = True
+        await memory.give_back()  # what the past was made of is not needed again
         await console.answer_all(app.commands.handle, app.printer, commands)
         if for_s is not None:
             timer = asyncio.create_task(asyncio.sleep(for_s), name="time is up")

@@ -3,8 +3,11 @@
 import asyncio
 import gc
 import io
+import platform
 import re
 import socket
+import subprocess
+import sys
 import time
 import weakref
 from collections.abc import AsyncIterator
@@ -28,6 +31,7 @@ from storage.errors import StoreUnavailable
 from storage.sqlite import SqliteStore
 from storage.store import Counts
 from tests.bot.played import DAYS, SEED, config
+from tests.conftest import CHECKOUT
 
 
 class SteadyClock:
@@ -308,3 +312,29 @@ def test_what_was_there_when_it_settled_is_not_looked_at_again_and_new_rubbish_i
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")
+def test_threads_share_the_heaps_of_glibc() -> None:
+    """In a process of its own, for it holds for good: what forty threads freed is there for the next ones."""
+    code = (
+        "import sys, threading\n"
+        "from bot.memory import few_arenas, resident_bytes\n"
+        "if sys.argv[1] == 'few': assert few_arenas()\n"
+        "gate = threading.Barrier(41)\n"
+        "def work():\n"
+        "    held = [bytes(2000) for _ in range(500)]\n"
+        "    gate.wait(); del held; gate.wait()\n"
+        "threads = [threading.Thread(target=work) for _ in range(40)]\n"
+        "[one.start() for one in threads]; gate.wait(); gate.wait(); [one.join() for one in threads]\n"
+        "arenas = sum('rw-p 00000000 00:00 0' in line and int(line.split('-')[0], 16) % (1 << 26) == 0\n"
+        "             for line in open('/proc/self/maps'))\n"
+        "print(arenas)\n"
+    )
+    found = {
+        how: int(
+            subprocess.run([sys.executable, "-c", code, how], cwd=CHECKOUT, capture_output=True, check=True).stdout
+        )
+        for how in ("few", "many")
+    }
+    assert found["few"] <= 2 < found["many"], found
