@@ -1,7 +1,7 @@
 """Snapshots: one row each, from which it is rebuilt to the last bit.
 
 What a bar's row can derive (price = close, low and high = the bar's) is NULL, so that a five-minute row is about
-80 bytes, and some 60 more for each venue of a merged market. SQLite would store NaN as NULL too, so it is refused.
+80 bytes, and 40 to 80 more for each venue of a merged market. SQLite would store NaN as NULL too, so it is refused.
 """
 # ruff: noqa: S608 - only names from these files are formatted into a statement; every value is bound
 

@@ -36,6 +36,10 @@ async def test_a_view_that_nobody_watches_any_more_ends_and_goes_on_where_it_sto
         assert opened(await app.store.snapshots_since("BTC@okx", None)) == before, "it was followed on"
         assert not app.failed_ticks
 
+        app.views_out.add("BTC@gate")
+        await app.open_views()
+        assert not app.views_out, "a view that nobody watches was waited for"
+
         monkeypatch.setattr(view_ends, "ENDS_AFTER_S", 600.0)
         await app.commands.handle(request("/watch BTC on okx"))
         await until(lambda: app._waiting_for("BTC@okx") is None)
@@ -78,10 +82,3 @@ async def test_a_stored_view_whose_venue_is_out_at_the_start_begins_when_it_is_b
         await app.commands.handle(request("/unwatch BTC on okx"))
     after = opened(await stored(tmp_path / "bot.db", "BTC@okx"))
     assert after == list(range(after[0], after[-1] + BAR_MS, BAR_MS)), "a bar is missing or told twice"
-
-
-async def test_a_view_that_waits_for_its_venue_is_given_up_when_nobody_watches_it(tmp_path: Path) -> None:
-    async with running(tmp_path, feed_of(), io.StringIO()) as (app, _):
-        app.views_out.add("BTC@gate")
-        await app.open_views()
-        assert not app.views_out
