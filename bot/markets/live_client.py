@@ -54,7 +54,7 @@ class CcxtClient:
 
     async def _within_limits(self, call: Callable[[], Awaitable[Any]], *, tells_load: bool = True) -> Any:
         async with self._in_flight:
-            await self.gate.enter()
+            await self.gate.enter(self._clock.sleep)
             try:
                 reply = await call()
             except Exception as error:
@@ -352,7 +352,7 @@ class CcxtClient:
         return [Funding(at_ms, rate, hours) for (at_ms, rate), hours in zip(settled, _intervals(settled), strict=True)]
 
     async def watch_prints(self, listings: Sequence[Listing], sink: PrintSink) -> None:
-        await self.gate.enter()
+        await self.gate.enter(self._clock.sleep)
         try:
             await live_prints.stream(self.rules, self.exchange, listings, sink)
         except Exception as error:
