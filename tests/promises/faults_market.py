@@ -1,8 +1,10 @@
 """P8, P9, P13: data that stop, lie or have holes, and clocks that are set."""
+# ruff: noqa: E501 - lines of the code, quoted as they are
 
 from tests.promises.fault import Fault
 
 PARTS, SCREENING = "tests/bot/markets/test_live_parts.py", "tests/detectors/test_screening.py"
+OUTAGE = "tests/chats/test_whole_notices.py::test_of_a_silent_venue_the_operator_and_who_opted_in_hear_once_that_it_is_out_and_once_that_it_is_back"
 SET = "tests/bot/test_clock_set.py"
 ENGINE, SCHEDULE = "tests/detectors/test_engine.py", "tests/bot/test_schedule.py"
 ANYTHING = f"{SCREENING}::test_whatever_comes_nothing_raises_and_the_state_stays_finite"
@@ -25,6 +27,22 @@ FAULTS = (
         "        if not was_stale:\n",
         "        if was_stale is not None:\n",
         (f"{PARTS}::test_stale_is_said_once_after_two_missed_intervals_and_recovered_once",),
+    ),
+    Fault(
+        "P8",
+        "of one outage a chat is told as often as it has series",
+        "bot/outages.py",
+        "                if is_news(notice) and (not outage.is_told or notice.venue in begun):\n",
+        "                if is_news(notice):\n",
+        (OUTAGE,),
+    ),
+    Fault(
+        "P8",
+        "that a venue is back is told for each of its series",
+        "bot/outages.py",
+        "                if not outage.missing:\n                    del self._by_venue[notice.venue]\n",
+        "                if outage.back:\n                    self._by_venue.pop(notice.venue)\n",
+        (OUTAGE,),
     ),
     Fault(
         "P8",
