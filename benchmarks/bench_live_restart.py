@@ -11,6 +11,7 @@ def run(*, quick: bool = False) -> list[Report]:
         ("bars stored", f"{found['bars']:,}", ""),
         ("database, of it what each venue said", _size(found), ""),
         ("start to following", f"{found['first_tick_s']:.1f} s", "5 s"),
+        ("markets to be made anew", str(found["rebuilt"]), ""),
         ("first market made anew: alerts are possible", f"{found['first_market_s']:.1f} s", "2 min"),
         ("all markets made anew", f"{found['all_s']:.0f} s", ""),
         ("CPU until then", f"{found['cpu_s']:.0f} s", ""),

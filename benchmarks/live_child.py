@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -42,7 +42,8 @@ def rss_mb() -> float:
 
 
 class Bot:
-    """The app on a live feed at such venues, served as the command serves it. ``database``: None makes a new one."""
+    """The app on a live feed at such venues, served as the command serves it. ``database``: None makes a new one.
+    ``words``: the markets; None takes the largest."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Bot:
         history_days: float,
         paced: bool,
         database: Path | None = None,
+        words: Sequence[str] | None = None,
         **feed: Any,
     ) -> None:
         self.venues = venues
@@ -63,7 +65,7 @@ class Bot:
             # A pong is timed by the venues' clock and a ping by the wall's.
             exchange.streaming = {**exchange.streaming, "maxPingPongMisses": 1e9}
 
-        self.feed = LiveFeed(THREE, None, clock=venues.clock, rewrite=rewrite, largest=markets, **feed)
+        self.feed = LiveFeed(THREE, words, clock=venues.clock, rewrite=rewrite, largest=markets, **feed)
         source = {"kind": "live", "history_days": history_days}
         store = {"path": str(database or Path(self._folder.name) / "bot.db")}
         config = parse({"source": source, "charts": {"draw": False}, "store": store}, "the benchmark")

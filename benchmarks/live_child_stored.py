@@ -18,21 +18,27 @@ from benchmarks.live_child import THREE, Bot, rss_mb
 from benchmarks.live_venues import Venues
 from bot.markets.live_types import BAR_MS
 
+ORIGINALS = ("BTC", "ETH", "DOGE")
+
 
 async def restart(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A start on a database that has a month of every market and no checkpoint."""
+    """A start on a database that has a month of every market and no checkpoint.
+
+    Three markets are fetched; the others, which the venues list as copies of them, are copied in the database.
+    """
     async with Venues(
-        names=THREE, markets=["BTC", "ETH", "DOGE"], copies=spec["markets"] - 3, days=spec["days"] + 1, limits_scale=100
+        names=THREE, markets=ORIGINALS, copies=spec["markets"] - 3, days=spec["days"] + 1, limits_scale=100
     ) as venues:
         await venues.order(speed=1.0)
         with tempfile.TemporaryDirectory() as folder:
             database = Path(folder) / "bot.db"
             feed = {"history_days": spec["days"], "paced": False, "database": database}
-            async with Bot(venues, spec["markets"], **feed) as bot:
-                await bot.until(lambda: bot.all_in, 1800)
-            with closing(sqlite3.connect(database)) as connection:
+            async with Bot(venues, 3, words=ORIGINALS, **feed) as bot:
+                await bot.until(lambda: bot.all_in, 900)
+            with closing(sqlite3.connect(database)) as connection, connection:
+                for n in range(spec["markets"] - 3):
+                    _copy(connection, ORIGINALS[n % 3], f"COPY{n + 1}")
                 connection.execute("DELETE FROM checkpoints")
-                connection.commit()
                 bars, size, of_venues = connection.execute(
                     "SELECT count(*), (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size), "
                     "sum(length(by_venue)) FROM snapshots WHERE bar_opened_at_ms IS NOT NULL"
@@ -47,6 +53,7 @@ async def restart(spec: Mapping[str, Any]) -> dict[str, Any]:
                     "size_mb": size / 1e6,
                     "bytes_a_bar": size / bars,
                     "of_venues": of_venues / bars,
+                    "rebuilt": sum(found.to_rebuild for found in bot.app.resumed),
                     "first_tick_s": first_tick_s,
                     "first_market_s": first_market_s,
                     "all_s": all_s,
@@ -54,6 +61,35 @@ async def restart(spec: Mapping[str, Any]) -> dict[str, Any]:
                     "lag": await bot.lag_ms(),
                     "rss_mb": [rss, rss_mb()],
                 }
+
+
+def _copy(connection: sqlite3.Connection, market: str, name: str) -> None:
+    """Everything stored of ``market``, as if it were another one called ``name``."""
+    taken = connection.execute("SELECT id FROM markets WHERE base = ?", (market,)).fetchone()[0]
+    rest = "last_seq, taken_at_ms, bar_opened_at_ms"
+    new = connection.execute(
+        f"INSERT INTO markets (base, {rest}) SELECT ?, {rest} FROM markets WHERE id = ? RETURNING id",
+        (name, taken),
+    ).fetchone()[0]
+    columns = [one[0] for one in connection.execute("SELECT * FROM snapshots LIMIT 0").description]
+    kept = ", ".join(column for column in columns if column not in {"market_id", "view_id"})
+    views = "SELECT DISTINCT views.id, document FROM views JOIN snapshots ON views.id = view_id WHERE market_id = ?"
+    for view, document in connection.execute(views, (taken,)).fetchall():
+        other = json.dumps({**json.loads(document), "base": name, "symbol": f"{name}/USDT:USDT"})
+        made = connection.execute("INSERT INTO views (document) VALUES (?) RETURNING id", (other,)).fetchone()[0]
+        connection.execute(
+            f"INSERT INTO snapshots (market_id, view_id, {kept}) SELECT ?, ?, {kept} FROM snapshots "
+            "WHERE market_id = ? AND view_id = ?",
+            (new, made, taken, view),
+        )
+    connection.execute("INSERT INTO states SELECT ?, blob FROM states WHERE market_id = ?", (new, taken))
+    for table in ("pasts", "margin_tiers"):
+        names = [one[0] for one in connection.execute(f"SELECT * FROM {table} LIMIT 0").description]
+        rest = ", ".join(one for one in names if one != "market")
+        connection.execute(
+            f"INSERT INTO {table} (market, {rest}) SELECT ?, {rest} FROM {table} WHERE market = ?",
+            (name, market),
+        )
 
 
 async def views(spec: Mapping[str, Any]) -> dict[str, Any]:
