@@ -49,12 +49,13 @@ class Fitter:
         kinds: Mapping[str, EventKind],
         hours: float,
         *,
+        least_days: float = LEAST_DAYS,
         waiting_for: Callable[[str], str | None] = lambda _: None,
         tell: Callable[[Sequence[NewAlert]], None] = lambda _: None,
     ) -> None:
         self._store, self._watcher, self._kinds = store, watcher, kinds
         self._configured = watcher.assumptions.configured
-        self._every_ms = round(hours * HOUR_MS)
+        self._every_ms, self._least_ms = round(hours * HOUR_MS), round(least_days * DAY_MS)
         self._waiting_for, self._tell = waiting_for, tell
         self._not_before_ms: dict[str, int] = {}
         """By market, in its own time: when it is to be looked at again."""
@@ -112,8 +113,8 @@ class Fitter:
     async def _fit(self, market: str, now_ms: int) -> bool:
         """False where there is nothing to fit yet."""
         first_ms = (await self._store.reach(market)).first_bar_opened_at_ms
-        if first_ms is None or now_ms < first_ms + LEAST_DAYS * DAY_MS:
-            self._not_before_ms[market] = (now_ms if first_ms is None else first_ms) + LEAST_DAYS * DAY_MS
+        if first_ms is None or now_ms < first_ms + self._least_ms:
+            self._not_before_ms[market] = (now_ms if first_ms is None else first_ms) + self._least_ms
             return False
         self._not_before_ms[market] = now_ms + self._every_ms
         since_ms = now_ms - DAYS * DAY_MS

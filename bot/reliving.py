@@ -8,7 +8,7 @@ from detectors.engine import MarketEngine
 from detectors.market import Market, MarketSnapshot
 from storage.store import Cursor, Store
 
-PAGE = 2048
+PAGE = 256
 """Snapshots read at once: a series may be too long to be in memory as a whole."""
 
 

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import bench_chart, bench_map, bench_rates, bench_score, bench_stick, bench_store, bench_truth
+from benchmarks import (
+    bench_chart,
+    bench_fit,
+    bench_map,
+    bench_rates,
+    bench_score,
+    bench_stick,
+    bench_store,
+    bench_truth,
+)
 from benchmarks.calibration import best_of, calibration_loop
 from benchmarks.reference import reference_map
 from benchmarks.report import Report, show
@@ -52,6 +61,11 @@ def test_the_map_benchmark_runs() -> None:
     assert found.disagreement < 1e-6
     assert found.array_bytes > 0
     assert found.checkpoint_bytes > found.decisions_bytes > 0
+
+
+def test_the_fit_benchmark_fits_in_the_running_bot() -> None:
+    (report,) = bench_fit.run(quick=True)
+    assert [row[0] for row in report.rows] == ["idle", "fitting and switching"]
 
 
 def test_the_scoring_benchmark_judges_every_alert() -> None:

@@ -144,18 +144,14 @@ async def test_turned_off_or_with_other_settings_no_fit_is_used(store: SqliteSto
 # --- the job
 
 
-def fitter(store: SqliteStore, live: Watcher, hours: float = 24.0) -> Fitter:
-    return Fitter(store, live, find_kinds(), hours)
+def fitter(store: SqliteStore, live: Watcher, hours: float = 24.0, least_days: float = 2.0) -> Fitter:
+    return Fitter(store, live, find_kinds(), hours, least_days=least_days)
 
 
-async def test_a_market_is_fitted_when_it_is_due_and_a_refused_fit_is_kept_with_its_reason(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_market_is_fitted_when_it_is_due_and_a_refused_fit_is_kept_with_its_reason(store: SqliteStore) -> None:
     live = await watching(store)
     await play_all(live, moments()[:860])
-    job = fitter(store, live)
-    assert await job.look() is None, "three days say nothing"
-    monkeypatch.setattr(fits, "LEAST_DAYS", 2)
+    assert await fitter(store, live, least_days=17).look() is None, "three days say nothing"
     job = fitter(store, live)
     assert await job.look() == "BTC"
     (kept,) = await store.fits("BTC")
@@ -185,7 +181,6 @@ async def test_an_accepted_fit_takes_the_place_of_the_weights_in_use(
         return result
 
     monkeypatch.setattr(fits, "fit_history", fit_history)
-    monkeypatch.setattr(fits, "LEAST_DAYS", 2)
     assert await fitter(store, live).look() == "BTC"
     plain = SETTINGS.estimate.map.leverage
     assert asked == [plain]
@@ -216,21 +211,17 @@ async def test_a_switch_that_the_store_could_not_take_is_made_at_the_next_look(
     assert (await store.fits("BTC"))[0].applies_from_ms is not None
 
 
-async def test_a_market_that_is_still_being_fetched_is_not_fitted(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_market_that_is_still_being_fetched_is_not_fitted(store: SqliteStore) -> None:
     live = await watching(store)
     await play_all(live, moments()[:700])
-    monkeypatch.setattr(fits, "LEAST_DAYS", 2)
-    waiting = Fitter(store, live, find_kinds(), 24.0, waiting_for=lambda _: "Still fetching")
+    waiting = Fitter(store, live, find_kinds(), 24.0, least_days=2.0, waiting_for=lambda _: "Still fetching")
     assert await waiting.look() is None
     assert await store.fits("BTC") == []
 
 
-async def test_a_stop_breaks_a_fit_off_at_once(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stop_breaks_a_fit_off_at_once(store: SqliteStore) -> None:
     live = await watching(store)
     await play_all(live, moments()[:700])
-    monkeypatch.setattr(fits, "LEAST_DAYS", 2)
     job = fitter(store, live)
     job.begin()
     await asyncio.sleep(0.05)
