@@ -9,7 +9,7 @@ from rich.text import Text
 from benchmarks.calibration import calibrate
 from benchmarks.report import make_console, show
 
-NAMES = ("map", "chart", "score", "rates", "stick", "simulator", "truth", "fanout", "store", "fit")
+NAMES = ("map", "chart", "score", "rates", "stick", "simulator", "truth", "fanout", "store", "fit", "receipts")
 """In order of time taken; each is a module ``bench_NAME`` with ``run(quick)``."""
 LIVE = ("live", "live_start", "live_tick", "live_prints", "live_soak", "live_restart", "live_views", "resources")
 """Only when named: they watch venues in real time, half an hour in all. ``live`` is the first four."""

@@ -47,8 +47,10 @@ class Decider:
         """What was decided and is not committed yet, for `go_back`."""
         return {key: dict(chats) for key, chats in self._told.items()}, self._told_today.copy()
 
-    def go_back(self, told: Told) -> None:
-        """Forget what was decided since then: it is going to be decided anew."""
+    def go_back(self, told: Told | None) -> None:
+        """Forget what was decided since then: it is going to be decided anew. None: nothing was."""
+        if told is None:
+            return
         self._told, self._told_today = defaultdict(dict, told[0]), told[1]
 
     def forget(self) -> None:

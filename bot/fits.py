@@ -28,7 +28,7 @@ from storage.store import NewAlert, Store
 log = logging.getLogger(__name__)
 LOOK_EVERY_S = 60.0
 """How often it looks whether a market is due; one look fits one market at most."""
-DAYS = 60
+DAYS = 30
 """Of the past that a fit is made from."""
 LEAST_DAYS = 17
 """Of stored series before the first: the map's first three tell nothing, and eight of the others have to be judged."""

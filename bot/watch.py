@@ -266,7 +266,7 @@ class Watcher:
         checkpoint was ahead of the series. Raises StoreUnavailable; the next call decides anew."""
         if (step := self._undecided) is None:
             return
-        told = self._decider.told()
+        told = self._decider.told() if step.events else None
         try:
             tick = await self._decide(step)
         except (StoreUnavailable, asyncio.CancelledError):

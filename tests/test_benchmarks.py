@@ -14,6 +14,7 @@ from benchmarks import (
     bench_fit,
     bench_map,
     bench_rates,
+    bench_receipts,
     bench_score,
     bench_stick,
     bench_store,
@@ -29,6 +30,7 @@ from detectors.leverage import LeverageModel
 from detectors.map_history import map_from_history
 from detectors.map_settings import MapSettings
 from detectors.market import HOUR_MS, Bar, LiquidationTotal, MarketSnapshot, Side
+from detectors.realised import Receipt
 from tests.detectors.histories import BAR_MS, MARKET, START_MS, RandomMarket, random_market
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -66,6 +68,13 @@ def test_the_map_benchmark_runs() -> None:
 def test_the_fit_benchmark_fits_in_the_running_bot() -> None:
     (report,) = bench_fit.run(quick=True)
     assert [row[0] for row in report.rows] == ["idle", "fitting and switching"]
+
+
+def test_the_receipts_benchmark_holds_the_first_half_to_the_second() -> None:
+    early, late = ([Receipt(n, 100.0, amount) for n in range(10)] for amount in (50.0, 25.0))
+    assert bench_receipts.row("a market", early + late) == ("a market", "20", "0.45", "1.80", "0.80")
+    (report,) = bench_receipts.run(quick=True)
+    assert len(report.rows) == 1
 
 
 def test_the_scoring_benchmark_judges_every_alert() -> None:
