@@ -60,6 +60,7 @@ class Order:
     """Counted from the moment the bot says that it has booted."""
     kill_sign: int = int(signal.SIGKILL)
     fault: str = ""
+    bored_s: float = BORED_S
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,13 @@ async def live(order: Order, story: Story, png: bytes, booted: int) -> None:
     app.charts._drawer = parts.OneChart(png, points)  # type: ignore[assignment]
     for one in app.chats.platforms:
         parts.point_at_sends(one, points)
-    with stop_signals() as stopping, stacks.watched(folder, 3 * BORED_S):
+    with stop_signals() as stopping, stacks.watched(folder, 3 * order.bored_s):
         async with app:
             for role, chat_id in order.chats.items():
                 await store.watch(Chat(platform(role), chat_id), subscription(role))
             points.reached("chats known")
             os.write(booted, b"!")
-            ending = asyncio.create_task(end_when_done(app, feed, stopping, folder))
+            ending = asyncio.create_task(end_when_done(app, feed, stopping, order))
             await serve_live(app, feed, stopping, interactive=False)
             points.reached("stopping")
             if ending.done():
@@ -127,15 +128,15 @@ class StalledError(Exception):
     """A life that did not get done."""
 
 
-async def end_when_done(app: parts.CrashApp, feed: parts.StoryFeed, stopping: asyncio.Event, folder: Path) -> None:
+async def end_when_done(app: parts.CrashApp, feed: parts.StoryFeed, stopping: asyncio.Event, order: Order) -> None:
     try:
-        async with asyncio.timeout(BORED_S):
+        async with asyncio.timeout(order.bored_s):
             await feed.ended.wait()
             while not app.caught_up or OPEN & set((await app.store.counts()).deliveries):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     except TimeoutError:
         stands = f"fed: {feed.ended.is_set()}, caught up: {app.caught_up}, chats: {app.chats.conditions()}"
-        stacks.note(folder, f"stalled after {BORED_S:g} s", stands, *await open_rows(app.store))
+        stacks.note(Path(order.folder), f"stalled after {order.bored_s:g} s", stands, *await open_rows(app.store))
         raise StalledError(stands) from None
     finally:
         stopping.set()
@@ -195,7 +196,7 @@ def end_of(order: Order, story: Story, png: bytes, booted: int) -> None:
     code = 1
     try:
         sys.stderr = (Path(order.folder) / "stderr.txt").open("a")
-        asyncio.run(asyncio.wait_for(live(order, story, png, booted), 2 * BORED_S))
+        asyncio.run(asyncio.wait_for(live(order, story, png, booted), 2 * order.bored_s))
         code = 0
     except StalledError:
         code = STALLED

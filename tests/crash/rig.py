@@ -267,8 +267,8 @@ class Rig:
         failures: list[str] = []
         with self._stores.copy(folder) as store:
             while True:
-                changes = kills(len(lives)) or {}
-                order = Order(str(folder), store, chats, self._servers.environ, fault=fault, **changes)
+                changes = {"fault": fault, **(kills(len(lives)) or {})}
+                order = Order(str(folder), store, chats, self._servers.environ, **changes)
                 ended = self._births.life(order)
                 lives.append(ended)
                 if ended.stacks:

@@ -16,7 +16,7 @@ import pytest
 from tests.crash import matrix
 from tests.crash.matrix import Kill
 from tests.crash.points import statement_name, times
-from tests.crash.rig import ROOT, Rig, rigs
+from tests.crash.rig import ROOT, STALLS_AT_MOST, Rig, rigs
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
@@ -104,6 +104,23 @@ def test_told_to_stop_at_any_step_it_drains_ends_well_and_repeats_nothing(
     assert (found.problems, found.missed) == ([], [])
     assert found.trials == len(names)
     assert found.slowest_stop_s < 10
+
+
+def test_a_life_that_stalls_is_tried_again_and_what_it_waited_for_is_told(all_rigs: list[Rig]) -> None:
+    trial = all_rigs[0].trial(lambda life: {"fault": "deaf", "bored_s": 2.0} if life == 0 else None)
+    assert trial.problems == ()
+    assert [life.stalled for life in trial.lives] == [True, False]
+    (told,) = trial.stalls
+    assert told.startswith("stalled: life 1")
+    assert "'pending'" in told, "what is owed"
+    assert "in follow" in told, "what tasks wait for"
+    assert "Current thread" in told
+
+
+def test_a_life_that_stalls_again_is_a_fault(all_rigs: list[Rig]) -> None:
+    trial = all_rigs[0].trial(lambda life: {"fault": "deaf", "bored_s": 1.0})
+    assert len(trial.lives) == STALLS_AT_MOST
+    assert any("stalled again" in problem for problem in trial.problems)
 
 
 def test_statements_are_named_after_what_the_store_was_asked_for_their_verb_and_their_table() -> None:
