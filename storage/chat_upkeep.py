@@ -63,15 +63,13 @@ def migrate(connection: Connection, old: Chat, new: Chat) -> bool:
         (taken, row, taken),
     )
     connection.execute("DELETE FROM subscriptions WHERE chat = ?", (row,))
-    connection.execute(
-        "UPDATE deliveries SET chat = ? WHERE chat = ? "
-        "AND event_id NOT IN (SELECT event_id FROM deliveries WHERE chat = ?)",
-        (taken, row, taken),
-    )
-    connection.execute(
-        "UPDATE holds SET chat = ? WHERE chat = ? AND event_id NOT IN (SELECT event_id FROM holds WHERE chat = ?)",
-        (taken, row, taken),
-    )
+    # A hold goes where its delivery goes, or nothing would ever release that.
+    for table in ("holds", "deliveries"):
+        connection.execute(
+            f"UPDATE {table} SET chat = ? WHERE chat = ? "
+            "AND event_id NOT IN (SELECT event_id FROM deliveries WHERE chat = ?)",
+            (taken, row, taken),
+        )
     for moved in (row, taken):
         sql_queues.renew(connection, moved)
     known = connection.execute("SELECT 1 FROM chat_settings WHERE chat = ?", (taken,)).fetchone()

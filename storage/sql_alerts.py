@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from detectors.event import Event, Evidence
 from detectors.market import DAY_MS
+from storage import totals
 from storage.chats import Chat
 from storage.sql import Connection, Cursor, insert, listed, parts
 from storage.sql_fan_out import Owed, add_deliveries, chat_rows
+from storage.sql_queues import OPEN
 from storage.store import Committed, Counts, StoredAlert, TickCommit
 
 # The newest revision of an event's spine; the one first seen when nothing completed it.
@@ -70,6 +72,10 @@ def _add_silences(connection: Connection, ticks: Sequence[TickCommit], rows: Map
         [(*key, n) for key, n in counted.items()],
         "ON CONFLICT (day, chat, kind, reason) DO UPDATE SET n = silences.n + excluded.n",
     )
+    reasons: Counter[tuple[str, str]] = Counter()
+    for (_, _, _, reason), n in counted.items():
+        reasons[reason, ""] += n
+    totals.add(connection, totals.SILENCES, reasons)
 
 
 def recent(connection: Connection, n: int, chat: Chat | None, market: str | None) -> list[StoredAlert]:
@@ -106,25 +112,21 @@ def counts(connection: Connection) -> Counts:
         found = connection.execute(sql).fetchone()
         return None if found is None or found[0] is None else int(found[0])
 
-    by_platform: dict[str, dict[str, int]] = {}
-    for platform, state, n in connection.execute(
-        "SELECT c.platform, d.state, CAST(sum(d.n) AS BIGINT) FROM "
-        "(SELECT chat, state, count(*) AS n FROM deliveries GROUP BY chat, state) d "
-        "JOIN chats c ON c.id = d.chat GROUP BY c.platform, d.state"
-    ):
-        by_platform.setdefault(platform, {})[state] = n
+    by_platform = totals.deliveries(connection)
     parked = connection.execute("SELECT platform, chat_id, parked FROM chats WHERE parked IS NOT NULL").fetchall()
     refused = connection.execute("SELECT market, reason, n FROM refusals").fetchall()
     return Counts(
         by_platform=by_platform,
         oldest_pending=table(
             "SELECT c.platform, min(d.taken_at_ms) FROM deliveries d JOIN chats c ON c.id = d.chat "
-            "WHERE d.state IN ('pending', 'sending') GROUP BY c.platform"
+            f"WHERE d.{OPEN} AND d.state <> 'editing' GROUP BY c.platform"
         ),
-        last_alert_ms=one("SELECT max(taken_at_ms) FROM deliveries"),
+        last_alert_ms=one(
+            "SELECT max(taken_at_ms) FROM (SELECT taken_at_ms FROM deliveries ORDER BY id DESC LIMIT 100) newest"
+        ),
         parked={Chat(platform, chat_id): reason for platform, chat_id, reason in parked},
         refusals={(market, reason): n for market, reason, n in refused},
-        silences=table("SELECT reason, CAST(sum(n) AS BIGINT) FROM silences GROUP BY reason"),
+        silences=totals.silences(connection),
         events=table("SELECT kind, count(*) FROM events GROUP BY kind"),
         heartbeat_at_ms=one("SELECT value FROM meta WHERE name = 'heartbeat_at_ms'"),
     )

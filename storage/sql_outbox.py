@@ -1,13 +1,16 @@
 """How deliveries end. All functions run inside the caller's transaction."""
 # ruff: noqa: S608 - only names from these files are formatted into a statement; every value is bound
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import assert_never
 
-from storage import sql_queues
+from storage import sql_queues, totals
 from storage.outbox import Dead, Delivery, Expired, Later, Sent, Settlement
 from storage.sql import Connection, listed, parts
 from storage.sql_queues import CLAIMED
+
+_ENDS: Mapping[type, str] = {Sent: "sent", Dead: "dead", Expired: "expired"}
 
 
 def return_claimed(connection: Connection) -> int:
@@ -41,19 +44,23 @@ def settle(connection: Connection, settled: Sequence[tuple[Sequence[Delivery], S
     elsewhere."""
     found = _claimed(connection, [delivery.delivery_id for deliveries, _ in settled for delivery in deliveries])
     chats: dict[int, int] = {}
+    ended: Counter[tuple[str, str]] = Counter()
     for deliveries, settlement in settled:
         for delivery in deliveries:
             if delivery.delivery_id not in found:
                 continue
-            chat_row, state, newest = found[delivery.delivery_id]
+            chat_row, state, newest = found.pop(delivery.delivery_id)
             wait_until_ms = 0
             if state == "sending":
                 _settle_send(connection, delivery, settlement, newest, grouped=len(deliveries) > 1)
                 wait_until_ms = settlement.due_at_ms if isinstance(settlement, Later) else 0
+                if (end := _ENDS.get(type(settlement))) is not None:
+                    ended[delivery.chat.platform, end] += 1
             else:  # an edit told to wait holds no alert back
                 _settle_edit(connection, delivery, settlement, newest)
             chats[chat_row] = max(wait_until_ms, chats.get(chat_row, 0))
     sql_queues.refresh(connection, chats)
+    totals.add(connection, totals.DELIVERIES, ended)
 
 
 def _claimed(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[int, str, int]]:

@@ -6,8 +6,10 @@ caller's transaction.
 """
 # ruff: noqa: S608 - only names from these files are formatted into a statement; every value is bound
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from storage import totals
 from storage.sql import Connection, Cursor, insert
 
 OPEN = "state IN ('pending', 'sending', 'editing')"  # as in the partial indexes, or they are not used
@@ -86,16 +88,18 @@ def refresh(connection: Connection, chats: Mapping[int, int]) -> None:
 
 
 def parked(connection: Connection) -> Cursor:
-    """(chat, reason) of parked chats that are still owed something; see `bury`."""
+    """(chat, reason, platform) of parked chats that are still owed something; see `bury`."""
     return connection.execute(
-        "SELECT q.chat, c.parked FROM chats c JOIN queues q ON q.chat = c.id WHERE c.parked IS NOT NULL"
+        "SELECT q.chat, c.parked, c.platform FROM chats c JOIN queues q ON q.chat = c.id WHERE c.parked IS NOT NULL"
     )
 
 
-def bury(connection: Connection, found: Sequence[tuple[int, str]]) -> None:
+def bury(connection: Connection, found: Sequence[tuple[int, str, str]]) -> None:
     """What parked chats are owed is dead, with the reason."""
-    connection.executemany(
-        f"UPDATE deliveries SET state = 'dead', note = ? WHERE chat = ? AND {OPEN} AND state = 'pending'",
-        [(reason, chat_row) for chat_row, reason in found],
-    )
-    refresh(connection, {chat_row: 0 for chat_row, _ in found})
+    update = f"UPDATE deliveries SET state = 'dead', note = ? WHERE chat = ? AND {OPEN} AND state = 'pending'"
+    buried = [(platform, connection.execute(update, (reason, chat_row))) for chat_row, reason, platform in found]
+    refresh(connection, {chat_row: 0 for chat_row, _, _ in found})
+    dead: Counter[tuple[str, str]] = Counter()
+    for platform, answer in buried:
+        dead[platform, "dead"] += answer.rowcount
+    totals.add(connection, totals.DELIVERIES, dead)

@@ -149,3 +149,14 @@ async def test_many_settle_in_one_commit(store: Store) -> None:
     claims = await store.claim(0, 10)
     await store.settle_all([(claims[0].deliveries, Sent("m")), (claims[1].deliveries, Later(9, "429"))])
     assert (await store.counts()).deliveries == {"sent": 1, "pending": 1}
+
+
+async def test_what_stays_with_a_chat_that_moved_is_still_released_and_ends(store: Store) -> None:
+    old, new, told = Chat("telegram", "-1"), Chat("telegram", "-100"), event()
+    held = NewDelivery(old, "quiet", hold_until_ms=told.taken_at_ms + 1)
+    await store.commit_tick(tick(0, NewAlert(told, (held, NewDelivery(new, "first")))))
+    await store.migrate_chat(old, new)  # the new chat has this alert already, so the old one's stays where it is
+    assert await store.release_held(told.taken_at_ms + 1) == 1
+    (claim,) = await store.claim(0, 9)
+    assert claim.chat == new
+    assert (await store.counts()).deliveries == {"sending": 1, "dead": 1}
