@@ -7,8 +7,7 @@ import asyncio
 import inspect
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psycopg
@@ -19,6 +18,7 @@ from storage.postgres import PostgresStore
 from storage.sql import Connection
 from storage.sql_store import SqlStore
 from storage.sqlite import SqliteStore
+from tests.storage.locking import lateness_s
 from tests.storage.make import alert, event, tick
 from tests.storage.test_leader import cut_off
 
@@ -119,36 +119,9 @@ async def store(place: Path | str) -> AsyncIterator[SqlStore]:
     await made.close()
 
 
-@contextmanager
-def locked(place: Path | str) -> Iterator[None]:
-    """By another program."""
-    if isinstance(place, Path):
-        with closing(sqlite3.connect(place)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            yield
-            other.rollback()
-    else:
-        with psycopg.connect(place) as session:
-            session.execute("LOCK TABLE snapshots, markets IN ACCESS EXCLUSIVE MODE")
-            yield
-            session.rollback()
-
-
 async def test_a_locked_database_never_holds_up_the_event_loop(store: SqlStore, place: Path | str) -> None:
     """How late it comes while one is locked for three seconds is measured by ``python -m benchmarks store``."""
-    late: list[float] = []
-    for n in range(4):  # a busy machine comes late now and then; a store in the loop's way always does
-        late.append(0.0)
-        with locked(place):
-            writing = asyncio.create_task(store.commit_tick(tick(n)))
-            until = time.monotonic() + 0.15
-            while time.monotonic() < until:
-                before = time.monotonic()
-                await asyncio.sleep(0.005)
-                late[-1] = max(late[-1], time.monotonic() - before - 0.005)
-            assert not writing.done()
-        assert (await writing).snapshots == 1
-    assert min(late) < 0.05
+    assert await lateness_s(store, place) < 0.05
 
 
 async def test_a_statement_that_is_wrong_is_raised_as_it_is_and_never_tried_for_ever(store: SqlStore) -> None:
