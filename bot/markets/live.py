@@ -45,12 +45,12 @@ from detectors.market import Market, MarketSnapshot
 _NOTICES_KEPT = 500
 _CHECK_EVERY_S = 1.0
 _GATHER_S = 0.02
-"""At a close bars come in hundreds of small batches: what comes together goes into one commit."""
+"""At a close bars come in small batches by the hundred: what comes together is committed together."""
 
 
 class LiveFeed:
     """``markets``: what the user would type; None takes the largest. ``grace_s``: how long after the first venue's
-    bar the others are waited for (`Patience`). ``prints_in_looks``: hand prints out at once, not with the next bar.
+    bar the others are waited for. ``prints_in_looks``: hand prints out at once, not with the next bar.
     ``silent_s``: how long a stream may be silent. ``within_s``: how long a venue has to answer at the start.
     ``heard_until_ms``: when an earlier run last listened, so that the time between is a gap of liquidations."""
 
@@ -89,9 +89,8 @@ class LiveFeed:
         self.views = Views(self._mergers)
         self._batches: asyncio.Queue[Batch | None] = asyncio.Queue()
         self._new: dict[str, None] = {}
-        """Views that were given something of a bar and not looked at since, by base."""
         self._held: dict[str, None] = {}
-        """Views with a bar that waits for a venue."""
+        """Views by base: those given something of a bar since they were looked at; those whose bar waits."""
         self._checked_s = -math.inf
         self._looked = LookTimes(self._clock, look_every_s)
         self._tasks: list[asyncio.Task[None]] = []
@@ -287,8 +286,8 @@ class LiveFeed:
             self._check_freshness()
             snapshots: list[MarketSnapshot] = []
             while batch is not None:
-                if isinstance(batch, LookBatch):
-                    snapshots += await self._emit_bars(turns)  # a bar goes before the prices after it
+                if isinstance(batch, LookBatch):  # a bar goes before the prices after it
+                    snapshots += await self._emit_bars(turns)
                 snapshots += await self._take(batch, turns)
                 batch = None if self._batches.empty() else self._batches.get_nowait()
             snapshots += await self._emit_bars(turns)
@@ -351,8 +350,9 @@ class LiveFeed:
         if self._patience.is_over():
             looked_at |= self._held
         for base in looked_at:
-            merger = self._mergers[base]
             self._held.pop(base, None)
+            if (merger := self._mergers.get(base)) is None:  # a view that has ended
+                continue
             for closed_at_ms in merger.pending:
                 lacking = [v for v in merger.market.venues if self._asks(v) and merger.lacks(closed_at_ms, v)]
                 if self._patience.waits(closed_at_ms, merger.market, lacking):
@@ -382,11 +382,11 @@ class LiveFeed:
             self._note(NoticeKind.VENUE, venue, series, f"{venue} is stopped; {explain(error)}", stopped=True)
             if part is not None:
                 part.stopped = error.reason
-            self._new |= self._held  # nobody waits for it any longer
+            self._new |= self._held
 
     def _seen(self, part: Part, series: str) -> None:
-        if (notice := part.fresh.seen(series)) is not None:
-            self._notices.append(notice)
+        notice = part.fresh.seen(series)
+        self._notices.extend([] if notice is None else [notice])
 
     def _check_freshness(self) -> None:
         now_s = self._clock.steady_s()

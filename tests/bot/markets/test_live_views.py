@@ -52,6 +52,17 @@ async def test_a_view_of_one_of_three_venues_says_what_a_feed_of_that_venue_alon
     assert merged != of_three[1], "the merged view is the venue's own"
 
 
+async def test_a_view_that_ends_while_its_bar_waits_holds_nothing_up() -> None:
+    async with rig(VENUES, ["BTC"], days=0.5) as rigged:
+        feed = rigged.feed
+        feed.views.begin(feed.views.find("BTC@okx"))
+        assert await rigged.next_bar()
+        feed._held["BTC@okx"] = feed._new["BTC@okx"] = None  # as if okx had given half of a bar
+        feed.views.end("BTC@okx")
+        assert await rigged.next_bar()
+        assert not feed._held
+
+
 async def test_liquidations_of_other_venues_are_in_the_merged_view_and_not_in_the_view_of_one() -> None:
     async with rig(VENUES, ["BTC"], days=0.5) as rigged:
         rigged.feed.views.begin(rigged.feed.views.find("BTC@okx"))
