@@ -122,7 +122,8 @@ class Fitter:
         writer = HistoryWriter(configured.crowding_funding_8h)
         async for page in self._pages(market, since_ms):
             await asyncio.to_thread(writer.add, page)
-        history = writer.history()
+        gaps = await self._gaps(market, since_ms)
+        history = writer.history().with_gaps(gaps)
         if not history.prints and not history.totals_usd:
             return False
         in_use = self._watcher.engines[market].settings
@@ -160,10 +161,12 @@ class Fitter:
             await asyncio.to_thread(maker.add, page, self._rest)
         kind = self._kinds["cluster_consumed"]
         configured = in_use.kinds.get(kind.kind, kind.settings).realised_share
-        gaps = [
-            gap for gap in await self._store.gaps(since_ms) if gap.venue in self._watcher.engines[market].market.venues
-        ]
+        gaps = await self._gaps(market, since_ms)
         return realised_share_of([one for one in maker.receipts if not _is_in(gaps, one.taken_at_ms)], configured)
+
+    async def _gaps(self, market: str, since_ms: int) -> list[PrintGap]:
+        venues = self._watcher.engines[market].market.venues
+        return [gap for gap in await self._store.gaps(since_ms) if gap.venue in venues]
 
     def _rest(self) -> None:
         """Lets go of the interpreter, which threads share, so that the loop has its turn at once."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from detectors.estimate import crowding_from
 from detectors.map_history import BarHistory
-from detectors.market import HOUR_MS, Bar, Funding, MarketSnapshot, Side
+from detectors.market import HOUR_MS, Bar, Funding, MarketSnapshot, PrintGap, Side
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +27,8 @@ class ObservedHistory:
     totals_usd: dict[int, dict[Side, float]]
     print_count: int = 0
     """Single liquidations that were seen."""
+    unheard: NDArray[np.bool_] | None = None
+    """Bars in which some may have been missed, bool[bars]; None: in none."""
 
     @property
     def prints(self) -> bool:
@@ -48,7 +50,17 @@ class ObservedHistory:
         ended_ms = int(cut.opened_at_ms[-1]) + cut.interval_ms if bars else 0
         totals = {hour: sums for hour, sums in self.totals_usd.items() if (hour + 1) * HOUR_MS <= ended_ms}
         printed = {side: amounts[:bars] for side, amounts in self.printed_base.items()}
-        return replace(self, bars=cut, open=self.open[:bars], printed_base=printed, totals_usd=totals)
+        unheard = None if self.unheard is None else self.unheard[:bars]
+        return replace(self, bars=cut, open=self.open[:bars], printed_base=printed, totals_usd=totals, unheard=unheard)
+
+    def with_gaps(self, gaps: Iterable[PrintGap]) -> Self:
+        """The same, and where liquidations may have been missed."""
+        opened = self.bars.opened_at_ms
+        unheard = np.zeros(len(opened), np.bool_)
+        for gap in gaps:
+            lasts = np.ones(len(opened), np.bool_) if gap.until_ms is None else opened < gap.until_ms
+            unheard |= lasts & (opened + self.bars.interval_ms > gap.since_ms)
+        return replace(self, unheard=unheard)
 
 
 def observed_history(snapshots: Iterable[MarketSnapshot], crowding_funding_8h: float) -> ObservedHistory:

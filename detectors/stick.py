@@ -123,7 +123,8 @@ def of_model(settings: MapSettings, history: ObservedHistory, hours: Hours, amon
 def evidence_of(settings: MapSettings, history: ObservedHistory, pause: Callable[[], None] = nothing) -> Evidence:
     """Bar by bar in base units where single liquidations were seen, or else hour by hour in dollars.
 
-    ``settings`` have the leverage model whose nodes are to be fitted. The map's first three days are left out.
+    ``settings`` have the leverage model whose nodes are to be fitted. The map's first three days are left out, and bars
+    in which single liquidations may have been missed.
     """
     exposure = node_exposure(settings, history.bars, pause=pause).consumed
     if not len(history.bars.close):
@@ -134,6 +135,8 @@ def evidence_of(settings: MapSettings, history: ObservedHistory, pause: Callable
         liquidated = {side: hours.liquidated[side][hours.counted] for side in Side}
         return Evidence(traded, liquidated, hours.day[hours.counted])
     seen = hours.counted[hours.of_bar]
+    if history.unheard is not None:
+        seen = seen & ~history.unheard
     return Evidence(
         {side: exposure[side][:, seen] for side in Side},
         {side: history.printed_base[side][seen] for side in Side},

@@ -21,9 +21,10 @@ from detectors.fit import (
 from detectors.leverage import LeverageModel
 from detectors.liquidation_map import LiquidationMap
 from detectors.map_settings import MapSettings
-from detectors.market import HOUR_MS, MarketSnapshot, Side
+from detectors.market import HOUR_MS, MarketSnapshot, PrintGap, Side
 from detectors.node_exposure import node_exposure
 from detectors.observed_history import ObservedHistory, observed_history
+from detectors.stick import evidence_of
 from tests.detectors.histories import PLAIN, RandomMarket, Tape, bars_of, random_market, straight
 
 CROWDING = 5e-4
@@ -86,6 +87,18 @@ def test_a_node_of_a_continuum_is_cut_where_one_per_cent_begins() -> None:
     assert cut[0] == 0.0
     assert ((cut > 0.02) & (cut < 0.98)).sum() == 1
     assert np.all(np.diff(cut) >= -1e-9)
+
+
+def test_bars_in_which_liquidations_may_have_been_missed_are_no_evidence() -> None:
+    history = random_market(RandomMarket(5 * 288))
+    printed = {side: np.ones(len(history.close)) for side in Side}
+    seen = ObservedHistory(history, history.close, printed, {})
+    opened = history.opened_at_ms
+    gaps = [PrintGap("bybit", int(opened[1000]) + 1, int(opened[1002]) + 1), PrintGap("okx", int(opened[-3]), None)]
+    whole, heard = (evidence_of(MapSettings(PLAIN), one) for one in (seen, seen.with_gaps(gaps)))
+    assert len(whole) - len(heard) == 3 + 3
+    assert seen.with_gaps(gaps).until(1001).unheard is not None
+    assert len(seen.with_gaps([]).until(7).bars.close) == 7
 
 
 # --- fits
