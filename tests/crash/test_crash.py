@@ -62,7 +62,9 @@ def test_killed_between_the_answer_and_the_settlement_telegram_gets_one_repeat_t
         assert trial.problems == ()
         assert trial.on("discord", trial.repeated) == 0
         if kill.point.startswith("telegram"):
-            assert trial.on("telegram", trial.repeated) == 1
+            # The other chat's message may be between its answer and its settlement at the same instant.
+            repeated = [trial.repeated[role] for role in ("telegram-all", "telegram-few")]
+            assert max(repeated) == 1, "the one that was sent comes again, and none twice"
 
 
 @pytest.mark.parametrize(
