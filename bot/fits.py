@@ -123,7 +123,7 @@ class Fitter:
         async for page in self._pages(market, since_ms):
             await asyncio.to_thread(writer.add, page)
         gaps = await self._gaps(market, since_ms)
-        history = writer.history().with_gaps(gaps)
+        history = await asyncio.to_thread(lambda: writer.history().with_gaps(gaps))
         if not history.prints and not history.totals_usd:
             return False
         in_use = self._watcher.engines[market].settings
