@@ -7,6 +7,7 @@ is kept. The source is left as it was.
 
 import hashlib
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from storage.sql_writer import SqlWriter
 Progress = Callable[[str, int, int], object]
 """Told (table, rows carried, rows in all)."""
 _AT_ONCE = 1000
+_WAITS_S = (0.0, 0.1, 0.3, 0.6)
+"""A server needs a moment to let go of the lock of a bot that has just ended."""
 
 
 def tables() -> list[str]:
@@ -58,10 +61,12 @@ def move(source: SqlWriter, target: SqlWriter, on_progress: Progress = lambda *_
 
 
 def _attach(store: SqlWriter) -> Connection:
-    connection = store.attach()
-    if connection is None:
-        raise StoreUnavailable(f"A running Clusterwatch works with {store.where}: stop it first.")
-    return connection
+    for wait_s in _WAITS_S:
+        time.sleep(wait_s)
+        connection = store.attach()
+        if connection is not None:
+            return connection
+    raise StoreUnavailable(f"A running Clusterwatch works with {store.where}: stop it first.")
 
 
 def _counts(connection: Connection) -> dict[str, int]:
