@@ -72,6 +72,7 @@ class DiscordPlatform:
         self._syncing: asyncio.Task[None] | None = None
         self._up_since: float | None = None
         self._down_since = time.time()
+        self._waits_from_s = 0.0
         self._trouble = ""
         self._stopping = False
 
@@ -154,12 +155,12 @@ class DiscordPlatform:
 
     async def _connect(self, client: Client) -> None:
         """Hold the gateway's connection until it is lost for longer than a while. Raises Fatal."""
-        began = time.time()
+        self._waits_from_s = time.monotonic()  # nobody can set it, so nobody makes us wait for an hour more
         connecting = asyncio.create_task(client.connect(), name="discord gateway")
         try:
             while not connecting.done():
                 await asyncio.wait({connecting}, timeout=1.0)
-                if self._up_since is None and time.time() - max(began, self._down_since) > PATIENCE_S:
+                if self._up_since is None and time.monotonic() - self._waits_from_s > PATIENCE_S:
                     break
             if connecting.done():
                 connecting.result()
@@ -220,6 +221,7 @@ class DiscordPlatform:
     def on_down(self) -> None:
         if self._up_since is not None:
             self._up_since, self._down_since = None, time.time()
+            self._waits_from_s = time.monotonic()
 
     async def on_asked(self, interaction: discord.Interaction) -> None:
         if self._answerer is not None and not self._stopping:

@@ -229,8 +229,9 @@ async def test_no_token_is_in_any_log_at_debug_any_repr_and_any_traceback(
     assert not [text for text in (*said, *formatted) if secret in text]
 
 
+@pytest.mark.parametrize("set_s", [0.0, -3600.0], ids=["", "though the clock is set back"])
 async def test_a_library_that_waits_too_long_to_connect_again_is_started_anew(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, set_s: float
 ) -> None:
     from bot.platforms.discord import platform as platforms
 
@@ -239,5 +240,7 @@ async def test_a_library_that_waits_too_long_to_connect_again_is_started_anew(
     rig.server.gateway.refuses_with = 503
     await rig.server.gateway.close_all(1001)
     await eventually(lambda: "alerts go on" in rig.platform.condition)
+    real_s = time.time
+    monkeypatch.setattr(time, "time", lambda: real_s() + set_s)
     rig.server.gateway.refuses_with = None
     await eventually(lambda: rig.platform.condition.startswith("connected"), 10)
