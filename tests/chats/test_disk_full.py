@@ -40,8 +40,9 @@ async def test_while_the_disk_is_full_it_sends_and_answers_and_afterwards_all_is
         before, ticks, failed = len(await store.snapshots_since("BTC", None)), 0, 0
         while len(waiting(bot)) < 2:
             ticks += 1
+            assert ticks < 1000, "nothing that is told waits for room"
             try:
-                assert await bot.app.tick(), "the market has ended"
+                await bot.app.tick()
             except StoreUnavailable:
                 failed += 1
         assert failed > 10

@@ -135,4 +135,14 @@ FAULTS = (
         '"misfire_grace_time": 1, ',
         (f"{SCHEDULE}::test_a_run_that_comes_late_is_made_up_for_once",),
     ),
+    Fault(
+        "P13",
+        "after the clock was set back a lost gateway of Discord's is waited for an hour longer",
+        "bot/platforms/discord/platform.py",
+        "if self._up_since is None and time.monotonic() - self._waits_from_s > PATIENCE_S:",
+        "if self._up_since is None and time.time() - self._down_since > PATIENCE_S:",
+        (
+            "tests/bot/platforms/discord/test_gateway.py::test_a_library_that_waits_too_long_to_connect_again_is_started_anew",
+        ),
+    ),
 )
