@@ -15,7 +15,7 @@ from bot.reliving import PAGE
 from bot.watch import Watcher
 from detectors.engine import EngineSettings
 from detectors.fit import FitResult
-from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, MarketSnapshot, PrintGap
+from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Market, MarketSnapshot, PrintGap
 from detectors.observed_history import HistoryWriter
 from detectors.realised import RealisedShare, realised_share_of
 from detectors.receipts import ReceiptMaker
@@ -117,19 +117,20 @@ class Fitter:
             self._not_before_ms[market] = (now_ms if first_ms is None else first_ms) + self._least_ms
             return False
         self._not_before_ms[market] = now_ms + self._every_ms
+        engine = self._watcher.engines[market]
         since_ms = now_ms - DAYS * DAY_MS
         configured = self._watcher.assumptions.of(market, fitted=False).estimate
         writer = HistoryWriter(configured.crowding_funding_8h)
         async for page in self._pages(market, since_ms):
             await asyncio.to_thread(writer.add, page)
-        gaps = await self._gaps(market, since_ms)
+        gaps = await self._gaps(engine.market, since_ms)
         history = await asyncio.to_thread(lambda: writer.history().with_gaps(gaps))
         if not history.prints and not history.totals_usd:
             return False
-        in_use = self._watcher.engines[market].settings
+        in_use = engine.settings
         model = in_use.estimate.map.leverage
         result = await asyncio.to_thread(fit_history, configured.map, history, current=model, pause=self._rest)
-        share = await self._share(market, since_ms, in_use, result)
+        share = await self._share(engine.market, since_ms, in_use, result)
         fit = StoredFit(
             fitted_at_ms=now_ms,
             since_ms=int(history.bars.opened_at_ms[0]),
@@ -143,12 +144,14 @@ class Fitter:
             configured=self._configured,
             share=share,
         )
+        if market not in self._watcher.engines:
+            return False  # nobody watches it any more
         log.info("leverage weights of %s: %s", market, fit.reason)
         self._tell(await self._watcher.use_fit(market, fit))
         return True
 
     async def _share(
-        self, market: str, since_ms: int, in_use: EngineSettings, result: FitResult
+        self, market: Market, since_ms: int, in_use: EngineSettings, result: FitResult
     ) -> RealisedShare | None:
         """Of the weights that are used from now on, on the receipts of the same days."""
         estimate = in_use.estimate
@@ -156,17 +159,16 @@ class Fitter:
             leverage = with_fit(estimate.map.leverage, result)
             estimate = replace(estimate, map=replace(estimate.map, leverage=leverage))
         settings = replace(in_use, estimate=estimate, realised_share=None)
-        maker = ReceiptMaker(self._watcher.engines[market].market, settings, self._kinds)
-        async for page in self._pages(market, since_ms):
+        maker = ReceiptMaker(market, settings, self._kinds)
+        async for page in self._pages(market.base, since_ms):
             await asyncio.to_thread(maker.add, page, self._rest)
         kind = self._kinds["cluster_consumed"]
         configured = in_use.kinds.get(kind.kind, kind.settings).realised_share
         gaps = await self._gaps(market, since_ms)
         return realised_share_of([one for one in maker.receipts if not _is_in(gaps, one.taken_at_ms)], configured)
 
-    async def _gaps(self, market: str, since_ms: int) -> list[PrintGap]:
-        venues = self._watcher.engines[market].market.venues
-        return [gap for gap in await self._store.gaps(since_ms) if gap.venue in venues]
+    async def _gaps(self, market: Market, since_ms: int) -> list[PrintGap]:
+        return [gap for gap in await self._store.gaps(since_ms) if gap.venue in market.venues]
 
     def _rest(self) -> None:
         """Lets go of the interpreter, which threads share, so that the loop has its turn at once."""

@@ -219,6 +219,21 @@ async def test_a_market_that_is_still_being_fetched_is_not_fitted(store: SqliteS
     assert await store.fits("BTC") == []
 
 
+async def test_a_market_that_goes_while_it_is_fitted_keeps_no_fit(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = await watching(store)
+    await play_all(live, moments()[:700])
+
+    def gone(*_: object, **__: object) -> FitResult:
+        del live.engines["BTC"]
+        return FitResult(FIT.after.nodes, FIT.after.weights, 0.5, 0.4, 99.0, 900, Gain(9.0, 2.0, 16.0, 17))
+
+    monkeypatch.setattr(fits, "fit_history", gone)
+    assert await fitter(store, live).look() is None
+    assert await store.fits("BTC") == []
+
+
 async def test_a_stop_breaks_a_fit_off_at_once(store: SqliteStore) -> None:
     live = await watching(store)
     await play_all(live, moments()[:700])
