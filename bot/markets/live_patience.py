@@ -19,8 +19,8 @@ class Patience:
         """When a bar close of a view was first waited for."""
         self._asked_ms: dict[tuple[str, str], int] = {}
         """The newest close for which the venue has come to the asset, whether it gave something or not."""
-        self._gave_s: dict[str, float] = {}
-        """When the venue last gave a bar."""
+        self._gave: dict[str, tuple[int, float]] = {}
+        """The close that the venue last gave a bar of, and when."""
         self._over_s: float | None = None
         """No bar that waits has waited long enough before then."""
 
@@ -28,7 +28,7 @@ class Patience:
         """A venue answers."""
         self._asked_ms.update(dict.fromkeys(((base, batch.venue) for base in batch.markets), batch.closed_at_ms))
         if any(series.bars for series in batch.markets.values()):
-            self._gave_s[batch.venue] = self._clock.steady_s()
+            self._gave[batch.venue] = (batch.closed_at_ms, self._clock.steady_s())
 
     def waits(self, closed_at_ms: int, market: Market, lacking: Collection[str]) -> bool:
         """Whether the view's bar is still held back for these venues."""
@@ -39,8 +39,10 @@ class Patience:
         first_s = self._first_s.setdefault((closed_at_ms, market.base), now_s)
         heard_s = first_s
         for venue in lacking:
-            if self._asked_ms.get((market.asset, venue), 0) < closed_at_ms:
-                heard_s = max(heard_s, self._gave_s.get(venue, first_s))
+            gave_of_ms, gave_s = self._gave.get(venue, (0, first_s))
+            # One that is still busy with an earlier close is not on its way through this one.
+            if self._asked_ms.get((market.asset, venue), 0) < closed_at_ms <= gave_of_ms:
+                heard_s = max(heard_s, gave_s)
         over_s = min(heard_s, first_s + LONGEST_S) + self._grace_s
         if now_s >= over_s:
             del self._first_s[closed_at_ms, market.base]

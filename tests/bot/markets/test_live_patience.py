@@ -52,6 +52,17 @@ async def test_a_venue_still_on_its_way_through_its_line_is_waited_for() -> None
     assert not held(patience, "NMR", "okx")
 
 
+async def test_a_venue_that_is_still_busy_with_the_close_before_is_not_waited_for() -> None:
+    clock = SetClock()
+    patience = Patience(clock, GRACE_S)
+    patience.note(gave("binance", "NMR"))
+    assert held(patience, "NMR", "okx")
+    await clock.sleep(GRACE_S - 1)
+    patience.note(replace(gave("okx", "BTC"), closed_at_ms=NOON_MS - BAR_MS))
+    await clock.sleep(1.1)
+    assert not held(patience, "NMR", "okx")
+
+
 async def test_a_venue_that_has_come_to_the_market_without_a_bar_is_not_waited_for_any_longer() -> None:
     clock = SetClock()
     patience = Patience(clock, GRACE_S)
