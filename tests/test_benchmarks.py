@@ -89,7 +89,8 @@ def test_the_chart_benchmark_runs() -> None:
 
 def test_the_truth_benchmark_gives_one_correlation_a_seed_and_map() -> None:
     found = bench_truth.measure([3, 4], days=1.0)
-    assert set(found) == {*bench_truth.MODELS, bench_truth.UNIFORM, bench_truth.FITTED, bench_truth.USED}
+    others = {bench_truth.UNIFORM, bench_truth.FITTED, bench_truth.USED, bench_truth.TRUE_LEVERAGE, bench_truth.LIMIT}
+    assert set(found) == {*bench_truth.MODELS, *others}
     assert all(len(values) == 2 and max(map(abs, values)) <= 1 for values in found.values())
 
 
