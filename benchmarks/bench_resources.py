@@ -12,7 +12,7 @@ MEMORY_MB, LAG_MS = 340, 50
 
 
 def run(*, quick: bool = False) -> list[Report]:
-    spec = {"markets": 100, "days": 4.0, "closes": 24, "charts": 60}
+    spec = {"markets": 100, "days": 4.0, "closes": 12, "charts": 60}
     return [shown(measure({**spec, "markets": 10, "days": 1.0, "closes": 2, "charts": 5} if quick else spec))]
 
 

@@ -17,18 +17,9 @@ FAULTS = (
         '            await self._settler.settle(claim.deliveries, Sent("early"))\n'
         "            settlement = await self._send(claim, platform, message) if sending",
         (
-            f"{KILL}::test_kills_at_random_instants_lose_nothing_and_repeat_at_most_one_alert_a_chat_each",
+            f"{KILL}::test_a_kill_at_any_statement_loses_nothing_and_repeats_at_most_one_alert_a_chat",
             f"{CRASH}::test_killed_at_each_step_nothing_is_lost_and_discord_gets_no_repeat",
         ),
-    ),
-    Fault(
-        "P1",
-        "the detectors' state is committed before the alerts that it led to",
-        "bot/watch.py",
-        "        await self._store.commit_ticks(self._queue)\n",
-        "        await self._store.commit_ticks([replace(tick, events=(), alerts=()) for tick in self._queue])\n"
-        "        await self._store.commit_ticks(self._queue)\n",
-        (f"{CRASH}::test_killed_at_each_step_nothing_is_lost_and_discord_gets_no_repeat",),
     ),
     Fault(
         "P1",
