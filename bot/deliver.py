@@ -7,6 +7,7 @@ the next attempt say "possible repeat". Waiting happens in the chat that was tol
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import ParamSpec, Protocol
@@ -39,6 +40,7 @@ SEND_TIMEOUT_S = 30.0
 STOP_WITHIN_S = 5.0
 """A host gives 30 s, we promise 10; the rest is for the last tick, the platforms and the store."""
 FAULTS_ALLOWED = 8
+"""Errors of our own that one delivery may meet in one life; what it waited for, or was killed in, does not count."""
 LONGEST_BACKOFF_S = 60.0
 
 
@@ -88,6 +90,8 @@ class Deliverer:
         self._chat_paces: dict[tuple[str, str], tuple[Pace, ...]] = {}
         """By platform and `Limits.key`."""
         self._paused_until_s: dict[str, float] = {}
+        self._faults: Counter[int] = Counter()
+        """By delivery."""
         """By platform that told the bot as a whole to wait."""
         self._evidence: Once[str, Evidence | None] = Once(_EVIDENCE_KEPT)
         self._settler = Settler(store, look_every_s)
@@ -295,7 +299,11 @@ class Deliverer:
     def _fault(self, claim: Claim, error: Exception, *, ambiguous: bool) -> Settlement:
         log.error("cannot deliver to %s", claim.chat, exc_info=error)
         reason = f"{type(error).__name__} while delivering"
-        if max(delivery.attempts for delivery in claim.deliveries) >= FAULTS_ALLOWED:
+        ids = [delivery.delivery_id for delivery in claim.deliveries]
+        self._faults.update(ids)
+        if max(self._faults[one] for one in ids) >= FAULTS_ALLOWED:
+            for one in ids:
+                del self._faults[one]
             return Dead(reason)
         return self._later(_backoff(claim), reason, ambiguous=ambiguous)
 

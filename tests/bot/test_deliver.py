@@ -109,6 +109,16 @@ async def test_a_fault_is_tried_a_few_times_and_then_given_up(bench: Bench) -> N
     assert await bench.states() == {"dead": 1, "sent": 1}
 
 
+async def test_what_a_delivery_waited_for_is_not_held_against_it_when_a_fault_comes(bench: Bench) -> None:
+    bench.platform.fails["alice"] = [*[Retry("not logged in yet", 1.0)] * FAULTS_ALLOWED, ZeroDivisionError()]
+    await bench.owe("a")
+    deliverer = bench.deliverer()
+    for _ in range(FAULTS_ALLOWED + 2):
+        bench.now_ms += 600_000
+        await deliverer.drain()
+    assert await bench.states() == {"sent": 1}
+
+
 async def test_where_the_store_goes_away_right_after_a_claim_the_chat_is_served_later(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
