@@ -168,8 +168,8 @@ FAULTS = (
         "P20",
         "a message that can never be sent is tried for ever",
         "bot/deliver.py",
-        "        if max(delivery.attempts for delivery in claim.deliveries) >= FAULTS_ALLOWED:\n",
-        "        if max(delivery.attempts for delivery in claim.deliveries) < 0:\n",
+        "        if max(self._faults[one] for one in ids) >= FAULTS_ALLOWED:\n",
+        "        if max(self._faults[one] for one in ids) < 0:\n",
         (f"{DELIVER}::test_a_fault_is_tried_a_few_times_and_then_given_up",),
     ),
     Fault(
