@@ -27,7 +27,7 @@ FAULTS = (
         "storage/sql_outbox.py",
         "\"UPDATE deliveries SET state = 'pending', possible_repeat = 1 WHERE {CLAIMED} AND state = 'sending'\"",
         "\"UPDATE deliveries SET state = 'pending', possible_repeat = 1 WHERE {CLAIMED} AND state = 'held'\"",
-        (f"{KILL}::test_a_kill_at_any_statement_loses_nothing_and_repeats_at_most_one_alert_a_chat",),
+        ("tests/storage/test_sqlite.py::test_what_was_being_sent_in_a_crash_is_a_possible_repeat",),
     ),
     Fault(
         "P1",
@@ -35,7 +35,7 @@ FAULTS = (
         "storage/sql_outbox.py",
         "SET state = 'pending', possible_repeat = 1 WHERE",
         "SET state = 'pending', possible_repeat = 0 WHERE",
-        (f"{CRASH}::test_killed_between_the_answer_and_the_settlement_telegram_gets_one_repeat_that_says_so",),
+        ("tests/storage/test_sqlite.py::test_what_was_being_sent_in_a_crash_is_a_possible_repeat",),
     ),
     Fault(
         "P1",
