@@ -45,11 +45,17 @@ class Bot:
         return self.server.sent(chat_id)[-1]
 
     async def play_until(self, met: Callable[[], object]) -> None:
-        """Bars, one after another, until something holds."""
+        """Bars, one after another, until something holds and nothing is owed."""
         while not met():
             assert await self.app.tick(), "the market has ended"
             await asyncio.sleep(0)
             await self.server.until(lambda: not self.app.deliverer._under_way(), 15)
+        for _ in range(1500):
+            owed = (await self.app.store.counts()).deliveries
+            if not owed.get("pending") and not owed.get("sending"):
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("something stays owed")
 
     def alerts(self, chat_id: int) -> list[Letter]:
         """Each alert's message, with its chart and its buttons."""
