@@ -172,6 +172,10 @@ def fitted(prior: LeverageModel, evidence: Evidence) -> Weights:
     if not (typical > 0 and expected.sum() > 0):
         return Weights(tuple(weights.tolist()), float("nan"))
     task = _Task(prior, expected, seen, seen[busy], quiet, typical)
+    for _ in range(2):
+        # What the weights explain of a storm is no luck: what is left of it says how much an event weighs.
+        found = _most_likely(task)
+        task.typical = min(typical, task.dispersion(found))
     logs = _most_likely(task)[:-1]
     moved = logs - np.average(logs, weights=weights)
     new = weights * np.exp(np.clip(moved, -MOST_DEVIATION, MOST_DEVIATION))
@@ -193,6 +197,13 @@ class _Task:
         covariance[:nodes, :nodes] = _covariance(np.log(np.asarray(prior.nodes)))
         covariance[nodes, nodes] = BACKGROUND_DEVIATION**2
         self.inverse: Floats = np.linalg.inv(covariance).astype(np.float64)
+
+    def dispersion(self, logs: Floats) -> float:
+        """Summed squares of what these rates leave unexplained, over their sum: a quasi-Poisson scale (McCullagh and
+        Nelder, Generalized Linear Models, 1989, 6.2), pooled over the intervals, since most expect next to nothing."""
+        rates = np.exp(logs) @ self.rows
+        left = float(((self.seen - rates) ** 2).sum()) + self.quiet * (self.rows[-1, 0] * math.exp(logs[-1])) ** 2
+        return float(left / (rates.sum() + self.quiet * self.rows[-1, 0] * math.exp(logs[-1])))
 
     def loss(self, logs: Floats) -> float:
         rates = np.exp(logs) @ self.rows
