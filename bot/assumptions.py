@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from detectors.engine import STATE_VERSION, EngineSettings
-from detectors.leverage import BINANCE_BTC_TIERS
+from detectors.leverage import BINANCE_BTC_TIERS, LeverageModel
 from storage.fits import StoredFit, in_force, newest_share
 from storage.market_facts import StoredTiers
 from storage.store import Store
@@ -47,9 +47,7 @@ def with_tiers(settings: EngineSettings, tiers: StoredTiers | None) -> EngineSet
     """The settings with a market's own leverage tiers, unless the user gave some."""
     if tiers is None or settings.estimate.map.leverage.tiers != BINANCE_BTC_TIERS:
         return settings
-    leverage = replace(settings.estimate.map.leverage, tiers=tiers.tiers)
-    estimate = replace(settings.estimate, map=replace(settings.estimate.map, leverage=leverage))
-    return replace(settings, estimate=estimate)
+    return with_leverage(settings, replace(settings.estimate.map.leverage, tiers=tiers.tiers))
 
 
 def with_fits(settings: EngineSettings, fits: Sequence[StoredFit], configured: str) -> EngineSettings:
@@ -59,6 +57,11 @@ def with_fits(settings: EngineSettings, fits: Sequence[StoredFit], configured: s
     if fit is None:
         return settings
     leverage = replace(settings.estimate.map.leverage, nodes=fit.after.nodes, weights=fit.after.weights)
+    return with_leverage(settings, leverage)
+
+
+def with_leverage(settings: EngineSettings, leverage: LeverageModel) -> EngineSettings:
+    """The settings with another leverage model, everything else as it is."""
     estimate = replace(settings.estimate, map=replace(settings.estimate.map, leverage=leverage))
     return replace(settings, estimate=estimate)
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
+from bot.assumptions import with_leverage
 from bot.ending import cancelled
 from bot.reliving import PAGE
 from bot.watch import Watcher
@@ -123,14 +124,14 @@ class Fitter:
         writer = HistoryWriter(configured.crowding_funding_8h)
         async for page in self._pages(market, since_ms):
             await asyncio.to_thread(writer.add, page)
-        gaps = await self._gaps(engine.market, since_ms)
+        gaps = [gap for gap in await self._store.gaps(since_ms) if gap.venue in engine.market.venues]
         history = await asyncio.to_thread(lambda: writer.history().with_gaps(gaps))
         if not history.prints and not history.totals_usd:
             return False
         in_use = engine.settings
         model = in_use.estimate.map.leverage
         result = await asyncio.to_thread(fit_history, configured.map, history, current=model, pause=self._rest)
-        share = await self._share(engine.market, since_ms, in_use, result)
+        share = await self._share(engine.market, since_ms, in_use, result, gaps)
         fit = StoredFit(
             fitted_at_ms=now_ms,
             since_ms=int(history.bars.opened_at_ms[0]),
@@ -151,24 +152,18 @@ class Fitter:
         return True
 
     async def _share(
-        self, market: Market, since_ms: int, in_use: EngineSettings, result: FitResult
+        self, market: Market, since_ms: int, in_use: EngineSettings, result: FitResult, gaps: Sequence[PrintGap]
     ) -> RealisedShare | None:
         """Of the weights that are used from now on, on the receipts of the same days."""
-        estimate = in_use.estimate
+        settings = replace(in_use, realised_share=None)
         if result.believed:
-            leverage = with_fit(estimate.map.leverage, result)
-            estimate = replace(estimate, map=replace(estimate.map, leverage=leverage))
-        settings = replace(in_use, estimate=estimate, realised_share=None)
+            settings = with_leverage(settings, with_fit(settings.estimate.map.leverage, result))
         maker = ReceiptMaker(market, settings, self._kinds)
         async for page in self._pages(market.base, since_ms):
             await asyncio.to_thread(maker.add, page, self._rest)
         kind = self._kinds["cluster_consumed"]
         configured = in_use.kinds.get(kind.kind, kind.settings).realised_share
-        gaps = await self._gaps(market, since_ms)
         return realised_share_of([one for one in maker.receipts if not _is_in(gaps, one.taken_at_ms)], configured)
-
-    async def _gaps(self, market: Market, since_ms: int) -> list[PrintGap]:
-        return [gap for gap in await self._store.gaps(since_ms) if gap.venue in market.venues]
 
     def _rest(self) -> None:
         """Lets go of the interpreter, which threads share, so that the loop has its turn at once."""

@@ -202,13 +202,18 @@ class _Task:
         """Summed squares of what these rates leave unexplained, over their sum: a quasi-Poisson scale (McCullagh and
         Nelder, Generalized Linear Models, 1989, 6.2), pooled over the intervals, since most expect next to nothing."""
         rates = np.exp(logs) @ self.rows
-        left = float(((self.seen - rates) ** 2).sum()) + self.quiet * (self.rows[-1, 0] * math.exp(logs[-1])) ** 2
-        return float(left / (rates.sum() + self.quiet * self.rows[-1, 0] * math.exp(logs[-1])))
+        background = self._background(logs)
+        left = float(((self.seen - rates) ** 2).sum()) + self.quiet * background**2
+        return float(left / (rates.sum() + self.quiet * background))
+
+    def _background(self, logs: Floats) -> float:
+        """What is liquidated in an interval whatever price trades through."""
+        return float(self.rows[-1, 0] * math.exp(logs[-1]))
 
     def loss(self, logs: Floats) -> float:
         rates = np.exp(logs) @ self.rows
         away = logs - self.start
-        quiet = self.quiet * self.rows[-1, 0] * math.exp(logs[-1])
+        quiet = self.quiet * self._background(logs)
         return float(
             0.5 * away @ self.inverse @ away + ((rates - self.seen * np.log(rates)).sum() + quiet) / self.typical
         )
@@ -218,10 +223,10 @@ class _Task:
         rates = np.exp(logs)[:, None] * self.rows
         total = rates.sum(axis=0)
         summed = rates.sum(axis=1)
-        summed[-1] += self.quiet * self.rows[-1, 0] * math.exp(logs[-1])
+        summed[-1] += self.quiet * self._background(logs)
         slope = self.inverse @ (logs - self.start) + (summed - rates @ (self.seen / total)) / self.typical
         curve = self.inverse + (rates / total) @ rates.T / self.typical
-        curve[-1, -1] += self.quiet * self.rows[-1, 0] * math.exp(logs[-1]) / self.typical
+        curve[-1, -1] += self.quiet * self._background(logs) / self.typical
         found: Floats = np.clip(np.linalg.solve(curve, slope), -2.0, 2.0)
         return found
 

@@ -18,6 +18,7 @@ from storage.sqlite import SqliteStore
 from storage.store import Opened
 from tests.storage.locking import lateness_s
 from tests.storage.make import ALICE, alert, event, tick
+from tests.storage.steps_taken import steps_taken
 
 
 @pytest.fixture
@@ -282,30 +283,18 @@ async def test_a_write_that_cannot_be_made_now_is_said_so_and_can_be_made_later(
 
 async def test_looking_for_work_costs_the_same_however_much_was_sent_before(path: Path) -> None:
     store, _ = await opened(path)
-    database = store._database
-    assert database is not None
 
-    async def taken_steps() -> int:
-        """Virtual machine steps of a claim that finds nothing, in tens."""
-        taken = 0
-
-        def count() -> None:
-            nonlocal taken
-            taken += 1
-
-        await store._run(lambda: database.conn.set_progress_handler(count, 10))
+    async def find_nothing() -> None:
         assert await store.claim(0, 9) == []
-        await store._run(lambda: database.conn.set_progress_handler(None, 0))
-        return taken
 
     await store.watch(ALICE, Subscription("BTC"))
-    before = await taken_steps()
+    before = await steps_taken(store, find_nothing)
     await store.commit_tick(tick(0, *(alert(event(subject=str(n))) for n in range(300))))
     while claims := await store.claim(0, 9):
         await store.settle_all([(claim.deliveries, Sent("m")) for claim in claims])
-    after = await taken_steps()
+    after = await steps_taken(store, find_nothing)
     await store.park(ALICE, "blocked")
-    parked = await taken_steps()
+    parked = await steps_taken(store, find_nothing)
     await store.close()
     assert max(after, parked) < before + 10  # a row looked at for each alert would be 60 more
 

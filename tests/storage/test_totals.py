@@ -17,6 +17,7 @@ from storage.sql_store import SqlStore
 from storage.sqlite import SqliteStore
 from storage.store import NewAlert, NewDelivery, Silence, TickCommit
 from tests.storage.make import alert, event, look, tick
+from tests.storage.steps_taken import steps_taken
 
 CHATS = [Chat(platform, str(n)) for platform in ("telegram", "discord") for n in range(4)]
 HOUR_MS = 3_600_000
@@ -104,27 +105,11 @@ async def test_after_anything_that_can_happen_to_deliveries_the_totals_are_right
 async def test_counting_costs_the_same_however_much_was_sent_before(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "bot.db", "recorded")
     await store.open()
-    database = store._database
-    assert database is not None
-
-    async def taken_steps() -> int:
-        """Virtual machine steps of the counts, in tens."""
-        taken = 0
-
-        def count() -> None:
-            nonlocal taken
-            taken += 1
-
-        await store._run(lambda: database.conn.set_progress_handler(count, 10))
-        await store.counts()
-        await store._run(lambda: database.conn.set_progress_handler(None, 0))
-        return taken
-
     chats, steps = [Chat("telegram", str(n)) for n in range(1000)], []
     for n in range(3):
         await store.commit_tick(tick(n, alert(event(n, subject=f"s{n}"), *chats)))
         while claims := await store.claim(0, 64):
             await store.settle_all([(claim.deliveries, Sent("m")) for claim in claims])
-        steps.append(await taken_steps())
+        steps.append(await steps_taken(store, store.counts))
     await store.close()
     assert steps[2] < steps[0] + 50  # looking at each of two thousand more would be a thousand
