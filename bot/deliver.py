@@ -265,7 +265,7 @@ class Deliverer:
             return Sent(message_id)
 
     async def _notices(self, claim: Claim) -> list[Notice]:
-        notices = [self._notice(delivery) for delivery in claim.deliveries]
+        notices = [self._notice(delivery, claim.task) for delivery in claim.deliveries]
         if len(notices) == 1 and claim.task in {Task.SEND, Task.EDIT}:
             key = notices[0].event.key
             evidence = await self._evidence.get(key, lambda: self._evidence_of(key))
@@ -276,8 +276,10 @@ class Deliverer:
         stored = await self._store.alert(alert_id)
         return stored.event.evidence if stored else None
 
-    def _notice(self, delivery: Delivery) -> Notice:
-        late_by_ms = self._market_ms() - delivery.event.taken_at_ms if self._market_ms else None
+    def _notice(self, delivery: Delivery, task: Task) -> Notice:
+        late_by_ms = None
+        if self._market_ms is not None and task is not Task.EDIT:  # what is completed came when it came
+            late_by_ms = self._market_ms() - delivery.event.taken_at_ms
         return Notice(delivery.event, delivery.reason, late_by_ms, delivery.possible_repeat)
 
     async def _wait_turn(self, chat: Chat, platform: Platform) -> None:

@@ -5,6 +5,7 @@ the platform, which it shares.
 """
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections import deque
@@ -62,9 +63,9 @@ class NoticeBoard:
             return
         self._told.extend(news)
         self._posted += 1
-        message, nonce = _message(news), f"n{self._session:x}{self._posted:x}"[-25:]
+        message = _message(news)
         for chat in await self._readers():
-            self._queue(chat, nonce, message)
+            self._queue(chat, self._nonce(chat), message)
 
     async def stop(self) -> None:
         """Send nothing more; what waits is dropped."""
@@ -101,6 +102,10 @@ class NoticeBoard:
         self._given_up = {chat: parked[chat] for chat in self._chats if chat in parked}
         opted = [chat for chat, one in settings.items() if one.notices and chat.platform in self._platforms]
         return [chat for chat in dict.fromkeys((*self._chats, *opted)) if chat not in parked]
+
+    def _nonce(self, chat: Chat) -> str:
+        """Of this message in this chat: Discord takes a nonce once for all the channels of a bot."""
+        return hashlib.sha256(f"{self._session} {self._posted} {chat}".encode()).hexdigest()[:24]
 
     def _queue(self, chat: Chat, nonce: str, message: Message) -> None:
         waiting = self._waiting.setdefault(chat, deque())

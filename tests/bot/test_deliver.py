@@ -198,6 +198,18 @@ async def test_a_completed_event_edits_its_message(bench: Bench) -> None:
     assert len(bench.platform.sent) == 1
 
 
+async def test_an_edit_minutes_later_does_not_say_that_the_alert_was_late(bench: Bench) -> None:
+    bench.market_ms = event().taken_at_ms
+    await bench.owe("a")
+    deliverer = bench.deliverer()
+    await deliverer.drain()
+    bench.market_ms += 10 * 60_000
+    await bench.store.commit_tick(tick(1, completed=(event(subject="a", headline="swept"),)))
+    await deliverer.drain()
+    ((_, _, message),) = bench.platform.edits
+    assert not [line for line in (*bench.platform.sent[0][1].lines, *message.lines) if "late" in line]
+
+
 async def test_an_edit_that_is_refused_leaves_the_delivery_sent(bench: Bench) -> None:
     await bench.owe("a")
     deliverer = bench.deliverer()

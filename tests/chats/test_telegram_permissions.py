@@ -51,6 +51,24 @@ async def test_an_anonymous_admin_may(rig: Rig) -> None:
     assert (await rig.verdict()).allowed
 
 
+async def test_admins_who_write_in_the_name_of_a_chat_are_not_all_one_user(rig: Rig) -> None:
+    """Telegram gives them all the same stand-in as author; a quota would be one for the whole of Telegram."""
+    world = rig.server.world
+    ann = world.started("Ann")
+    news = world.channel("News", ann)
+    groups = [world.supergroup(name, ann, bot="member") for name in ("Friends", "Others")]
+    for group in groups:
+        world.say_anonymously(group, "/watch BTC")
+        await rig.verdict()
+    world.say_as_channel(groups[0], news, "/watch BTC")
+    await rig.verdict()
+    world.say(groups[0], ann, "/watch BTC")
+    await rig.verdict()
+    world.post(world.channel("Posts", ann, bot="administrator"), "/watch BTC")
+    await rig.verdict()
+    assert [one.user_id for one in rig.asked] == [*map(str, groups), str(news), str(ann), None]
+
+
 async def test_who_writes_as_a_channel_may_only_as_the_one_that_the_group_discusses(rig: Rig) -> None:
     world = rig.server.world
     ann, bob = world.started("Ann"), world.started("Bob")

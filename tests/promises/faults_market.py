@@ -46,6 +46,14 @@ FAULTS = (
     ),
     Fault(
         "P8",
+        "a notice has one nonce for all chats, so that of all channels of Discord the first alone hears of it",
+        "bot/notices.py",
+        '        return hashlib.sha256(f"{self._session} {self._posted} {chat}"',
+        '        return hashlib.sha256(f"{self._session} {self._posted}"',
+        ("tests/bot/platforms/discord/test_sending.py::test_a_notice_reaches_every_channel_that_asked_for_notices",),
+    ),
+    Fault(
+        "P8",
         "alerts are made of what lies across a gap",
         "detectors/engine.py",
         "            self.quiet_bars = QUIET_BARS_AFTER_GAP\n",

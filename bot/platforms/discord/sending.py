@@ -70,8 +70,9 @@ class Sender:
         """Raises Retry, Reject, Fatal."""
         _, channel = self._channel(chat_id)
         held = self.held(channel.id)
+        # Whether it is a repeat was settled when it was sent.
         rendered = await render(
-            message,
+            _without_warning(message),
             lead=True,
             may_embed=held is None or held.embed_links,
             may_attach=held is None or held.attach_files,
@@ -171,7 +172,7 @@ class Sender:
         tried_s = self._attempts.get(nonce)
         if tried_s is not None and self._now_s() - tried_s < NONCE_SURE_S:
             return message, None  # the nonce sees to it
-        without = replace(message, footer=tuple(line for line in message.footer if line != POSSIBLE_REPEAT))
+        without = _without_warning(message)
         sure, found = await self._search(channel, without, held)
         return (without if sure else message), found
 
@@ -200,6 +201,10 @@ class Sender:
         self._attempts.move_to_end(nonce)
         while len(self._attempts) > REMEMBERED:
             self._attempts.popitem(last=False)
+
+
+def _without_warning(message: Message) -> Message:
+    return replace(message, footer=tuple(line for line in message.footer if line != POSSIBLE_REPEAT))
 
 
 def _is(

@@ -35,6 +35,14 @@ class Asker:
     user_id: int | None
     sender_chat_id: int | None = None
 
+    @property
+    def name(self) -> str | None:
+        """What quotas count by; None where nobody asks but a channel. Who writes in the name of a chat has a stand-in
+        for a user, the same in all of Telegram, so that chat's id stands for him."""
+        if self.user_id is None:
+            return None
+        return str(self.user_id if self.sender_chat_id is None else self.sender_chat_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:

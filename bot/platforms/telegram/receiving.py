@@ -120,7 +120,7 @@ class Receiver:
             text,
             place,
             partial(self._permissions.may_change, address, place, asker),
-            user_id=str(asker.user_id) if asker.user_id is not None else None,
+            user_id=asker.name,
             pressed=pressed,
             elsewhere=partial(self._elsewhere, text, asker),
         )

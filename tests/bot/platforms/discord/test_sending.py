@@ -7,10 +7,16 @@ from pathlib import Path
 import discord
 import pytest
 
+from bot.deliver import Deliverer
 from bot.errors import PlatformError, Reject, Retry
+from bot.markets.live_types import Notice, NoticeKind
 from bot.message import POSSIBLE_REPEAT as REPEAT
 from bot.message import Button, Menu, Message, handle_of
+from bot.notices import NoticeBoard
 from bot.platforms.discord import sending
+from storage.chats import Chat
+from storage.sqlite import SqliteStore
+from tests.bot.delivering import compose
 from tests.bot.platforms.discord.rig import Rig, alert, eventually
 from tests.chats.discord_server import Fault, Trouble
 from tests.chats.discord_server import world as w
@@ -78,6 +84,15 @@ async def test_an_edit_completes_the_message_in_its_place(rest: Rig, channel: Ch
     with pytest.raises(Reject) as gone:
         await rest.platform.edit(str(channel.id), "123456789012345678", alert())
     assert not gone.value.chat_gone
+
+
+async def test_an_edit_says_nothing_of_a_repeat_that_was_ruled_out_when_it_was_sent(
+    rest: Rig, channel: Channel
+) -> None:
+    message_id = await send(rest, channel, alert(footer=(REPEAT, *alert().footer)))
+    await rest.platform.edit(str(channel.id), message_id, alert("🔴 BTC consumed", footer=(REPEAT, *alert().footer)))
+    assert channel.seen[0].title == "🔴 BTC consumed"
+    assert "Possible repeat" not in channel.seen[0].text
 
 
 @pytest.mark.parametrize("kind", [w.PUBLIC_THREAD, w.ANNOUNCEMENT, w.DM])
@@ -291,6 +306,29 @@ async def test_where_the_history_may_not_be_read_the_alert_says_possible_repeat(
     assert "Possible repeat" in channel.seen[1].text
 
 
+async def test_a_notice_reaches_every_channel_that_asked_for_notices(rest: Rig, channel: Channel) -> None:
+    """Discord takes a nonce once, whatever the channel: one for all of them would serve the first alone."""
+    assert channel.guild is not None
+    places = channel, rest.server.world.channel(channel.guild, "other")
+    chats = [Chat("discord", str(place.id)) for place in places]
+    store = SqliteStore(None, "simulated")
+    await store.open()
+    deliverer = Deliverer(store, [rest.platform], compose)
+    board = NoticeBoard(store, deliverer.say, chats, ["discord"])
+    try:
+        for at_ms in (600_000, 1_200_000):
+            await board.post([Notice(NoticeKind.VENUE, at_ms, "okx", "bars", f"okx: {at_ms}", stopped=True)])
+        await eventually(lambda: not board._workers)
+        assert [[message.title for message in place.seen] for place in places] == [
+            ["⚠ venue: okx: 600000", "⚠ venue: okx: 1200000"]
+        ] * 2
+        assert rest.server.messages.repeats_refused == 0
+    finally:
+        await board.stop()
+        await deliverer.stop()
+        await store.close()
+
+
 # --- what is known of the bot's own rights
 
 
@@ -332,7 +370,6 @@ async def test_without_the_right_to_embed_the_alert_is_plain_text(rig: Rig, chan
 
 
 def _everything() -> discord.Permissions:
-
     return discord.Permissions.all()
 
 
