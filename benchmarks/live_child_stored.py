@@ -100,12 +100,13 @@ async def views(spec: Mapping[str, Any]) -> dict[str, Any]:
         await venues.order(speed=1.0)
         async with Bot(venues, spec["markets"], history_days=spec["days"], paced=False) as bot:
             await bot.until(lambda: bot.all_in, 600)
-            told = []
+            told, following = [], bot.app.following
+            assert following is not None
             for wanted in (0, spec["views"]):
                 bases = [f"{market.base}@{venue}" for market in bot.feed.markets for venue in market.venues][:wanted]
                 cpu_s = time.process_time()
                 for base in bases:
-                    await bot.app.open_view(base)
+                    await following.open(base)
                 past = bot.app.catching_up
                 assert past is not None
                 await bot.until(lambda: all(past.waiting_for(base) is None for base in bases), 600)  # noqa: B023

@@ -1,7 +1,5 @@
 """The composition root: builds every part from the config, owns start and stop. Any part can be replaced by a fake."""
 
-import asyncio
-import contextlib
 import logging
 import os
 import time
@@ -11,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 from bot import memory
 from bot.charting import ChartFolder
@@ -20,10 +18,10 @@ from bot.commands import Commands
 from bot.config import Config
 from bot.deliver import Deliverer, Notice, words
 from bot.fits import LOOK_EVERY_S, Fitter
+from bot.following import Following, Waiting
 from bot.markets import names
 from bot.markets.feed import ReplayableFeed, Source, origin_of
 from bot.markets.live import LiveFeed
-from bot.markets.live_views import NoView, stored_bases
 from bot.markets.recorded import RecordedFeed
 from bot.markets.simulated import SimulatedFeed
 from bot.message import Message
@@ -35,7 +33,6 @@ from bot.reliving import Resumed
 from bot.schedule import Schedule
 from bot.score import Scorer
 from bot.stores import make_store
-from bot.view_ends import ViewEnds
 from bot.watch import Watcher
 from detectors.market import Market
 from detectors.registry import find_kinds
@@ -48,7 +45,7 @@ log = logging.getLogger(__name__)
 AnyFeed = ReplayableFeed | LiveFeed
 NOTICES_SHOWN = 8
 DIGESTS_EVERY_S = 5.0
-VIEWS_EVERY_S = 30.0
+MARKETS_EVERY_S = 30.0
 REACH_WITHIN_S = 12.0
 """What a venue gets to answer in at the start; then the bot starts without it, or says why it cannot."""
 
@@ -73,20 +70,6 @@ def make_feed(config: Config) -> AnyFeed:
     if source.kind is Source.RECORDED:
         return RecordedFeed(Path(source.path), markets)
     return SimulatedFeed(source.seed, source.days or None, markets)
-
-
-class Waiting(Protocol):
-    """What the past of markets is still waited for by."""
-
-    def waiting_for(self, market: str) -> str | None:
-        """Why nothing can be said of a market yet; None where something can."""
-
-    def add(self, found: Resumed) -> None:
-        """Fetch the past of a market that came while running."""
-
-    @property
-    def condition(self) -> str | None:
-        """How far it is, for ``/status``; None when all is in."""
 
 
 class App:
@@ -142,6 +125,19 @@ class App:
         )
         others = make_platforms(config, environ) if platforms is None else platforms
         self.chats = Chats(others, self.store, self._say)
+        self.following = (
+            Following(
+                feed,
+                self.watcher,
+                self.store,
+                most=config.source.most_markets,
+                ready_hours=config.estimate.baseline.ready_hours,
+                tell=self.tell,
+                say=lambda chats, message: self.board.tell(chats, message),
+            )
+            if isinstance(feed, LiveFeed)
+            else None
+        )
         self.commands = Commands(
             self.store,
             feed,
@@ -153,7 +149,7 @@ class App:
             conditions=self.chats.conditions,
             most_chats=config.policy.max_chats_per_user,
             waiting_for=self._waiting_for,
-            open_view=self.open_view if isinstance(feed, LiveFeed) else None,
+            following=self.following,
         )
         # Only a market that lives by the wall clock can be late.
         market_ms = feed.clock.now_ms if isinstance(feed, LiveFeed) and feed.source is Source.LIVE else None
@@ -172,14 +168,6 @@ class App:
         """What the store knew of each market."""
         self.notices: deque[str] = deque(maxlen=NOTICES_SHOWN)
         """The last things that a live feed said of its data, for ``/status``."""
-        self.catching_up: Waiting | None = None
-        """What fetches the past beside a live feed."""
-        self.views_out: set[str] = set()
-        """Views of one venue that are watched and could not begin yet."""
-        self._opening = asyncio.Lock()
-        self.view_ends = (
-            ViewEnds(feed, self.watcher, self.store, self._is_busy, self.tell) if isinstance(feed, LiveFeed) else None
-        )
         self.failed_ticks = 0
         self.ticks = 0
         """Moments that were committed since the start."""
@@ -212,13 +200,8 @@ class App:
         opened = await self.store.open()
         if self.charts is not None:
             self._closing.push_async_callback(self.charts.close)
-        if isinstance(self.feed, LiveFeed):
-            for base in stored_bases(one.subscription.market for one in await self.store.subscriptions()):
-                try:
-                    self.feed.views.begin(self.feed.views.find(base))
-                except NoView as error:
-                    self.views_out.add(base)
-                    self.notes.append(f"{base} is watched and cannot begin yet: {error}")
+        if self.following is not None and isinstance(self.feed, LiveFeed):
+            await self.following.start()
             markets = self.feed.markets
         self.resumed = resumed = await self.watcher.start(markets, rebuild_later=isinstance(self.feed, LiveFeed))
         if not isinstance(self.feed, LiveFeed):
@@ -262,6 +245,11 @@ class App:
             await self.charts.warm()
         await self.chats.start(self.commands.handle, self.commands.specs, self.commands.suggest)
 
+    @property
+    def catching_up(self) -> Waiting | None:
+        """What fetches the past beside a live feed."""
+        return self.following.catching_up if self.following else None
+
     # --- jobs
 
     def schedule_house(self) -> None:
@@ -274,7 +262,8 @@ class App:
             self.schedule.every(LOOK_EVERY_S, "fits", self.fit)
         self.schedule.every(times.backup_hours * 3600, "backup", self.back_up)
         self.schedule.every(times.heartbeat_seconds, "heartbeat", self.beat)
-        self.schedule.every(VIEWS_EVERY_S, "views", self.open_views)
+        if self.following is not None:
+            self.schedule.every(MARKETS_EVERY_S, "markets", self.following.look)
         self.schedule.every(DIGESTS_EVERY_S, "digests", self.send_digests)
 
     async def tick(self) -> bool:
@@ -296,31 +285,6 @@ class App:
         for alert in alerts:
             self.tally.add(alert.event)
             self.deliverer.wake()
-
-    async def open_view(self, base: str) -> None:
-        """Begin the view of one venue, such as ``BTC@okx``, if it is not there. Raises NoView, StoreUnavailable."""
-        if not isinstance(self.feed, LiveFeed):
-            raise NoView("Not accepted: this source has no view of one venue alone.")
-        async with self._opening:
-            market = self.feed.views.find(base)
-            if base not in self.watcher.engines:
-                found = await self.watcher.add(market)
-                if self.catching_up is not None:
-                    self.catching_up.add(found)
-            self.feed.views.begin(market)
-            self.views_out.discard(base)
-
-    async def open_views(self) -> None:
-        """End views that nobody watches; try again to begin those that could not, such as of a venue that was out.
-
-        Raises StoreUnavailable.
-        """
-        if self.view_ends is not None:
-            async with self._opening:
-                await self.view_ends.look(self.views_out)
-        for base in list(self.views_out):
-            with contextlib.suppress(NoView):
-                await self.open_view(base)
 
     async def keep_house(self) -> None:
         """Remove the oldest charts over the limit; give memory back."""
@@ -374,11 +338,8 @@ class App:
             faults.append(f"Charts that could not be drawn: {self.charts.failed}")
         going_on = self.catching_up.condition if self.catching_up else None
         conditions = [one for one in (going_on, self.store.condition) if one]
+        conditions += self.following.conditions() if self.following else []
         return [*conditions, *self.notes, *faults, *self.board.condition(), *self.notices]
-
-    def _is_busy(self, market: str) -> bool:
-        past = self.catching_up
-        return past is not None and (past.condition is not None or past.waiting_for(market) is not None)
 
     def _waiting_for(self, market: str) -> str | None:
         return self.catching_up.waiting_for(market) if self.catching_up else None

@@ -108,6 +108,13 @@ class CatchingUp:
         self._adding.add(task)
         task.add_done_callback(self._adding.discard)
 
+    def forget(self, market: str) -> None:
+        """It is not followed any more, and nothing of it waited for."""
+        self._lacking.discard(market)
+        self._to_rebuild.discard(market)
+        self._held.pop(market, None)
+        self._known_until_ms.pop(market, None)
+
     async def _fetch(self, market: Market) -> None:
         # Bars that close later come live, whoever else has had this one.
         until_ms = self._feed.clock.now_ms() // BAR_MS * BAR_MS
@@ -230,6 +237,8 @@ class CatchingUp:
     async def _put(self, past: Past) -> bool:
         """Put a stretch before what is stored; False where it should be asked for again."""
         stretch, market = past.stretch, past.stretch.market.base
+        if market not in self._app.watcher.engines:
+            return True  # it has ended meanwhile
         if not past.snapshots and not past.whole:
             return False
         is_in = False

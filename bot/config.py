@@ -62,6 +62,8 @@ class SourceSection(Section):
     venues: tuple[str, ...] = Field(default=DEFAULT_VENUES, min_length=1)
     look_every_s: float = Field(default=10.0, ge=2, le=60)
     history_days: float = Field(default=30.0, ge=1, le=30)
+    most_markets: int = Field(default=100, ge=1)
+    """Live: what chats ask for beside the config's own is followed up to that many."""
 
 
 class StoreSection(Section):

@@ -67,6 +67,14 @@ class NoticeBoard:
         for chat in await self._readers():
             self._queue(chat, self._nonce(chat), message)
 
+    def tell(self, chats: Collection[Chat], message: Message) -> None:
+        """Queue something for certain chats alone."""
+        self._posted += 1
+        nonce = f"n{self._session:x}{self._posted:x}"[-25:]
+        for chat in chats:
+            if chat.platform in self._platforms and not self._stopped:
+                self._queue(chat, nonce, message)
+
     async def stop(self) -> None:
         """Send nothing more; what waits is dropped."""
         self._stopped = True
@@ -84,7 +92,7 @@ class NoticeBoard:
             return False
         begun_ms = self.started_ms
         match notice.kind:
-            case NoticeKind.RECOVERED:
+            case NoticeKind.RECOVERED | NoticeKind.MARKET:
                 return True
             case NoticeKind.STALE:
                 return begun_ms is None or notice.since_ms is None or notice.since_ms > begun_ms
@@ -156,7 +164,7 @@ class NoticeBoard:
 
 
 def _message(notices: Sequence[Notice]) -> Message:
-    quietly = all(one.kind is NoticeKind.RECOVERED for one in notices)
+    quietly = all(one.kind in {NoticeKind.RECOVERED, NoticeKind.MARKET} for one in notices)
     if len(notices) == 1:
         (one,) = notices
         return Message(f"⚠ {one.kind}: {one.text}", (figures.moment(one.at_ms),), silent=quietly)

@@ -41,7 +41,9 @@ async def serve_live(
     app.schedule.start()
     await app.open_chats()
     app.watcher.look_up = DepthFacts(feed)
-    app.catching_up = past = CatchingUp(app, feed)
+    past = CatchingUp(app, feed)
+    if app.following is not None:
+        app.following.catching_up = past
     following = asyncio.create_task(follow(app, feed, past), name="follow")
     catching_up = asyncio.create_task(past.run(), name="catch up")
     ready = asyncio.create_task(past.first_stage_done.wait(), name="first stage")

@@ -79,6 +79,7 @@ class MarketEngine:
         believed = self.screen.pass_through(snapshot)
         if believed is None:
             return None
+        self.market = snapshot.market  # venues join and leave
         changes = self._look(believed)
         if believed.bar is not None:
             changes += self._bar(believed, believed.bar)

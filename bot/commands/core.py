@@ -5,7 +5,7 @@ harm.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from bot import asking
@@ -15,6 +15,7 @@ from bot.commands import about, alerts, elsewhere, market, menus, scorecard, set
 from bot.commands.doorman import Doorman
 from bot.commands.registry import Asked, Command, House
 from bot.commands.suggesting import suggestions
+from bot.following import Following
 from bot.markets import names
 from bot.markets.feed import Feed
 from bot.message import NOT_ADVICE, Button, Message, Table
@@ -87,12 +88,12 @@ class Commands:
         faults: Callable[[], Sequence[str]] = tuple,
         conditions: Callable[[], Sequence[str]] = tuple,
         waiting_for: Callable[[str], str | None] = lambda _: None,
-        open_view: Callable[[str], Awaitable[None]] | None = None,
+        following: Following | None = None,
         most_chats: int = 20,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._house = House(
-            store, feed, watcher, kinds, defaults, charts, faults, conditions, waiting_for, open_view, most_chats
+            store, feed, watcher, kinds, defaults, charts, faults, conditions, waiting_for, following, most_chats
         )
         self._doorman, self._now_s = Doorman(), now_s
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from bot import asking
 from bot.asking import NotUnderstood
 from bot.charting import ChartFolder
+from bot.following import Following
 from bot.markets.feed import Feed
 from bot.markets.live import LiveFeed
+from bot.markets.names import UnknownMarket, resolve
 from bot.message import Message
 from bot.platforms.seam import CommandSpec, Request
 from bot.watch import Watcher
@@ -34,8 +36,8 @@ class House:
     waiting_for: Callable[[str], str | None] = lambda _: None
     """Why nothing can be said of a market yet; None where something can."""
 
-    open_view: Callable[[str], Awaitable[None]] | None = None
-    """Begins the view of one venue alone, such as ``BTC@okx``. Raises NoView. None: this source has none."""
+    following: Following | None = None
+    """What further markets can be followed, and views of one venue, ``BTC@okx``. None: this source has none."""
 
     most_chats: int = 20
     """Chats in which one user can have something watched."""
@@ -56,13 +58,26 @@ class House:
         """The view of the one market that ``words`` name. Raises NotUnderstood."""
         if len(words) != 1:
             raise NotUnderstood("Name one market.", example)
-        base = asking.market(words[0], self.markets).base
+        try:
+            base = asking.market(words[0], self.markets).base
+        except NotUnderstood as error:
+            raise self._not_followed(words[0]) or error from error
         if (why := self.waiting_for(base)) is not None:
             raise NotUnderstood(why)
         view = self.watcher.engines[base].view()
         if view is None:
             raise NotUnderstood(f"Nothing is known of {base} yet: its first data are still to come.")
         return view
+
+    def _not_followed(self, word: str) -> NotUnderstood | None:
+        """Of a market that could be followed, or was once; None where that is none."""
+        try:
+            base = resolve(word, self.following.offers()).base if self.following else ""
+        except UnknownMarket:
+            ended = self.following.ended.get(word.upper()) if self.following else None
+            return NotUnderstood(ended) if ended else None
+        text = f"{base} is not followed yet: watch it, and its history is read."
+        return NotUnderstood(text, f"/watch {base}") if base else None
 
 
 @dataclass(frozen=True, slots=True)

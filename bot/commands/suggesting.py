@@ -25,7 +25,8 @@ async def suggestions(house: House, chat: Chat, choices: Choices, typed: str) ->
 async def _offered(house: House, chat: Chat, choices: Choices) -> Sequence[str]:
     match choices:
         case Choices.MARKET:
-            return [*(market.base for market in house.markets), "top10", "all"]
+            further = house.following.offered() if house.following else []
+            return [*(market.base for market in house.markets), "top10", "all", *further]
         case Choices.WATCHED:
             return await _watched(house, chat)
         case Choices.KIND:

@@ -17,14 +17,18 @@ async def watch(asked: Asked) -> Message:
     house, request = asked.house, asked.request
     if not asked.words:
         return menus.choose_market(house)
-    wanted = asking.subscription(asked.words, house.markets, house.kinds, house.defaults)
-    if "@" in wanted.market:
-        wanted = await _alone(house, wanted)
+    offers = house.following.offers() if house.following else []
+    wanted = asking.subscription(asked.words, [*house.markets, *offers], house.kinds, house.defaults)
+    is_new = any(wanted.market.partition("@")[0] == one.base for one in offers)
+    if "@" in wanted.market or is_new:
+        wanted = await _begun(house, wanted)
     if request.user_id is not None:
         await house.store.note_owner(asked.chat, request.user_id, house.most_chats)
     await house.store.watch(asked.chat, wanted)
     title = f"Watching {menus.told(wanted.market)}."
-    if "@" in wanted.market and (why := house.waiting_for(wanted.market)) is not None:
+    if is_new and house.following is not None:
+        title = f"{title} {house.following.outlook(wanted.market)}"
+    elif "@" in wanted.market and (why := house.waiting_for(wanted.market)) is not None:
         title = f"{title} {why}"
     if request.pressed:
         return menus.options_page(house, wanted, title)
@@ -33,16 +37,16 @@ async def watch(asked: Asked) -> Message:
     return Message(title, whole.lines, whole.footer, whole.table, buttons=(change,))
 
 
-async def _alone(house: House, wanted: Subscription) -> Subscription:
-    """The subscription once the view of that venue is there. Raises NotUnderstood."""
-    if house.open_view is None:
+async def _begun(house: House, wanted: Subscription) -> Subscription:
+    """The subscription once that market, or the view of that venue, is followed. Raises NotUnderstood."""
+    if house.following is None:
         asset, _, venue = wanted.market.partition("@")
         venues = next(one.venues for one in house.markets if one.base == asset)
         if venues == (venue,):
             return replace(wanted, market=asset)  # there is nothing else in it
         raise NotUnderstood("Not accepted: this source has no view of one venue alone. Leave the venue out.")
     try:
-        await house.open_view(wanted.market)
+        await house.following.open(wanted.market)
     except NoView as error:
         raise NotUnderstood(str(error)) from error
     return wanted
@@ -52,8 +56,8 @@ async def unwatch(asked: Asked) -> Message:
     store = asked.house.store
     words = asking.with_venue(asked.words)
     watched = {one.subscription.market for one in await store.subscriptions(asked.chat)}
-    own = next((one for one in watched if len(words) == 1 and "@" in one and one.lower() == words[0].lower()), None)
-    # A venue may be out just now, and its view with it.
+    own = next((one for one in watched if len(words) == 1 and one.lower() == words[0].lower()), None)
+    # A venue may be out just now, and its view with it; or the market is not listed any more.
     base = own or asking.one_or_all(words, asked.house.markets, "/unwatch BTC")
     everything = base == EVERY_MARKET
     removed = await store.unwatch(asked.chat, None if everything else base)

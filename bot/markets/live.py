@@ -17,7 +17,7 @@ from bot.markets.live_exchange import Rewrite
 from bot.markets.live_health import Freshness, LookTimes
 from bot.markets.live_health import VenueStatus as VenueStatus  # commands look for it here
 from bot.markets.live_history import Past, Progress, Stretch, warm_start
-from bot.markets.live_join import join, until_joining
+from bot.markets.live_join import Joins
 from bot.markets.live_part import Part, kept_up
 from bot.markets.live_patience import Patience
 from bot.markets.live_tiers import TierTables
@@ -93,12 +93,20 @@ class LiveFeed:
         """Views by base: those given something of a bar since they were looked at; those whose bar waits."""
         self._checked_s = -math.inf
         self._looked = LookTimes(self._clock, look_every_s)
+        common = (self._venues, self._clock, self._mergers, self._parts, self._looked, self._note)
+        simulated = self.source is Source.LOCAL
+        self.joins = Joins(*common, self._begin, self._ask_tiers, markets, largest, simulated=simulated)
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
 
     @property
     def markets(self) -> tuple[Market, ...]:
         return tuple(merger.market for merger in self._mergers.values())
+
+    @property
+    def venue_names(self) -> tuple[str, ...]:
+        """Of the config, in its order, whether they answer or not."""
+        return self._venues.names
 
     # --- for status
 
@@ -179,6 +187,7 @@ class LiveFeed:
         simulated = self.source is Source.LOCAL
         chosen = [replace(one, market=replace(one.market, simulated=simulated)) for one in chosen]
         self._mergers.update({one.market.base: Merger(one.market, one.interest_base) for one in chosen})
+        self.joins.chosen = set(self._mergers)
         for base, merger in self._mergers.items():
             for venue in merger.market.venues:
                 self._looked.seen(venue, [base])
@@ -188,25 +197,13 @@ class LiveFeed:
             self._begin(name, reached, self.live_from_ms)
         for name, error in self._venues.faults.items():
             if not is_for_good(error):
-                self._spawn(name, "joining", partial(self._join, name))
+                self._spawn(name, "joining", partial(self.joins.venue, name))
         return self.markets
-
-    async def _join(self, venue: str) -> None:
-        """Take a venue that was out at the start into the views, once it answers."""
-        try:
-            joining = await until_joining(venue, self._venues, self._clock, self._mergers)
-        except VenueError as error:
-            text = f"{venue} is left out until a restart; {explain(error)}"
-            self._note(NoticeKind.VENUE, venue, "markets", text, stopped=True)
-            return
-        self._note(NoticeKind.VENUE, venue, "markets", join(joining, self._mergers, self._venues.names))
-        self._looked.seen(venue, joining.listings)
-        self._begin(venue, joining.reached)
 
     def _begin(self, name: str, reached: Reached, after_ms: int | None = None) -> None:
         """``after_ms``: the first bar wanted is the next that closes after it; None: after now."""
         reached.listings = {
-            m.base: reached.listings[m.base] for m in self.markets if name in m.venues and not m.is_alone
+            m.base: reached.offered[m.base] for m in self.markets if name in m.venues and not m.is_alone
         }
         if not reached.listings:
             return
@@ -223,21 +220,15 @@ class LiveFeed:
         )
         watch = None
         if reached.client.rules.streams_prints:
-            listings = list(reached.listings.values())
-            tell = self._notices.append
-            watch = PrintWatch(
-                reached.client,
-                listings,
-                self._clock,
-                self._refusals,
-                tell,
-                silent_s=self._silent_s,
-                heard_until_ms=self._heard_until_ms,
-            )
+            common = (reached.client, reached.listings.values(), self._clock, self._refusals, self._notices.append)
+            watch = PrintWatch(*common, silent_s=self._silent_s, heard_until_ms=self._heard_until_ms)
             self._spawn(name, "prints", watch.run)
         self._parts[name] = Part(reached, fresh, worker, watch)
         self._spawn(name, "worker", worker.run)
         self._spawn(name, "tiers", partial(self._tiers.keep, reached.client, reached.listings))
+
+    def _ask_tiers(self, venue: str, reached: Reached, listing: Listing) -> None:
+        self._spawn(venue, f"tiers of {listing.base}", partial(self._tiers.ask_once, reached.client, listing))
 
     def _spawn(self, venue: str, part: str, run: Callable[[], Awaitable[None]]) -> None:
         note = partial(self._note, NoticeKind.VENUE, venue, part)
@@ -261,8 +252,9 @@ class LiveFeed:
     ) -> AsyncIterator[Past]:
         """What the venues tell of each stretch, in that order; after `start`, and beside `poll`."""
         async for told in warm_start(stretches, self._venues.reached, on_progress=on_progress, failed=self._failed):
-            if told.snapshots:
-                self._mergers[told.stretch.market.base].go_on_after(told.snapshots[-1])
+            merger = self._mergers.get(told.stretch.market.base)  # None: it has ended meanwhile
+            if told.snapshots and merger is not None:
+                merger.go_on_after(told.snapshots[-1])
             yield told
 
     # --- the present

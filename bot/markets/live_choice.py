@@ -3,13 +3,14 @@
 import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bot.markets import names
 from bot.markets.ccxt_errors import VenueError
 from bot.markets.live_connect import Reached, Venues, explain
 from bot.markets.live_types import Listing
 from bot.markets.venues import InterestNow, coverage_of
-from detectors.market import Market
+from detectors.market import Market, VenueSample
 
 LARGEST = 30
 ALWAYS = ("NMR",)
@@ -37,31 +38,46 @@ class Chosen:
 async def choose_views(venues: Venues, words: Sequence[str] | None, largest: int, note: Note) -> list[Chosen]:
     """What to watch. Raises `UnknownMarket`. A venue that cannot say something is left out of it, and noted."""
 
-    def failed(series: str) -> Callable[[str, VenueError], None]:
-        return lambda venue, error: note(venue, series, f"{venue} gives no {series}: {explain(error)}")
+    bases = await choose_bases(venues, words, largest, note)
+    for one in venues.reached.values():
+        if refused := one.client.rules.unknowns():
+            name = one.client.rules.name
+            note(name, "markets", f"{name} is not in the table of venues, so refused from it: {', '.join(refused)}")
+    return await views_of(venues, bases, note)
 
-    listings: dict[str, dict[str, Listing]] = {venue: dict(one.listings) for venue, one in venues.reached.items()}
+
+async def choose_bases(venues: Venues, words: Sequence[str] | None, largest: int, note: Note) -> list[str]:
+    """As `choose`, by what the venues offer and trade now."""
     volumes: Mapping[str, Mapping[str, float]] = {}
     if words is None:
-        volumes = await venues.ask(lambda one: one.client.volumes_usd(list(one.listings.values())), failed("turnover"))
-    bases = choose(words, listings, volumes, largest)
+        volumes = await venues.ask(
+            lambda one: one.client.volumes_usd(list(one.offered.values())), partial(_no, note, "turnover")
+        )
+    return choose(words, venues.offered(), volumes, largest)
+
+
+def _no(note: Note, series: str, venue: str, error: VenueError) -> None:
+    note(venue, series, f"{venue} gives no {series}: {explain(error)}")
+
+
+async def views_of(venues: Venues, bases: Sequence[str], note: Note) -> list[Chosen]:
+    """A view of each base over the venues that offer it, of which there must be one."""
+    listings = {venue: dict(known) for venue, known in venues.offered().items()}
     wanted = {venue: [known[base] for base in bases if base in known] for venue, known in listings.items()}
-    looks = await venues.ask(lambda one: one.client.looks(wanted[one.client.rules.name]), failed("prices"))
+    looks = await venues.ask(lambda one: _looks_now(one, wanted[one.client.rules.name]), partial(_no, note, "prices"))
     for base in bases:
         prices = {venue: told[base].price for venue, told in looks.items() if base in told}
         for venue in impostors({venue: price for venue, price in prices.items() if price is not None}):
             del listings[venue][base]
             note(venue, "markets", f"{base} on {venue} is left out: its price is another asset's")
     wanted = {venue: [known[base] for base in bases if base in known] for venue, known in listings.items()}
-    interest = await venues.ask(lambda one: _interest_now(one, _sized(one, wanted)), failed("open interest"))
+    interest = await venues.ask(
+        lambda one: _interest_now(one, _sized(one, wanted)), partial(_no, note, "open interest")
+    )
     unsized = {
         venue: {listing.base for listing in wanted[venue][len(_sized(one, wanted)) :]}
         for venue, one in venues.reached.items()
     }
-    for one in venues.reached.values():
-        if refused := one.client.rules.unknowns():
-            name = one.client.rules.name
-            note(name, "markets", f"{name} is not in the table of venues, so refused from it: {', '.join(refused)}")
     chosen = []
     for base in bases:
         told = {venue: known[base] for venue, known in interest.items() if base in known}
@@ -78,7 +94,7 @@ def _sized(one: Reached, wanted: Mapping[str, Sequence[Listing]]) -> Sequence[Li
 
 @dataclass(frozen=True, slots=True)
 class Joining:
-    """A venue that was not there at the start: what it lists of the markets watched, and its open interest now."""
+    """A venue, what it offers further of the markets followed, and its open interest of them now."""
 
     reached: Reached
     listings: Mapping[str, Listing]
@@ -87,8 +103,8 @@ class Joining:
 
 async def joining(reached: Reached, prices: Mapping[str, float | None]) -> Joining:
     """What ``reached`` adds to the views, whose ``prices`` are given by base asset. Raises `VenueError`."""
-    known = {base: reached.listings[base] for base in prices if base in reached.listings}
-    looks = await reached.client.looks(list(known.values()))
+    known = {base: reached.offered[base] for base in prices if base in reached.offered}
+    looks = await _looks_now(reached, list(known.values()))
     same = {base: one for base, one in known.items() if base in looks and _is_same(prices[base], looks[base].price)}
     return Joining(reached, same, await _interest_now(reached, list(same.values())))
 
@@ -96,6 +112,10 @@ async def joining(reached: Reached, prices: Mapping[str, float | None]) -> Joini
 def _is_same(price: float | None, of_venue: float | None) -> bool:
     """Whether it is the same asset, as far as is known."""
     return of_venue is not None and (price is None or not impostors({"view": price, "venue": of_venue}))
+
+
+async def _looks_now(one: Reached, listings: Sequence[Listing]) -> Mapping[str, VenueSample]:
+    return await one.client.looks(listings) if listings else {}
 
 
 async def _interest_now(one: Reached, listings: Sequence[Listing]) -> Mapping[str, float]:

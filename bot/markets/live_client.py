@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -95,7 +95,7 @@ class CcxtClient:
     # --- markets
 
     async def load(self) -> Mapping[str, Listing]:
-        await self._ask("load_markets")
+        await self._ask("load_markets", True)
         found: dict[str, Listing] = {}
         ranked = [
             (QUOTES.index(market["settle"]), market)
@@ -116,7 +116,8 @@ class CcxtClient:
             return None
         step = Decimal(str(tick)) / Decimal(str(multiplier))
         decimals = max(0, -int(step.normalize().as_tuple().exponent))
-        return Listing(self.rules.name, base, market["symbol"], size, multiplier, decimals)
+        listed_at_ms = whole_ms(market.get("created"))
+        return Listing(self.rules.name, base, market["symbol"], size, multiplier, decimals, listed_at_ms)
 
     def now_ms(self) -> int:
         if self._apart_ms is None:
@@ -351,7 +352,7 @@ class CcxtClient:
         settled.sort()
         return [Funding(at_ms, rate, hours) for (at_ms, rate), hours in zip(settled, _intervals(settled), strict=True)]
 
-    async def watch_prints(self, listings: Sequence[Listing], sink: PrintSink) -> None:
+    async def watch_prints(self, listings: Collection[Listing], sink: PrintSink) -> None:
         await self.gate.enter(self._clock.sleep)
         try:
             await live_prints.stream(self.rules, self.exchange, listings, sink)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import aiohttp
@@ -18,14 +18,21 @@ from bot.markets.venues import VenueRules, rules_for
 ClientFactory = Callable[[VenueRules], VenueClient]
 _T = TypeVar("_T")
 _CLOSE_WITHIN_S = 5.0
+_BELIEVED = 0.5
+"""A list that is shorter than this part of the one before is a fault of the venue's, not so many delistings."""
 
 
 @dataclass(slots=True)
 class Reached:
-    """A venue that answered. ``listings`` by base asset: all it has, or those chosen."""
+    """A venue that answered, by base asset: ``listings``, those followed (all, before any is chosen), and ``offered``,
+    all that it listed when it was last asked."""
 
     client: VenueClient
-    listings: Mapping[str, Listing]
+    listings: dict[str, Listing]
+    offered: Mapping[str, Listing] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.offered = self.offered or dict(self.listings)
 
 
 class Venues:
@@ -80,7 +87,7 @@ class Venues:
         client = self._make(rules_for(name))
         self._made.append(client)
         try:
-            self.reached[name] = Reached(client, await asyncio.wait_for(client.load(), self._within_s))
+            self.reached[name] = Reached(client, dict(await asyncio.wait_for(client.load(), self._within_s)))
         except TimeoutError as error:
             fix = "check the network, or take it out of source.venues"
             raise VenueError(f"no answer within {self._within_s:g} s", fix=fix) from error
@@ -90,6 +97,21 @@ class Venues:
                 await _close([client])
         self.faults.pop(name, None)
         return self.reached[name]
+
+    def offered(self) -> dict[str, Mapping[str, Listing]]:
+        """By venue, then by base asset."""
+        return {name: one.offered for name, one in self.reached.items()}
+
+    async def reload(self, name: str) -> None:
+        """Ask a venue that was reached what it lists now. Raises `VenueError`; what was offered stays then."""
+        one = self.reached[name]
+        try:
+            told = await asyncio.wait_for(one.client.load(), self._within_s)
+        except TimeoutError as error:
+            raise VenueError(f"no answer within {self._within_s:g} s") from error
+        if len(told) < _BELIEVED * len(one.offered):
+            raise VenueError(f"lists only {len(told)} markets, {len(one.offered)} an hour ago: not believed")
+        one.offered = told
 
     def _make(self, rules: VenueRules) -> VenueClient:
         if self._clients is not None:

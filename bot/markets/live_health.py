@@ -87,6 +87,10 @@ class LookTimes:
     def seen(self, venue: str, bases: Iterable[str]) -> None:
         self._seen_s.update(dict.fromkeys(((base, venue) for base in bases), self._clock.steady_s()))
 
+    def forget(self, venue: str, base: str) -> None:
+        """The venue is asked for that market no longer."""
+        self._seen_s.pop((base, venue), None)
+
     def silent(self) -> list[tuple[str, str]]:
         """Base and venue of those that have been without a price for too long."""
         oldest_s = self._clock.steady_s() - stale_after_s(self._look_every_s)

@@ -6,7 +6,8 @@ ccxt's watch call drops all but the last records of a burst (measured: 2 of 50),
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from bot.markets.live_types import BAR_MS, Listing, PrintSink, number, whole_ms
@@ -43,6 +44,8 @@ _RECORDS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[Record]]] = {
     "okx": _okx,
 }
 STREAMED = frozenset(_RECORDS)
+_TELLS_ALL = frozenset({"binance", "okx"})
+"""Their streams carry the liquidations of every market."""
 _UNITS = {"okx": AmountUnit.CONTRACTS}
 
 
@@ -91,20 +94,34 @@ def totals(rules: VenueRules, started_at_ms: int, info: Any) -> list[Liquidation
     return [LiquidationTotal(started_at_ms, BAR_MS, long_usd, short_usd, rules.name)]
 
 
-async def stream(rules: VenueRules, exchange: Any, listings: Sequence[Listing], sink: PrintSink) -> None:
-    """Run the venue's stream until it breaks. Raises ccxt's errors."""
-    by_id = {exchange.market(listing.symbol)["id"]: listing for listing in listings}
+async def stream(rules: VenueRules, exchange: Any, listings: Collection[Listing], sink: PrintSink) -> None:
+    """Run the venue's stream until it breaks; what is added to ``listings`` joins it. Raises ccxt's errors."""
+    by_id: dict[str, Listing] = {}
+    known: set[str] = set()
+
+    def new_symbols() -> list[str]:
+        # One that the venue has just taken off its list would have the whole subscription refused.
+        new = [one for one in listings if one.symbol in exchange.markets and one.symbol not in known]
+        by_id.update({exchange.market(one.symbol)["id"]: one for one in new})
+        known.update(one.symbol for one in new)
+        return [one.symbol for one in new]
 
     def handle(_client: Any, message: Any) -> None:
         sink.seen(list(read(rules, message, by_id, sink.refuse)))
 
     exchange.handle_liquidation = handle
-    symbols = [listing.symbol for listing in listings]
+    symbols = new_symbols()
+    if not symbols:
+        raise ConnectionError("there is no market to listen to")
     try:
         async with asyncio.TaskGroup() as tasks:
             for call in _calls(rules, exchange, symbols):
                 tasks.create_task(_drive(call))
             tasks.create_task(_pulse(exchange, sink))
+            while True:
+                await asyncio.sleep(_PULSE_S)
+                if (further := new_symbols()) and rules.name not in _TELLS_ALL:
+                    tasks.create_task(_drive(partial(_watch_topics, exchange, further)))
     finally:
         # A connection left behind would be taken for a live one by the next call.
         with contextlib.suppress(TimeoutError):

@@ -71,10 +71,23 @@ class TierTables:
                 told = await client.tiers(list(listings.values()))
             except VenueError:
                 told, wait_s = {}, _AGAIN_AFTER_FAULT_S
-            now_ms = self._clock.now_ms()
-            self._told.update({(client.rules.name, base): _Told(tiers, now_ms) for base, tiers in told.items()})
+            self._note(client, told)
             answered.set()
             await self._clock.sleep(wait_s)
+
+    async def ask_once(self, client: VenueClient, listing: Listing) -> None:
+        """Ask for a market that has just come; `keep` asks for it from tomorrow on."""
+        if client.rules.tiers_unit is None:
+            return
+        self._first_answers.append(answered := asyncio.Event())
+        with contextlib.suppress(VenueError):
+            self._note(client, await client.tiers([listing]))
+        answered.set()
+        self._first_answers.remove(answered)
+
+    def _note(self, client: VenueClient, told: Mapping[str, tuple[MarginTier, ...]]) -> None:
+        now_ms = self._clock.now_ms()
+        self._told.update({(client.rules.name, base): _Told(tiers, now_ms) for base, tiers in told.items()})
 
     async def asked(self, within_s: float) -> None:
         """Wait until every venue has been asked once, but not for longer."""

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -88,7 +88,9 @@ async def until_next(
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A market as one venue lists it. ``multiplier``: how many of the base asset one listed unit is."""
+    """A market as one venue lists it. ``multiplier``: how many of the base asset one listed unit is.
+
+    ``listed_at_ms``: since when, where the venue says so."""
 
     venue: str
     base: str
@@ -96,6 +98,7 @@ class Listing:
     contract_size: float = 1.0
     multiplier: float = 1.0
     price_decimals: int = 2
+    listed_at_ms: int | None = None
 
     def price(self, listed: float) -> float:
         if self.multiplier == 1:
@@ -155,6 +158,8 @@ class NoticeKind(StrEnum):
     GAP = "gap"
     VENUE = "venue"
     """A venue was stopped, left out, dropped from the count or counted again."""
+    MARKET = "market"
+    """A market is followed from now on, or no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +223,8 @@ class VenueClient(Protocol):
     async def book(self, listing: Listing) -> Book | None:
         """The deepest order book; None where there is none that could be read."""
 
-    async def watch_prints(self, listings: Sequence[Listing], sink: "PrintSink") -> None:
-        """Stream liquidations for ever; returns only by raising."""
+    async def watch_prints(self, listings: Collection[Listing], sink: "PrintSink") -> None:
+        """Stream liquidations for ever; returns only by raising. What is added to ``listings`` is heard too."""
 
     async def close(self) -> None: ...
 

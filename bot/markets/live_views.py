@@ -3,7 +3,7 @@
 Such a view is a market of its own, with a base of its own; so everything that is kept by base holds for it as well.
 """
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping
 
 from bot.markets.merge import Merger
 from bot.markets.venues import coverage_of
@@ -17,20 +17,17 @@ class NoView(LookupError):  # noqa: N818 - reads as what it says to the user
     """The message is ready for the user."""
 
 
-def stored_bases(watched: Iterable[str]) -> list[str]:
-    """Those of what is watched that are views of one venue, in order."""
-    return sorted({market for market in watched if "@" in market})
-
-
 class Views:
-    """``mergers``: all views by base, which this adds to."""
+    """``mergers``: all views by base, which this adds to. Views of one venue end before the market that they are of."""
 
     def __init__(self, mergers: MutableMapping[str, Merger]) -> None:
         self._mergers = mergers
 
     def fed_by(self, asset: str, venue: str) -> Iterator[Merger]:
         """What a sample of ``venue`` goes into: the merged view, then its own if somebody watches that."""
-        yield self._mergers[asset]
+        merged = self._mergers.get(asset)  # None: what came just before its end
+        if merged is not None and venue in merged.market.venues:
+            yield merged
         if (alone := self._mergers.get(f"{asset}@{venue}")) is not None:
             yield alone
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from bot.markets.ccxt_errors import VenueError
 from bot.markets.feed import Refusals
@@ -32,7 +32,7 @@ class PrintWatch:
     def __init__(
         self,
         client: VenueClient,
-        listings: Sequence[Listing],
+        listings: Collection[Listing],
         clock: Clock,
         refusals: Refusals,
         tell: Callable[[Notice], None],

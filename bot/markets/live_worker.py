@@ -54,7 +54,7 @@ class VenueWorker:
         self.client, self.listings = client, listings
         self._clock, self._deliver, self._failed = clock, deliver, failed
         self._look_every_ms = look_every_ms
-        started_ms = (clock.now_ms() - client.rules.close_delay_ms) // BAR_MS * BAR_MS if after_ms is None else after_ms
+        started_ms = self._latest_close_ms() if after_ms is None else after_ms
         self._last_close_ms = started_ms
         self._closed_ms = dict.fromkeys(listings, started_ms)
         """The last bar close had, by base asset."""
@@ -66,6 +66,15 @@ class VenueWorker:
         self._ratios: Mapping[str, float] = {}
         self._complete: dict[str, MarketSeries] = {}
         """What goes out with the next turn of the loop."""
+
+    def _latest_close_ms(self) -> int:
+        return (self._clock.now_ms() - self.client.rules.close_delay_ms) // BAR_MS * BAR_MS
+
+    def follow(self, base: str, *, with_interest: bool, after_ms: int | None = None) -> None:
+        """Ask for a further one of ``listings`` too; ``after_ms`` as for the others."""
+        self._closed_ms[base] = self._settled_ms[base] = self._latest_close_ms() if after_ms is None else after_ms
+        if with_interest:
+            self._sampled_ms[base] = self._closed_ms[base]
 
     async def run(self) -> None:
         """For ever; what ends one of its tasks ends all."""

@@ -14,6 +14,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from bot.markets.live_types import BAR_MS, MarketSeries
 from detectors.market import MINUTE_MS, Bar, Funding, LiquidationTotal, Market, MarketSnapshot, OpenInterest, Print
@@ -99,6 +100,23 @@ class Merger:
         if interest_base is not None:
             self._counted.append(venue)
             self._interest[venue] = self._whole[venue] = interest_base
+
+    def leave(self, market: Market, venue: str) -> None:
+        """Go on without a venue; ``market`` is the view without it."""
+        self.market = market
+        if venue in self._counted:
+            self._counted.remove(venue)
+        self.reference = None if self.reference == venue else self.reference
+        self.stale.discard(venue)
+        known: list[dict[str, Any]] = [self._whole, self._interest, self._usual, self._looks]
+        for kept in [*known, self._missed, self._absent, self._tardy]:
+            kept.pop(venue, None)
+        waiting: list[dict[int, dict[str, Any]]] = [self._bars, self._samples, self._funding]
+        for series in waiting:
+            for at_ms in list(series):
+                series[at_ms].pop(venue, None)
+                if not series[at_ms]:
+                    del series[at_ms]
 
     def note(self, sample: Sample) -> None:
         """Keep the newest a venue said; what the new sample does not tell stays as it was."""

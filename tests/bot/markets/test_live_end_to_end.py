@@ -106,7 +106,7 @@ async def markets_come_and_go(rigged: Rig, n: int) -> None:
         case 2:
             okx.delisted.add("DOGE")
         case 6:
-            okx.delisted.clear()  # BTC is listed with it, and is no part of the view before the next start
+            okx.delisted.clear()  # BTC is listed with it, and is no part of the view before lists are read again
         case 10:
             binance.delisted.add("ETH")
         case 14:
