@@ -6,6 +6,7 @@ from tests.promises.fault import Fault
 CRASH, KILL, BROKEN_OFF = "tests/crash/test_crash.py", "tests/bot/test_kill.py", "tests/bot/test_broken_off.py"
 COPIES = "tests/crash/test_two_copies.py"
 TELEGRAM, DISCORD = "tests/chats/test_telegram_delivery.py", "tests/bot/platforms/discord/test_sending.py"
+REPEATS = "tests/bot/platforms/discord/test_repeats.py"
 DELIVER, MANY = "tests/bot/test_deliver.py", "tests/bot/test_deliver_many.py"
 
 FAULTS = (
@@ -191,6 +192,14 @@ FAULTS = (
         "            nonce=nonce,\n            silent=",
         "            silent=",
         (f"{DISCORD}::test_after_an_ambiguous_failure_a_second_attempt_leaves_one_message",),
+    ),
+    Fault(
+        "P5",
+        "each attempt counts as the first, so that after a longer outage Discord's nonce is relied on in vain",
+        "bot/platforms/discord/sending.py",
+        "        self._attempts.setdefault(nonce, self._now_s())\n",
+        "        self._attempts[nonce] = self._now_s()\n",
+        (f"{REPEATS}::test_an_outage_longer_than_discord_remembers_a_nonce_leaves_one_message",),
     ),
     Fault(
         "P5",

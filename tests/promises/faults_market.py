@@ -50,7 +50,7 @@ FAULTS = (
         "bot/notices.py",
         '        return hashlib.sha256(f"{self._session} {self._posted} {chat}"',
         '        return hashlib.sha256(f"{self._session} {self._posted}"',
-        ("tests/bot/platforms/discord/test_sending.py::test_a_notice_reaches_every_channel_that_asked_for_notices",),
+        ("tests/bot/platforms/discord/test_repeats.py::test_a_notice_reaches_every_channel_that_asked_for_notices",),
     ),
     Fault(
         "P8",

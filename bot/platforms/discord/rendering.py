@@ -5,6 +5,7 @@ Everything is cut to Discord's limits here, whatever it is given; what is cut is
 
 import asyncio
 import io
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import discord
 
 from bot.message import Message, Table
 
+log = logging.getLogger(__name__)
 CONTENT_LIMIT = 2000
 TITLE_LIMIT = 256
 DESCRIPTION_LIMIT = 4096
@@ -50,7 +52,7 @@ class Rendered:
 async def render(message: Message, *, lead: bool, may_embed: bool = True, may_attach: bool = True) -> Rendered:
     """``lead``: the title is the message's content, which phones show on the lock screen; else the embed's title.
 
-    Raises OSError where the chart's file cannot be read.
+    A chart whose file cannot be read is left out: it must not cost the words.
     """
     lines = list(message.lines)
     if message.chart is not None and not may_attach:
@@ -144,8 +146,10 @@ def _fits(text: str, limit: int) -> str:
 
 
 def _body(lines: Sequence[str], table: Table | None, limit: int) -> str:
-    drawn = _drawn(table, limit // 2 if lines else limit) if table is not None else ""
-    text = _fitted([escaped(line) for line in lines], limit - len(drawn) - 1)
+    said = [escaped(line) for line in lines]
+    left = limit - len("\n".join(said)) - 1
+    drawn = _drawn(table, max(left, limit // 2)) if table is not None else ""
+    text = _fitted(said, limit - len(drawn) - 1)
     return "\n".join(part for part in (text, drawn) if part)
 
 
@@ -177,4 +181,10 @@ def _cut(text: str, limit: int) -> str:
 
 
 async def _picture(chart: bytes | Path | None) -> bytes | None:
-    return await asyncio.to_thread(chart.read_bytes) if isinstance(chart, Path) else chart
+    if not isinstance(chart, Path):
+        return chart
+    try:
+        return await asyncio.to_thread(chart.read_bytes)
+    except OSError as error:
+        log.warning("a chart cannot be read, the message goes out without: %s", error.strerror)
+        return None

@@ -43,7 +43,8 @@ class Sender:
         self._client, self._gateway_up, self._publisher, self._turns = client, gateway_up, publisher, turns
         self._now_s = now_s
         self._attempts: OrderedDict[str, float] = OrderedDict()
-        """When this process last tried a nonce."""
+        """Since when a nonce was tried without a look whether the message is there. It counts from the attempt that
+        arrived, and that may be the first of them."""
 
     async def send(self, chat_id: str, message: Message, nonce: str) -> str:
         """The id of the message that is there now. Raises Retry, Reject, Fatal."""
@@ -168,12 +169,14 @@ class Sender:
     ) -> tuple[Message, int | None]:
         """The message as it should go out, or the id of the one that an earlier attempt has brought there."""
         if POSSIBLE_REPEAT not in message.footer:
+            self._attempts.pop(nonce, None)  # none of them arrived
             return message, None
-        tried_s = self._attempts.get(nonce)
-        if tried_s is not None and self._now_s() - tried_s < NONCE_SURE_S:
+        first_s = self._attempts.get(nonce)
+        if first_s is not None and self._now_s() - first_s < NONCE_SURE_S:
             return message, None  # the nonce sees to it
         without = _without_warning(message)
         sure, found = await self._search(channel, without, held)
+        self._attempts.pop(nonce, None)
         return (without if sure else message), found
 
     async def _search(
@@ -197,8 +200,7 @@ class Sender:
         return 0 < seen < SEARCHED or (seen == 0 and held is not None and held.read_message_history), None
 
     def _remember(self, nonce: str) -> None:
-        self._attempts[nonce] = self._now_s()
-        self._attempts.move_to_end(nonce)
+        self._attempts.setdefault(nonce, self._now_s())
         while len(self._attempts) > REMEMBERED:
             self._attempts.popitem(last=False)
 

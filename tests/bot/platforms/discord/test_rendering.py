@@ -55,6 +55,13 @@ def test_a_table_stands_in_columns() -> None:
     assert body["embeds"][0]["description"] == "a\n```\nside   size\nlong   $1M\nshort  $20M\n```"
 
 
+def test_a_table_has_all_the_room_that_the_lines_leave_it() -> None:
+    table = Table(("command", "what"), tuple((f"/command{number:02d}", "x" * 60) for number in range(45)))
+    body, _ = body_of(Message("t", ("a",), table=table), lead=False)
+    assert "/command44" in body["embeds"][0]["description"]
+    assert "more lines" not in body["embeds"][0]["description"]
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -7,16 +7,10 @@ from pathlib import Path
 import discord
 import pytest
 
-from bot.deliver import Deliverer
 from bot.errors import PlatformError, Reject, Retry
-from bot.markets.live_types import Notice, NoticeKind
 from bot.message import POSSIBLE_REPEAT as REPEAT
 from bot.message import Button, Menu, Message, handle_of
-from bot.notices import NoticeBoard
 from bot.platforms.discord import sending
-from storage.chats import Chat
-from storage.sqlite import SqliteStore
-from tests.bot.delivering import compose
 from tests.bot.platforms.discord.rig import Rig, alert, eventually
 from tests.chats.discord_server import Fault, Trouble
 from tests.chats.discord_server import world as w
@@ -263,6 +257,15 @@ async def test_after_a_restart_the_channel_is_searched_for_the_alert_and_nothing
     assert len(channel.seen) == 1
 
 
+async def test_an_alert_whose_chart_is_gone_goes_out_without_it(rest: Rig, channel: Channel, tmp_path: Path) -> None:
+    message_id = await send(rest, channel, alert(chart=tmp_path / "gone.png"))
+    assert channel.seen[0].title == alert().title
+    assert not channel.seen[0].files
+    assert "image" not in channel.seen[0].embed
+    await rest.platform.edit(str(channel.id), message_id, alert("completed", chart=tmp_path / "gone.png"))
+    assert channel.seen[0].title == "completed"
+
+
 async def test_an_alert_is_found_by_the_handle_in_its_buttons(rest: Rig, channel: Channel) -> None:
     handle = handle_of("cluster_formed:BTC:abc")
     first = await send(rest, channel, alert(footer=(), buttons=((Button("Why", f"/why {handle}"),),)))
@@ -304,29 +307,6 @@ async def test_where_the_history_may_not_be_read_the_alert_says_possible_repeat(
     await send(rest, channel, alert(footer=(REPEAT, *alert().footer)))
     assert len(channel.seen) == 2
     assert "Possible repeat" in channel.seen[1].text
-
-
-async def test_a_notice_reaches_every_channel_that_asked_for_notices(rest: Rig, channel: Channel) -> None:
-    """Discord takes a nonce once, whatever the channel: one for all of them would serve the first alone."""
-    assert channel.guild is not None
-    places = channel, rest.server.world.channel(channel.guild, "other")
-    chats = [Chat("discord", str(place.id)) for place in places]
-    store = SqliteStore(None, "simulated")
-    await store.open()
-    deliverer = Deliverer(store, [rest.platform], compose)
-    board = NoticeBoard(store, deliverer.say, chats, ["discord"])
-    try:
-        for at_ms in (600_000, 1_200_000):
-            await board.post([Notice(NoticeKind.VENUE, at_ms, "okx", "bars", f"okx: {at_ms}", stopped=True)])
-        await eventually(lambda: not board._workers)
-        assert [[message.title for message in place.seen] for place in places] == [
-            ["⚠ venue: okx: 600000", "⚠ venue: okx: 1200000"]
-        ] * 2
-        assert rest.server.messages.repeats_refused == 0
-    finally:
-        await board.stop()
-        await deliverer.stop()
-        await store.close()
 
 
 # --- what is known of the bot's own rights
