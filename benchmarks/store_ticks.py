@@ -8,13 +8,16 @@ their charts need, deliveries, checkpoints. Between two bars come looks at the p
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bot.markets.simulated import SimulatedFeed
 from detectors.market import MarketSnapshot
 from storage.chats import EVERY_MARKET, Chat, Subscription
 from storage.postgres import PostgresStore
+from storage.sql import Cursor
+from storage.sql_series import Series
 from storage.sql_store import SqlStore
 from storage.sqlite import SqliteStore
 from storage.store import Committed, TickCommit
@@ -34,6 +37,8 @@ class Taken:
     """Seconds of each call by what it was, and the round trips that it took where they are known."""
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    commits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Of them, seconds from the COMMIT to its answer."""
     trips: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     deliveries: int = 0
 
@@ -44,11 +49,38 @@ class Taken:
                 what,
                 f"{len(seconds):,}",
                 *(f"{value * 1000:.2f}" for value in (statistics.median(seconds), p99(seconds), max(seconds))),
+                *(f"{value * 1000:.2f}" for value in (statistics.median(self.commits[what]), p99(self.commits[what]))),
                 f"{statistics.median(self.trips[what]):.0f}" if self.trips[what] else "",
             )
             for what in (LOOK, BAR, ALERT, CHECKPOINT)
             if (seconds := self.seconds[what])
         ]
+
+
+class CommitsTimed:
+    """A store's connection that knows how long its last COMMIT took."""
+
+    def __init__(self, store: SqlStore) -> None:
+        self._connection = store._connection  # noqa: SLF001 - no use-case tells it apart
+        self.seconds = 0.0
+        store._open_connection = self  # noqa: SLF001
+        store._series = Series(self)  # noqa: SLF001
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
+        started = time.perf_counter()
+        done = self._connection.execute(sql, parameters)
+        if sql == "COMMIT":
+            self.seconds = time.perf_counter() - started
+        return done
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Cursor:
+        return self._connection.executemany(sql, rows)
+
+    def set_trace_callback(self, callback: Callable[[str], object] | None, /) -> None:
+        self._connection.set_trace_callback(callback)
 
 
 class Measuring(SqliteStore):
@@ -59,6 +91,7 @@ class Measuring(SqliteStore):
         self._measured = measured
         self.taken = {name: Taken() for name in measured}
         self._trips = {name: Trips(store) for name, store in measured.items() if isinstance(store, PostgresStore)}
+        self._commits = {name: CommitsTimed(store) for name, store in measured.items()}
         self.on = False
 
     async def commit_ticks(self, ticks: Sequence[TickCommit]) -> Committed:
@@ -81,6 +114,7 @@ class Measuring(SqliteStore):
         await call()
         if self.on:
             self.taken[name].seconds[what].append(time.perf_counter() - started)
+            self.taken[name].commits[what].append(self._commits[name].seconds)
             if trips:
                 self.taken[name].trips[what].append(trips.count - before)
 

@@ -11,12 +11,13 @@ from storage.chats import Chat
 from storage.sql import Connection
 
 
-def hold_new(connection: Connection, rows: Sequence[tuple[str, int | None, int, int]]) -> None:
-    """Note until when deliveries are held that were just added as such, or were before: (reason, until, event, chat).
+def hold_new(connection: Connection, rows: Sequence[tuple[str, int | None, str, int]]) -> None:
+    """Note until when deliveries are held that were just added as such, or were before: (reason, until, the event's
+    key, chat).
     One that was released meanwhile is not held again."""
     connection.executemany(
         "INSERT INTO holds (reason, until_ms, event_id, chat) SELECT ?, ?, event_id, chat FROM deliveries "
-        "WHERE event_id = ? AND chat = ? AND state = 'held' ON CONFLICT DO NOTHING",
+        "WHERE event_id = (SELECT id FROM events WHERE key = ?) AND chat = ? AND state = 'held' ON CONFLICT DO NOTHING",
         rows,
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from storage.errors import StoreError, StoreUnavailable
 from storage.migrations import steps
-from storage.postgres import PostgresConnection, storable
+from storage.postgres import PostgresConnection, without_nul
 from storage.sql import Connection
 from storage.sql_writer import SqlWriter
 
@@ -115,7 +115,7 @@ def _rows(connection: Connection, table: str, names: Sequence[str]) -> Iterator[
     rows = connection.stream(select) if isinstance(connection, PostgresConnection) else connection.execute(select)
     for row in rows:
         # SQLite keeps numbers in ``meta`` as it was given them; texts lose what PostgreSQL cannot hold.
-        batch.append(tuple(storable(str(value) if table == "meta" else value) for value in row))
+        batch.append(tuple(without_nul(str(value) if table == "meta" else value) for value in row))
         if len(batch) == _AT_ONCE:
             yield batch
             batch = []

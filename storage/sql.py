@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 _LENGTHS = (1, 4, 16, 64, 256, 512)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 MOST_LISTED = 512
 """Values in one ``IN (...)``: a statement can have so many parameters."""
 
@@ -61,20 +62,24 @@ def parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
     return (values[start : start + MOST_LISTED] for start in range(0, len(values), MOST_LISTED))
 
 
-def insert(connection: Connection, into: str, rows: Sequence[Sequence[Any]], conflict: str = "") -> list[Cursor]:
+def insert(
+    connection: Connection, into: str, rows: Sequence[Sequence[Any]], conflict: str = "", *, first: str = "?"
+) -> list[Cursor]:
     """``INSERT INTO`` a table and its columns, many rows a statement, in order; where some are there, ``conflict``.
 
-    Statements have one of a few lengths, too.
+    ``first`` stands for each row's first value: a query that finds it, so that nobody waits for the answer. Statements
+    have one of a few lengths, too.
     """
     done, start = [], 0
     while start < len(rows):
-        length = next(n for n in reversed(_LENGTHS) if n <= len(rows) - start)
+        length = next(n for n in reversed(_ROWS) if n <= len(rows) - start)
         values = [value for row in rows[start : start + length] for value in row]
-        done.append(connection.execute(f"INSERT INTO {into} VALUES {_marks(len(rows[0]), length)} {conflict}", values))
+        marks = _marks(len(rows[0]), length, first)
+        done.append(connection.execute(f"INSERT INTO {into} VALUES {marks} {conflict}", values))
         start += length
     return done
 
 
 @cache
-def _marks(columns: int, rows: int) -> str:
-    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
+def _marks(columns: int, rows: int, first: str = "?") -> str:
+    return ", ".join([f"({', '.join([first, *'?' * (columns - 1)])})"] * rows)

@@ -3,6 +3,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from detectors.event import Event, Evidence
@@ -10,12 +11,15 @@ from detectors.market import DAY_MS
 from storage import totals
 from storage.chats import Chat
 from storage.sql import Connection, Cursor, insert, listed, parts
-from storage.sql_fan_out import Owed, add_deliveries, chat_rows
+from storage.sql_fan_out import EVENT_ID, Owed, add_deliveries, know_chats
 from storage.sql_queues import OPEN
 from storage.store import Committed, Counts, StoredAlert, TickCommit
 
 # The newest revision of an event's spine; the one first seen when nothing completed it.
 NEWEST = "coalesce((SELECT r.spine FROM revisions r WHERE r.event_id = e.id AND r.revision = e.revision), e.spine)"
+
+Packed = Mapping[str, Future[str]]
+"""Evidence as it is stored, by the key of its event."""
 
 
 @dataclass(slots=True)
@@ -34,9 +38,15 @@ class Added:
         return Committed(snapshots, new(self.events), new(self.alerts), new(self.deliveries), self.revisions)
 
 
-def add_decisions(connection: Connection, ticks: Sequence[TickCommit], silent: Sequence[TickCommit]) -> Added:
+def add_decisions(
+    connection: Connection,
+    ticks: Sequence[TickCommit],
+    silent: Sequence[TickCommit],
+    chats: dict[Chat, int],
+    packed: Packed,
+) -> Added:
     """The ticks' events, alerts, deliveries and revisions, which are all keyed, so that a repeat adds nothing; and the
-    silences of those in ``silent``.
+    silences of those in ``silent``. ``chats``: rows that are known, to which others are added.
     """
     alerts = [alert for tick in ticks for alert in tick.alerts]
     completed = [event for tick in ticks for event in tick.completed]
@@ -46,17 +56,18 @@ def add_decisions(connection: Connection, ticks: Sequence[TickCommit], silent: S
             events.setdefault(event.key, event)
     added = Added(events=_add_events(connection, [*events.values()]))
     told = [delivery.chat for alert in alerts for delivery in alert.deliveries]
-    keys = [*(one.event.key for one in alerts), *(event.key for event in completed)]
-    asked = _ask_ids(connection, keys)
-    rows = chat_rows(connection, told + [one.chat for tick in silent for one in tick.silences])
-    ids = _ids(asked, keys)
+    know_chats(connection, told + [one.chat for tick in silent for one in tick.silences], chats)
     if alerts:
-        charts = [(ids[one.event.key], one.event.evidence.to_json() if one.event.evidence else None) for one in alerts]
-        added.alerts = insert(connection, "alerts (event_id, evidence)", charts, "ON CONFLICT DO NOTHING")
-        owed = [Owed(ids[one.event.key], one.event.taken_at_ms, one.deliveries) for one in alerts]
-        added.deliveries = add_deliveries(connection, owed, rows)
-    added.revisions = sum(_complete(connection, event, ids[event.key]) for event in completed)
-    _add_silences(connection, silent, rows)
+        owed = [Owed(one.event.key, one.event.taken_at_ms, one.deliveries) for one in alerts]
+        added.deliveries = add_deliveries(connection, owed, chats)
+    _add_silences(connection, silent, chats)
+    if alerts:
+        charts = [(one.event.key, packed[one.event.key].result() if one.event.evidence else None) for one in alerts]
+        into = "alerts (event_id, evidence)"
+        added.alerts = insert(connection, into, charts, "ON CONFLICT DO NOTHING", first=EVENT_ID)
+    if completed:
+        ids = _ids(connection, [event.key for event in completed])
+        added.revisions = sum(_complete(connection, event, ids[event.key]) for event in completed)
     return added
 
 
@@ -141,16 +152,12 @@ def _add_events(connection: Connection, events: Sequence[Event]) -> list[Cursor]
     )
 
 
-def _ask_ids(connection: Connection, keys: Sequence[str]) -> list[Cursor]:
-    asked = []
+def _ids(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
     for part in parts(keys):
         marks, values = listed([(key,) for key in part])
-        asked.append(connection.execute(f"SELECT key, id FROM events WHERE key IN ({marks})", values))
-    return asked
-
-
-def _ids(asked: Sequence[Cursor], keys: Sequence[str]) -> dict[str, int]:
-    found = {key: int(row) for answer in asked for key, row in answer.fetchall()}
+        asked = connection.execute(f"SELECT key, id FROM events WHERE key IN ({marks})", values)
+        found.update({key: int(row) for key, row in asked.fetchall()})
     for key in keys:
         if key not in found:
             raise ValueError(f"{key} was never stored, so it cannot be completed")

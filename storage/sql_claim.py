@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from detectors.event import Event
 from storage import sql_queues
 from storage.chats import Chat
-from storage.outbox import Claim, Delivery, Storm, Task
+from storage.outbox import STORM, Claim, Delivery, Storm, Task
 from storage.sql import Connection, Cursor, listed, parts
 from storage.sql_alerts import NEWEST
 from storage.sql_queues import OPEN
@@ -80,6 +80,12 @@ def claim(
     if len(chosen) < limit:
         chosen += _edits(connection, now_ms, limit - len(chosen), platform)
     return _take(connection, chosen)
+
+
+def warm_up(connection: Connection) -> None:
+    """Claim what was due before all time, which is nothing: a server plans what it has not been asked yet for
+    milliseconds, and the first claim of a start is of all that waited for it."""
+    claim(connection, _NEVER_MS, 1, None, STORM, flush=False, platform=None)
 
 
 def _owed(

@@ -13,6 +13,7 @@ from storage.holds import hold_new
 from storage.sql import Connection, Cursor, insert, listed, parts
 from storage.store import NewDelivery
 
+EVENT_ID = "(SELECT id FROM events WHERE key = ?)"
 _ONCE = "ON CONFLICT (event_id, chat) DO NOTHING"
 
 
@@ -20,43 +21,47 @@ _ONCE = "ON CONFLICT (event_id, chat) DO NOTHING"
 class Owed:
     """One stored event, and whom it is owed to."""
 
-    event_id: int
+    key: str
     taken_at_ms: int
     deliveries: Sequence[NewDelivery]
 
 
 def add_deliveries(connection: Connection, owed: Sequence[Owed], chats: Mapping[Chat, int]) -> list[Cursor]:
-    """Those that count how many are new; one that is there already stays as it is. ``chats``: the rows of all."""
+    """Those that count how many are new; one that is there already stays as it is. ``chats``: the rows of all.
+
+    Events go by their keys, so that nobody waits to hear which number each has got.
+    """
     due = [(one, each) for one in owed for each in one.deliveries if each.hold_until_ms is None]
     held = [(one, each) for one in owed for each in one.deliveries if each.hold_until_ms is not None]
     added = insert(
         connection,
         "deliveries (event_id, chat, taken_at_ms, reason, expires_at_ms)",
-        [(one.event_id, chats[each.chat], one.taken_at_ms, each.reason, each.expires_at_ms) for one, each in due],
+        [(one.key, chats[each.chat], one.taken_at_ms, each.reason, each.expires_at_ms) for one, each in due],
         _ONCE,
+        first=EVENT_ID,
     )
     if due:
-        sql_queues.add_new(connection, [one.event_id for one in owed])
+        sql_queues.add_new(connection, [one.key for one in owed])
     added += insert(
         connection,
         "deliveries (event_id, chat, taken_at_ms, reason, state)",
-        [(one.event_id, chats[each.chat], one.taken_at_ms, each.reason, "held") for one, each in held],
+        [(one.key, chats[each.chat], one.taken_at_ms, each.reason, "held") for one, each in held],
         _ONCE,
+        first=EVENT_ID,
     )
     if held:
-        hold_new(connection, [(each.reason, each.hold_until_ms, one.event_id, chats[each.chat]) for one, each in held])
+        hold_new(connection, [(each.reason, each.hold_until_ms, one.key, chats[each.chat]) for one, each in held])
     return added
 
 
-def chat_rows(connection: Connection, chats: Sequence[Chat]) -> dict[Chat, int]:
-    """Every chat's row, made on first sight."""
-    wanted = list(dict.fromkeys(chats))
-    rows = _find(connection, wanted)
-    if new := [chat for chat in wanted if chat not in rows]:
+def know_chats(connection: Connection, chats: Sequence[Chat], rows: dict[Chat, int]) -> None:
+    """Put every chat's row into ``rows``, made on first sight."""
+    unknown = [chat for chat in dict.fromkeys(chats) if chat not in rows]
+    rows.update(_find(connection, unknown))
+    if new := [chat for chat in unknown if chat not in rows]:
         names = [(chat.platform, chat.chat_id) for chat in new]
         insert(connection, "chats (platform, chat_id)", names, "ON CONFLICT DO NOTHING")
         rows.update(_find(connection, new))
-    return rows
 
 
 def _find(connection: Connection, chats: Sequence[Chat]) -> dict[Chat, int]:

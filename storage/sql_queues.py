@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from storage import totals
-from storage.sql import Connection, Cursor, insert
+from storage.sql import Connection, Cursor, insert, listed, parts
 
 OPEN = "state IN ('pending', 'sending', 'editing')"  # as in the partial indexes, or they are not used
 CLAIMED = "state IN ('sending', 'editing')"
@@ -40,13 +40,17 @@ def renew(connection: Connection, chat_row: int) -> None:
     )
 
 
-def add_new(connection: Connection, event_ids: Sequence[int]) -> None:
-    """After events' deliveries were added: a new delivery stands behind the chat's others, or begins its queue."""
-    connection.executemany(
-        "INSERT INTO queues (chat, head) SELECT chat, id FROM deliveries WHERE event_id = ? AND state = 'pending' "
-        "ON CONFLICT (chat) DO NOTHING",
-        [(event_id,) for event_id in event_ids],
-    )
+def add_new(connection: Connection, keys: Sequence[str]) -> None:
+    """After deliveries of the events with these keys were added: a new delivery stands behind the chat's others, or
+    begins its queue."""
+    for part in parts(keys):
+        marks, values = listed([(key,) for key in part])
+        connection.execute(
+            "INSERT INTO queues (chat, head) SELECT d.chat, min(d.id) FROM deliveries d "
+            f"WHERE d.event_id IN (SELECT e.id FROM events e WHERE e.key IN ({marks})) AND d.state = 'pending' "
+            "GROUP BY d.chat ON CONFLICT (chat) DO NOTHING",
+            values,
+        )
 
 
 def idle(platform: str | None) -> tuple[str, tuple[str, ...]]:

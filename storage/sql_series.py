@@ -10,10 +10,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any
 
 from detectors.market import Bar, Funding, LiquidationTotal, Market, MarketSnapshot, OpenInterest, Print, Side
 from storage import venue_samples
+from storage.chats import Chat
 from storage.sql import Connection, insert, listed, parts
 from storage.sql import Cursor as Answer
 from storage.store import Checkpoint, Cursor, StoredMarket
@@ -28,6 +30,11 @@ _SAVE_CHECKPOINT = (
     "INSERT INTO checkpoints VALUES (?, ?, ?, ?) ON CONFLICT (market_id) "
     "DO UPDATE SET seq = excluded.seq, bar_opened_at_ms = excluded.bar_opened_at_ms, blob = excluded.blob"
 )
+_SENT_TOGETHER = 16
+"""Snapshots: a server is at work on some while the next are encoded."""
+_FUNDING = attrgetter("taken_at_ms", "rate", "interval_hours")
+_PRINT = attrgetter("taken_at_ms", "side", "price", "amount_base", "notional_usd")
+_TOTAL = attrgetter("started_at_ms", "interval_ms", "long_usd", "short_usd", "venue")
 _NO_BAR = (None,) * 8
 _NO_OPEN_INTEREST = (None,) * 3
 _BEFORE_ALL = -(2**62)
@@ -51,15 +58,21 @@ class Series:
         self._connection = connection
         self._positions: dict[str, _Position] = {}
         self._views: dict[Market, int] = {}
+        self._view_of: dict[str, tuple[Market, int]] = {}
+        """By base the market that was seen last, and its view: a market is long to hash, and seldom another."""
         self._states: dict[int, bytes] = {}
         """Digest of the state last written, by market: three looks in four change none."""
         self._symbols: dict[int, tuple[str, str]] = {}
         """Venue and symbol by the number that stands for them."""
         self._symbol_numbers: dict[tuple[str, str], int] = {}
+        self.chats: dict[Chat, int] = {}
+        """Rows of chats that something was decided for; here, for it has to be forgotten with all the rest."""
 
     def forget(self) -> None:
+        self.chats.clear()
         self._positions.clear()
         self._views.clear()
+        self._view_of.clear()
         self._states.clear()
         self._symbols.clear()
         self._symbol_numbers.clear()
@@ -87,6 +100,9 @@ class Series:
             at.taken_at_ms = max(at.taken_at_ms or 0, snapshot.taken_at_ms)
             if snapshot.bar is not None:
                 at.bar_opened_at_ms = max(at.bar_opened_at_ms or 0, snapshot.bar.opened_at_ms)
+            if len(rows) == _SENT_TOGETHER:
+                self._insert(rows)
+                rows = []
         self._insert(rows)
         return new
 
@@ -245,9 +261,16 @@ class Series:
         return self._positions[base]
 
     def _view(self, market: Market) -> int:
+        if (seen := self._seen_last(market)) is not None:
+            return seen
         if market not in self._views:
             self._find_views([market])
+        self._view_of[market.base] = market, self._views[market]
         return self._views[market]
+
+    def _seen_last(self, market: Market) -> int | None:
+        known = self._view_of.get(market.base)
+        return known[1] if known is not None and known[0] is market else None
 
     def _encode(self, snapshot: MarketSnapshot) -> tuple[Any, ...]:
         return *_encode(snapshot), venue_samples.pack(snapshot.by_venue, snapshot.taken_at_ms, self._symbol_number)
@@ -272,7 +295,8 @@ class Series:
         """Find the rows of all of them at once, made on first sight: a start knows none of some hundred."""
         if bases := sorted({market.base for market in markets} - self._positions.keys()):
             self._find_positions(bases)
-        if views := [market for market in dict.fromkeys(markets) if market not in self._views]:
+        others = dict.fromkeys(market for market in markets if self._seen_last(market) is None)
+        if views := [market for market in others if market not in self._views]:
             self._find_views(views)
 
     def _find_positions(self, bases: Sequence[str]) -> None:
@@ -320,11 +344,11 @@ def _extra(snapshot: MarketSnapshot) -> str | None:
     if not (snapshot.funding or snapshot.prints or snapshot.liquidations):
         return None
     document = [
-        [[f.taken_at_ms, f.rate, f.interval_hours] for f in snapshot.funding],
-        [[p.taken_at_ms, p.side, p.price, p.amount_base, p.notional_usd] for p in snapshot.prints],
-        [[t.started_at_ms, t.interval_ms, t.long_usd, t.short_usd, t.venue] for t in snapshot.liquidations],
+        [*map(_FUNDING, snapshot.funding)],
+        [*map(_PRINT, snapshot.prints)],  # of a cascade, a thousand
+        [*map(_TOTAL, snapshot.liquidations)],
     ]
-    return json.dumps(document, separators=(",", ":"), allow_nan=False)
+    return json.dumps(document, separators=(",", ":"), allow_nan=False, check_circular=False)
 
 
 def _decode(rows: Iterable[Any], symbols: Mapping[int, tuple[str, str]]) -> Iterator[MarketSnapshot]:

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from detectors.chance import Chance
 from detectors.event import Event
@@ -48,9 +49,16 @@ class SqlStore(SqlWriter):
     ) -> None:
         super().__init__(source, origin=origin, on_wait=on_wait)
         self._max_subscriptions = max_subscriptions
+        self._packer: ThreadPoolExecutor | None = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pack")
 
     @abstractmethod
     async def backup(self) -> str | None: ...
+
+    async def close(self) -> None:
+        await super().close()
+        if self._packer is not None:
+            self._packer.shutdown()
+        self._packer = None
 
     # -- markets
 
@@ -64,10 +72,20 @@ class SqlStore(SqlWriter):
             nonlocal counted
             counted = added[1].count(added[0])
 
-        await self._write(lambda connection: self._commit(connection, ticks), count)
+        packed = self._pack(ticks)
+        await self._write(lambda connection: self._commit(connection, ticks, packed), count)
         return counted
 
-    def _commit(self, connection: Connection, ticks: Sequence[TickCommit]) -> tuple[int, sql_alerts.Added]:
+    def _pack(self, ticks: Sequence[TickCommit]) -> sql_alerts.Packed:
+        """What the alerts' charts draw is packed in a thread beside the transaction, which needs it last: a millisecond
+        an alert, most of it outside of Python's lock."""
+        pack = self._opened(self._packer).submit
+        alerts = [alert.event for tick in ticks for alert in tick.alerts]
+        return {one.key: pack(one.evidence.to_json) for one in alerts if one.evidence is not None}
+
+    def _commit(
+        self, connection: Connection, ticks: Sequence[TickCommit], packed: sql_alerts.Packed
+    ) -> tuple[int, sql_alerts.Added]:
         """How many snapshots are new, and what else was added."""
         new = self._stored_series.add([tick.snapshot for tick in ticks])
         states: dict[str, bytes | None] = {}
@@ -76,9 +94,9 @@ class SqlStore(SqlWriter):
                 base = tick.snapshot.market.base
                 states[base] = states.get(base) if tick.state is None else tick.state
         silent = [tick for tick, is_new in zip(ticks, new, strict=True) if is_new and tick.silences]
-        added = sql_alerts.add_decisions(connection, ticks, silent)
-        if states:
+        if states:  # first, for they are a server's longest work, and the rest is ours
             self._stored_series.save_positions(states)
+        added = sql_alerts.add_decisions(connection, ticks, silent, self._stored_series.chats, packed)
         return sum(new), added
 
     async def save_checkpoint(self, market: str, bar_opened_at_ms: int, blob: bytes) -> None:
@@ -185,7 +203,10 @@ class SqlStore(SqlWriter):
         return await self._write(lambda connection: chat_upkeep.unpark(connection, chats))
 
     async def migrate_chat(self, old: Chat, new: Chat) -> bool:
-        return await self._write(lambda connection: chat_upkeep.migrate(connection, old, new))
+        return await self._write(
+            lambda connection: chat_upkeep.migrate(connection, old, new),
+            lambda _: self._stored_series.chats.clear(),  # a row has another name now
+        )
 
     async def note_owner(self, chat: Chat, user_id: str, most_chats: int) -> None:
         await self._write(

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from storage import sql_outbox
+from storage import sql_claim, sql_outbox
 from storage.errors import StoreError, StoreUnavailable, Superseded, WrongSource
 from storage.origin import GetOrigin, bind, no_origin
 from storage.sql import Connection
@@ -84,6 +84,10 @@ class SqlWriter(ABC):
         """Whether what failed is worth trying at once again, for something was done about it."""
         return False
 
+    def _after_commit(self) -> Callable[[], object] | None:
+        """What the writer thread does next, when whoever asked for the commit has its answer."""
+        return None
+
     @property
     def condition(self) -> str | None:
         """What the operator should know of the store, for ``/status``; None when all is well."""
@@ -130,6 +134,7 @@ class SqlWriter(ABC):
                 bind(connection, self._origin(), self.where)
                 set_meta(connection, "leader", self._leader)
                 returned = sql_outbox.return_claimed(connection)
+                sql_claim.warm_up(connection)
         except BaseException:
             self._disconnect()
             raise
@@ -161,15 +166,16 @@ class SqlWriter(ABC):
 
     @property
     def _connection(self) -> Connection:
-        if self._open_connection is None:
-            raise StoreError("The store is not open: call open() first, and nothing after close().")
-        return self._open_connection
+        return self._opened(self._open_connection)
 
     @property
     def _stored_series(self) -> Series:
-        if self._series is None:
+        return self._opened(self._series)
+
+    def _opened(self, part: T | None) -> T:
+        if part is None:
             raise StoreError("The store is not open: call open() first, and nothing after close().")
-        return self._series
+        return part
 
     async def _run(self, work: Callable[[], T]) -> T:
         # Shielded: what was asked for is done even if the asker is cancelled while it waits for its turn.
@@ -203,6 +209,8 @@ class SqlWriter(ABC):
                 raise
             if committed is not None:
                 committed(result)
+            if (work_after := self._after_commit()) is not None:
+                self._writer.submit(work_after)
             return result
 
         return await self._run(transact)

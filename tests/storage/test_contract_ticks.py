@@ -238,3 +238,11 @@ async def test_counts_say_what_was_refused_silenced_and_seen(store: Store) -> No
     assert counts.deliveries == {"pending": 1}
     assert counts.oldest_pending_ms == counts.last_alert_ms == event().taken_at_ms
     assert counts.heartbeat_at_ms == 8
+
+
+async def test_what_a_failed_commit_made_is_made_again_by_the_next(store: Store) -> None:
+    told = tick(0, alert(event(0), BOB))
+    with pytest.raises(ValueError, match="never stored"):
+        await store.commit_ticks([told, replace(tick(1), completed=(event(5),))])
+    assert await store.commit_tick(told) == Committed(snapshots=1, events=1, alerts=1, deliveries=1)
+    assert [claim.chat for claim in await store.claim(0, 10)] == [BOB]

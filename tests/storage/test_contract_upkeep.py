@@ -26,6 +26,17 @@ async def test_a_message_on_its_way_while_its_chat_moves_is_settled_there(store:
     assert (await store.counts()).deliveries == {"sent": 1}
 
 
+async def test_who_comes_under_an_id_that_moved_on_is_a_chat_of_its_own(store: Store) -> None:
+    await store.commit_tick(tick(0, alert(event(0), OLD)))
+    await store.migrate_chat(OLD, NEW)
+    await store.commit_tick(tick(1, alert(event(1), OLD)))
+    claims = await store.claim(0, 10)
+    assert {(claim.chat, delivery.alert_id) for claim in claims for delivery in claim.deliveries} == {
+        (NEW, event(0).key),
+        (OLD, event(1).key),
+    }
+
+
 async def test_where_the_new_chat_has_asked_already_nothing_is_lost_and_no_alert_comes_twice(store: Store) -> None:
     await store.watch(OLD, Subscription("BTC", within_pct=5.0))
     await store.watch(OLD, Subscription("ETH"))

@@ -3,8 +3,10 @@
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from storage.outbox import Later, Sent, Task
 from storage.sqlite import SqliteStore
 from storage.store import Opened
 from tests.storage.locking import lateness_s
-from tests.storage.make import ALICE, alert, event, tick
+from tests.storage.make import ALICE, alert, event, snapshot, tick
 from tests.storage.steps_taken import steps_taken
 
 
@@ -70,6 +72,27 @@ async def test_a_commit_is_flushed_to_the_disk_before_it_returns(path: Path) -> 
 
 
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys")
+
+
+async def test_the_log_is_written_back_between_commits_and_not_inside_of_one(path: Path) -> None:
+    store, _ = await opened(path)
+    ran: list[str] = []
+    await store._run(lambda: store._connection.set_trace_callback(ran.append))
+    busiest = 0
+    for n in range(12):
+        await store.commit_ticks([replace(tick(n), snapshot=snapshot(n, f"M{m}")) for m in range(60)])
+        busiest = max(busiest, await store._run(lambda: pages_in_log(path)))
+    await store.close()
+    assert busiest < 1000, "where SQLite would write it back inside of a commit"
+    steps = [one for one in ran if one.startswith(("BEGIN", "COMMIT", "PRAGMA"))]
+    back = [n for n, one in enumerate(steps) if "wal_checkpoint" in one]
+    assert 2 <= len(back) < 12
+    assert {steps[n - 1] for n in back} == {"COMMIT"}
+
+
+def pages_in_log(path: Path) -> int:
+    """By the log's index: a log that was written back is filled anew from its beginning, and its file stays as long."""
+    return int.from_bytes(path.with_name(f"{path.name}-shm").read_bytes()[16:20], sys.byteorder)
 
 
 async def test_a_database_of_one_source_refuses_another_and_says_the_fix(path: Path) -> None:
