@@ -20,6 +20,7 @@ SHOCK_MS = DAY_MS
 """How long after a funding shock clusters are watched."""
 SHIFT_MS = 6 * HOUR_MS
 
+SWEPT = "cluster_consumed"
 UNKNOWN = "too few to tell"
 LUCK = "no difference to be told from luck"
 
@@ -48,7 +49,9 @@ def slow_builds(scored: Sequence[Scored]) -> Claim:
     asks = "Do slow builds clear more violently than fast ones?"
     first: dict[tuple[str, str], Scored] = {}
     for one in scored:
-        if one.event is not None and one.event.value("build_class") and _number(one, "overshoot_1h_pct") is not None:
+        if one.event is None or one.kind == SWEPT:  # a sweep is judged by a move, not by its band
+            continue
+        if one.event.value("build_class") and _number(one, "overshoot_1h_pct") is not None:
             first.setdefault((one.market, one.event.subject), one)  # a cluster that was told of twice counts once
     slow, fast = ([one for one in first.values() if _text(one, "build_class") == built] for built in ("slow", "fast"))
     n = {"slow": len(slow), "fast": len(fast)}

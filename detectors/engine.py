@@ -24,7 +24,7 @@ from detectors.view import MarketView
 QUIET_BARS_AFTER_GAP = 12
 COMPLETED_WITHIN_MS = 2 * HOUR_MS
 """An event that is not complete by then stays as it is."""
-STATE_VERSION = 6
+STATE_VERSION = 7
 """Raised when what checkpoints or decisions hold changes; older ones are then built anew from the series."""
 
 
@@ -136,6 +136,8 @@ class MarketEngine:
             return []
         if self.estimate.baseline.hours != hours or not self.finder.ready:
             self.finder.learn(self.estimate.baseline)
+        if change.rebased != 1:
+            self.tracker.rebase(change.rebased, bar.close)
         self.tracker.absorb(self.estimate.map, change)
         changes = self.tracker.detect(
             self.estimate.map, self.estimate.trail, bar.opened_at_ms, bar.close, self.finder, self.estimate.shares

@@ -10,7 +10,7 @@ import math
 import struct
 import zlib
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -24,7 +24,8 @@ from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Bar, Funding, MarketSna
 from detectors.numerics import from_planes, to_planes
 from detectors.trail import COLUMN_MS, COLUMNS, Trail
 
-FUNDING_KEPT = 120
+FUNDING_KEPT_MS = 40 * DAY_MS
+"""Longer than any kind looks back by default; venues charge every one to eight hours."""
 RECENT_BARS = 288
 OBSERVED_KEPT_MS = DAY_MS
 PRICES_KEPT = 95
@@ -71,7 +72,7 @@ class MarketEstimate:
     """Half-hourly candles as a ring: opened_at_ms, open, high, low, close; float64[columns, 5]."""
     candle_count: int = 0
     recent_closes: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_BARS))
-    funding: deque[Funding] = field(default_factory=lambda: deque(maxlen=FUNDING_KEPT))
+    funding: deque[Funding] = field(default_factory=deque)
     observed: deque[Observed] = field(default_factory=deque)
     prices: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=PRICES_KEPT))
     """(time in ms, price) of the last look of each minute, oldest first."""
@@ -93,7 +94,7 @@ class MarketEstimate:
 
     def apply(self, snapshot: MarketSnapshot) -> MapChange | None:
         """Takes in a snapshot; returns what its bar did to the map, None without a bar or open interest."""
-        self.funding.extend(snapshot.funding)
+        self._fund(snapshot)
         self._observe(snapshot)
         self._price(snapshot)
         self.pooled_prints += snapshot.prints
@@ -101,10 +102,12 @@ class MarketEstimate:
         if bar is None:
             return None
         prints, self.pooled_prints = self.pooled_prints, []
-        self._follow_venues(snapshot)
+        rebased = self._follow_venues(snapshot)
         self.recent_closes.append(bar.close)
         self._candle(bar)
         change = self.map.update(bar, snapshot.open_interest, self.crowding, prints)
+        if rebased != 1:
+            change = replace(change, rebased=rebased)
         if self.map.open_interest_base is None or self.map.boundary is None:
             return None
         self.shares = density(self.map, self.settings.window_cells)
@@ -140,14 +143,24 @@ class MarketEstimate:
         source = known[-1].source
         return sum(one.notional_usd for one in known if one.side is side and one.source == source), source
 
-    def _follow_venues(self, snapshot: MarketSnapshot) -> None:
-        """A venue that joins or leaves the sum of open interest must not look like positions opened or closed."""
+    def _follow_venues(self, snapshot: MarketSnapshot) -> float:
+        """A venue that joins or leaves the sum of open interest must not look like positions opened or closed.
+
+        Returns the new scale over the old.
+        """
         if snapshot.open_interest is None:
-            return
-        venues = snapshot.market.open_interest_venues
+            return 1.0
+        venues, ratio = snapshot.market.open_interest_venues, 1.0
         if self.interest_venues and venues != self.interest_venues:
-            self.map.rebase(snapshot.open_interest.base)
+            ratio = self.map.rebase(snapshot.open_interest.base)
+            self.trail.rebase(ratio)
         self.interest_venues = venues
+        return ratio
+
+    def _fund(self, snapshot: MarketSnapshot) -> None:
+        self.funding.extend(snapshot.funding)
+        while self.funding and self.funding[0].taken_at_ms < snapshot.taken_at_ms - FUNDING_KEPT_MS:
+            self.funding.popleft()
 
     def _price(self, snapshot: MarketSnapshot) -> None:
         seen = (snapshot.taken_at_ms, snapshot.price)

@@ -7,6 +7,7 @@ removes pro rata to *total open interest*. Everything is in base units, which cl
 """
 
 import json
+import math
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
@@ -27,6 +28,10 @@ GROUPS = 2
 """Slow and fast leverage, each with rows of its own: they are replaced at different paces."""
 RECENTRE_CELLS = 64
 """How far the close may drift from the middle of the grid before the grid follows."""
+SMALLEST_SCALE = 2.0**-32
+"""Closing only lowers a row's scale, and two rows are never opened anew: by then a part of it goes into the cells."""
+MOST_PENDING = 288
+"""Bars kept apart while no sample of open interest comes: a day of five-minute bars. Older ones are one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class MapChange:
     deposited: NDArray[np.float64]
     gap: bool = False
     """Open interest was missing for longer than can be bridged."""
+    rebased: float = 1.0
+    """By what everything was multiplied before the bar, because other venues are counted now."""
 
 
 @dataclass(slots=True)
@@ -54,6 +61,19 @@ class _Pending:
     reached_low: int
     reached_high: int
     """Cells that this bar consumed: its range and the close before it."""
+
+    def joined(self, later: "_Pending") -> "_Pending":
+        """Both as one bar."""
+        return _Pending(
+            min(self.low, later.low),
+            max(self.high, later.high),
+            self.volume + later.volume,
+            self.opened_at_ms,
+            later.crowding,
+            self.replaced + later.replaced,
+            min(self.reached_low, later.reached_low),
+            max(self.reached_high, later.reached_high),
+        )
 
 
 @dataclass
@@ -139,7 +159,7 @@ class LiquidationMap:
         self._usual_volume = usual_volume
         for bar in bars:
             if sampled:
-                self._pending.append(_Pending(*bar))
+                self._await(_Pending(*bar))
             else:
                 self._remember_range(bar[0], bar[1])
 
@@ -180,9 +200,7 @@ class LiquidationMap:
             self._open_hour(bar.opened_at_ms)
         replaced = replaced_in_a_bar(self.settings.leverage.turnover_daily, bar.interval_ms)
         replaced *= self._usual_volume.relative(bar.volume_base)
-        self._pending.append(
-            _Pending(low, high, bar.volume_base, bar.opened_at_ms, level, replaced, reached_low, reached_high)
-        )
+        self._await(_Pending(low, high, bar.volume_base, bar.opened_at_ms, level, replaced, reached_low, reached_high))
         before, gap = self.group_known.sum(axis=0), False
         closed = deposited = np.zeros(grid.cells)
         if open_interest is not None:
@@ -196,17 +214,24 @@ class LiquidationMap:
         self.known = self.group_known.sum(axis=0)
         return MapChange(consumed, closed, deposited, gap)
 
-    def rebase(self, open_interest_base: float) -> None:
+    def rebase(self, open_interest_base: float) -> float:
         """Open interest is counted over other venues from here on: the same market, on another scale.
 
-        Exposure keeps its share of open interest, and the difference is no flow.
+        Exposure keeps its share of open interest, and the difference is no flow. Returns the new scale over the old.
         """
-        if self.open_interest_base:
-            ratio = open_interest_base / self.open_interest_base
-            self.scales *= ratio
-            self.group_known *= ratio
-            self.known *= ratio
-            self.open_interest_base = open_interest_base
+        if not self.open_interest_base:
+            return 1.0
+        ratio = open_interest_base / self.open_interest_base
+        self.scales *= ratio
+        self.group_known *= ratio
+        self.known *= ratio
+        self.open_interest_base = open_interest_base
+        return ratio
+
+    def _await(self, bar: _Pending) -> None:
+        self._pending.append(bar)
+        if len(self._pending) > MOST_PENDING:
+            self._pending[:2] = [self._pending[0].joined(self._pending[1])]
 
     def longest_gap_ms(self, bar_interval_ms: int) -> int:
         """How far apart two samples of open interest may be and still be bridged."""
@@ -246,10 +271,10 @@ class LiquidationMap:
         """
         for one in prints:
             cell = self.settings.grid.cell(one.price) - self.origin
-            start = previous - self.origin
+            start = min(max(-1, previous - self.origin), self.settings.grid.cells)
             if not 0 <= cell < self.settings.grid.cells:
                 continue
-            span = slice(cell, start) if one.side is Side.LONG else slice(start + 1, cell + 1)
+            span = slice(cell, max(0, start)) if one.side is Side.LONG else slice(start + 1, cell + 1)
             reached = self.known[span][:: -1 if one.side is Side.LONG else 1]
             if not reached.size:
                 continue
@@ -312,6 +337,7 @@ class LiquidationMap:
         self._seen_high = high if self._seen_high is None else max(self._seen_high, high)
 
     def _open_hour(self, at_ms: int) -> None:
+        self._fold_small_scales()
         row, merges = self.rows.open(at_ms)
         for source, target in merges:
             ratio = (self.scales[:, source] / self.scales[:, target]).astype(np.float32)
@@ -323,6 +349,13 @@ class LiquidationMap:
         rows = slice(UNKNOWN_ROW + 1, None)
         for group in range(GROUPS):
             self.group_known[group] = self.scales[group, rows] @ self.exposure[group, rows]
+
+    def _fold_small_scales(self) -> None:
+        """Ratios of scales must stay within 32-bit floats however long a map lives; a power of two loses nothing."""
+        for group, row in np.argwhere(self.scales < SMALLEST_SCALE).tolist():
+            mantissa, exponent = math.frexp(self.scales[group, row])
+            self.exposure[group, row] = np.ldexp(self.exposure[group, row], exponent)
+            self.scales[group, row] = mantissa
 
     def _recentre(self, close: int) -> None:
         """Moves the grid so that ``close`` is in its middle again; what falls off its ends is forgotten."""

@@ -40,6 +40,8 @@ class Market:
     simulated: bool = False
     coverage: str = ""
     """How much of what is liquidated its sources tell: ``full``, ``sampled``, ``partly sampled``; empty: not known."""
+    streams_liquidations: bool = False
+    """Whether its prints are heard as they come, so that silence outside a `PrintGap` means that nothing happened."""
 
     @property
     def venue(self) -> str:

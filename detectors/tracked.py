@@ -21,6 +21,8 @@ QUIET_AFTER_SWEEP_MS = 12 * HOUR_MS
 """What is left of a swept band, or comes again at once, is not a new cluster."""
 REVIVE_WITHIN_MS = 48 * HOUR_MS
 
+_AMOUNTS = ("base", "peak_base", "closed_since_peak", "consumed_since_peak", "base_at_entry", "consumed_since_entry")
+
 
 @dataclass
 class TrackedCluster:
@@ -53,6 +55,13 @@ class TrackedCluster:
     open_interest_at_entry: float | None = None
     far_before_entry: bool = False
     last_distance: float = math.inf
+
+    def rebase(self, ratio: float) -> None:
+        """Every amount in base units times ``ratio``."""
+        for name in _AMOUNTS:
+            setattr(self, name, getattr(self, name) * ratio)
+        if self.open_interest_at_entry is not None:
+            self.open_interest_at_entry *= ratio
 
     def overlap(self, low: int, high: int) -> int:
         return min(self.high, high) - max(self.low, low) + 1

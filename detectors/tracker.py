@@ -63,6 +63,13 @@ class ClusterTracker:
 
     # --- bars
 
+    def rebase(self, ratio: float, price: float) -> None:
+        """Exposure is counted on another scale from here on; nothing grew or shrank, and nobody is told."""
+        for cluster in (*self.clusters, *(end.cluster for end in self.ended)):
+            cluster.rebase(ratio)
+            before, now = (_notional_rung(base * price) for base in (cluster.base / ratio, cluster.base))
+            cluster.notional_rung += now - before
+
     def absorb(self, estimate: LiquidationMap, change: MapChange) -> None:
         """Follows what a bar did to the map; before `detect`."""
         if not self.clusters:

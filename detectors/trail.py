@@ -60,6 +60,10 @@ class Trail:
         self.taken_at_ms[slot] = at_ms
         self.count += 1
 
+    def rebase(self, ratio: float) -> None:
+        """Open interest is counted on another scale from here on; the past is told on it too."""
+        self.scale *= np.float32(ratio)
+
     def _keep_old(self, slot: int) -> None:
         """What is about to be overwritten, if it is the first of its eighteen hours."""
         at_ms = int(self.taken_at_ms[slot])

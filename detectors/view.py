@@ -11,7 +11,7 @@ from detectors.cluster import Cluster, ClusterChange
 from detectors.describe import describe
 from detectors.estimate import MarketEstimate
 from detectors.event import Band, Event, Evidence, Fact, Label, Level, Severity, Unit
-from detectors.market import Funding, Market, Side, VenueSample
+from detectors.market import HOUR_MS, Funding, Market, Side, VenueSample
 from detectors.realised import RealisedShare
 from detectors.tracked import TrackedCluster
 from detectors.trail import CELLS_A_BIN, COLUMN_MS
@@ -50,6 +50,12 @@ class MarketView:
         return tuple(sorted(made, key=lambda cluster: cluster.distance))
 
     @property
+    def bar_closed_at_ms(self) -> int:
+        """When the last closed bar ended; this moment where there was none."""
+        last = self.estimate.map.last_bar_opened_at_ms
+        return self.taken_at_ms if last is None else last + self.estimate.map.bar_interval_ms
+
+    @property
     def divergence_bps(self) -> float | None:
         """How far apart the venues' prices are; None with fewer than two."""
         prices = [sample.price for sample in self.by_venue if sample.price is not None]
@@ -71,16 +77,20 @@ class MarketView:
         return next((cluster for cluster in self.clusters if cluster.side is side), None)
 
     def move(self, hours: float) -> float | None:
-        """Change of price over the last hours of closed bars, as a fraction; None where history is too short."""
-        bars = round(hours * 12)
+        """Change of price since the close nearest to that many hours ago, as a fraction; None where that is unknown."""
+        interval_ms = self.estimate.map.bar_interval_ms
+        if not interval_ms:
+            return None
+        bars = max(0, round((hours * HOUR_MS - (self.taken_at_ms - self.bar_closed_at_ms)) / interval_ms))
         closes = self.estimate.recent_closes
-        return self.price / closes[-bars] - 1 if len(closes) >= bars > 0 else None
+        return self.price / closes[-1 - bars] - 1 if len(closes) > bars else None
 
     @cached_property
     def usual_hourly_move(self) -> float | None:
-        """Median size of an hour's move over the last day, as a fraction."""
+        """Median size of an hour's move over the last bars (a day of five-minute bars), as a fraction."""
         closes = np.array(self.estimate.recent_closes)
-        return float(np.median(np.abs(closes[12:] / closes[:-12] - 1))) if len(closes) >= 36 else None
+        bars = max(1, round(HOUR_MS / (self.estimate.map.bar_interval_ms or HOUR_MS)))
+        return float(np.median(np.abs(closes[bars:] / closes[:-bars] - 1))) if len(closes) >= 3 * bars else None
 
     @cached_property
     def windows(self) -> Windows:

@@ -9,7 +9,7 @@ from bot.markets import names
 from bot.markets.ccxt_errors import VenueError
 from bot.markets.live_connect import Reached, Venues, explain
 from bot.markets.live_types import Listing
-from bot.markets.venues import InterestNow, coverage_of
+from bot.markets.venues import InterestNow, coverage_of, stream_liquidations
 from detectors.market import Market, VenueSample
 
 LARGEST = 30
@@ -152,7 +152,15 @@ def view(base: str, listings: Listings, with_interest: Collection[str]) -> Marke
     venues = tuple(venue for venue, known in listings.items() if base in known)
     first = listings[venues[0]][base]
     counted = tuple(venue for venue in venues if venue in with_interest)
-    return Market(base, first.symbol, venues, counted, first.price_decimals, coverage=coverage_of(venues))
+    return Market(
+        base,
+        first.symbol,
+        venues,
+        counted,
+        first.price_decimals,
+        coverage=coverage_of(venues),
+        streams_liquidations=stream_liquidations(venues),
+    )
 
 
 def impostors(prices: Mapping[str, float]) -> set[str]:

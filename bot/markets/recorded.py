@@ -172,6 +172,7 @@ class RecordedFeed:
             price_decimals=_price_decimals(table),
             simulated=file.venue == SIMULATED_VENUE,
             coverage=coverage_of(told),
+            streams_liquidations=file.venue == SIMULATED_VENUE,
         )
         funding = self._funding(plan, file)
         return _Track(market, interval_ms, table, interest, funding, (), totals)

@@ -128,6 +128,7 @@ def _market(listing: Listing) -> Market:
         open_interest_venues=(SIMULATED_VENUE,),
         price_decimals=listing.price_decimals,
         simulated=True,
+        streams_liquidations=True,
     )
 
 

@@ -347,6 +347,11 @@ def coverage_of(names: Iterable[str]) -> str:
     return "partly sampled" if len(told) > 1 else "sampled" if True in told else "full"
 
 
+def stream_liquidations(names: Iterable[str]) -> bool:
+    """Whether any of these venues tells liquidations as they happen."""
+    return any(rules_for(name).streams_prints for name in names)
+
+
 # --- names
 
 _MULTIPLIER = re.compile(r"(?P<count>10{3,}|1M|k)(?P<base>[A-Z][A-Z0-9]+)")

@@ -126,6 +126,8 @@ def _expected(measured: RealisedShare | None, settings: Settings, at_risk: float
 def _liquidated(view: MarketView, side: Side, since_ms: int) -> tuple[Fact, ...]:
     """What was really liquidated of that side since then, by whom, and how much of it they tell."""
     observed = view.estimate.observed_usd(side, since_ms)
+    if observed is None and view.market.streams_liquidations:
+        observed = 0.0, view.market.venue
     if observed is None:
         return ()
     amount, source = observed
@@ -150,9 +152,10 @@ def complete(event: Event, view: MarketView, settings: Settings) -> Completed:
     if before_minutes is None or side is None:
         return Completed(final=True)
     since_ms = event.taken_at_ms - round(before_minutes * MINUTE_MS)
-    waited_ms = view.taken_at_ms - event.taken_at_ms
+    # Prints come with their bar: those since the last close are not known yet.
+    waited_ms = view.bar_closed_at_ms - event.taken_at_ms
     settled = waited_ms >= settings.receipt_minutes * MINUTE_MS
-    prints = any(one.started_at_ms is None for one in view.estimate.observed)
+    prints = view.market.streams_liquidations or any(one.started_at_ms is None for one in view.estimate.observed)
     covered = any(
         one.started_at_ms is not None and one.started_at_ms <= event.taken_at_ms < one.at_ms
         for one in view.estimate.observed

@@ -138,6 +138,16 @@ def test_before_these_it_remembers_a_month_every_eighteen_hours() -> None:
     assert history == pytest.approx(expected, rel=2e-3)
 
 
+def test_a_trail_tells_its_past_on_the_scale_of_now() -> None:
+    one, other = Trail(), Trail()
+    for number in range(5):
+        known = np.full(1000, float(number + 1))
+        one.add(number * COLUMN_MS, known, 0, 500, 1000.0)
+        other.add(number * COLUMN_MS, known * 2.5, 0, 500, 2500.0)
+    one.rebase(2.5)
+    assert one.band_history(450, 460)[1] == pytest.approx(other.band_history(450, 460)[1])
+
+
 def test_a_trail_survives_a_checkpoint() -> None:
     count = COLUMNS + 60
     trail = trail_of([1.0, 2.0, 3.0] * (count // 3))

@@ -62,6 +62,12 @@ def test_a_cluster_told_of_twice_counts_once_and_untouched_ones_not_at_all() -> 
     assert slow_builds(untouched).n == {"slow": 0, "fast": 0}
 
 
+def test_how_far_price_went_on_after_a_sweep_says_nothing_of_the_band() -> None:
+    """A sweep is judged by a move of two per cent, so its overshoot is counted from there."""
+    sweeps = [replace(one, kind="cluster_consumed") for one in builds([1.0] * 40, [0.5] * 40)]
+    assert slow_builds(sweeps).n == {"slow": 0, "fast": 0}
+
+
 def test_few_builds_are_called_few() -> None:
     assert slow_builds(builds([1.0] * (LEAST - 1), [0.1] * 50)).verdict == UNKNOWN
 

@@ -1,5 +1,6 @@
 """One market step by step: the same twice, the same after a stop, silent across gaps and at the start."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from detectors.leverage import LeverageModel
 from detectors.market import Bar, MarketSnapshot
 from tests.detectors.histories import (
     BAR_MS,
+    MARKET,
     PLAIN,
     RandomMarket,
     Tape,
@@ -200,6 +202,36 @@ def test_what_is_of_unknown_age_forms_no_cluster() -> None:
     assert run(on, tape.written) == []
     assert on.estimate.map.unknown.sum() > 0
     assert on.tracker.clusters == []
+
+
+def test_a_venue_that_joins_makes_no_cluster_grow_and_ends_none() -> None:
+    """From then on the tracker is where it would be, had that venue been counted all along."""
+    bars = story()
+    at = next(number for number, one in enumerate(bars) if one.price < 97.5)
+    wider = replace(MARKET, venues=("binance", "bybit"), open_interest_venues=("binance", "bybit"))
+    counted = [_times(one, 2.0) for one in bars]
+    joined = bars[:at] + [replace(one, market=wider) for one in counted[at:]]
+    always, joining = engine(), engine()
+    for number, (all_along, joins) in enumerate(zip(counted, joined, strict=True)):
+        expected, told = always.step(all_along), joining.step(joins)
+        assert expected
+        assert told
+        if number >= at:
+            assert joining.tracker.clusters or number > at, "or it shows nothing"
+            assert [event.key for event in told.events] == [event.key for event in expected.events]
+            assert _amounts(joining) == pytest.approx(_amounts(always), rel=1e-5)
+
+
+def _times(snapshot: MarketSnapshot, factor: float) -> MarketSnapshot:
+    interest = snapshot.open_interest
+    return replace(snapshot, open_interest=interest and replace(interest, base=interest.base * factor))
+
+
+def _amounts(on: MarketEngine) -> list[float]:
+    """All that the tracker holds, in numbers."""
+    clusters = (*on.tracker.clusters, *(end.cluster for end in on.tracker.ended))
+    values = [value for cluster in clusters for value in vars(cluster).values()]
+    return [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
 
 
 @pytest.mark.parametrize("missing", ["bars", "open interest"])

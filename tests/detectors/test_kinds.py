@@ -14,7 +14,7 @@ from detectors.event import Event, Evidence, Label, Outcome, OutcomeClass, Unit
 from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Bar, LiquidationTotal, Market, MarketSnapshot, Print, Side
 from detectors.registry import EventKind, find_kinds
 from detectors.series import MarketSeries
-from tests.detectors.histories import BAR_MS, START_MS, Tape, engine, run, steps, story
+from tests.detectors.histories import BAR_MS, MARKET, START_MS, Tape, engine, looks_between, run, steps, story
 
 KINDS = list(find_kinds().values())
 SWEPT = find_kinds()["cluster_consumed"].settings
@@ -367,6 +367,25 @@ def test_a_sweep_of_which_nothing_is_seen_is_completed_with_open_interest_alone(
     change = whole.number("open_interest_change")
     assert change is not None
     assert change < -0.5
+
+
+def test_a_receipt_waits_for_the_bar_that_brings_the_prints_of_its_ten_minutes() -> None:
+    """Live, prints come with their bar, and a sweep is told between two."""
+    looks = looks_between(with_prints())
+    (sweep,), ((at_ms, whole),) = receipts(looks)
+    assert sweep.taken_at_ms % BAR_MS, "told between bars, or it shows nothing"
+    assert at_ms % BAR_MS == 0
+    assert 10 * MINUTE_MS <= at_ms - sweep.taken_at_ms < 15 * MINUTE_MS
+    assert whole.number("receipt_after_minutes") == round((at_ms - sweep.taken_at_ms) / MINUTE_MS)
+
+
+def test_where_a_stream_is_heard_and_silent_the_receipt_says_that_nothing_was_liquidated() -> None:
+    heard = replace(MARKET, venues=("binance", "bybit"), streams_liquidations=True)
+    bars = [replace(one, market=heard) for one in story()]
+    (whole,) = [event for step in steps(engine(market=heard), bars) for event in step.completed]
+    assert whole.number("observed_liquidation_usd") == 0
+    (title,) = (fact.title for fact in whole.facts if fact.name == "observed_liquidation_usd")
+    assert title == "liquidated on binance+bybit"
 
 
 @pytest.mark.parametrize("coverage", ["full", "sampled", "partly sampled"])
