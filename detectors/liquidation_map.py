@@ -23,6 +23,7 @@ from detectors.flows import MOST_REPLACED, UsualVolume, gross_flow, kept_after, 
 from detectors.map_settings import MapSettings
 from detectors.market import Bar, OpenInterest, Print, Side
 from detectors.numerics import from_planes, shift_columns, to_planes
+from detectors.pending import PendingBar, wait
 
 GROUPS = 2
 """Slow and fast leverage, each with rows of its own: they are replaced at different paces."""
@@ -30,8 +31,6 @@ RECENTRE_CELLS = 64
 """How far the close may drift from the middle of the grid before the grid follows."""
 SMALLEST_SCALE = 2.0**-32
 """Closing only lowers a row's scale, and two rows are never opened anew: by then a part of it goes into the cells."""
-MOST_PENDING = 288
-"""Bars kept apart while no sample of open interest comes: a day of five-minute bars. Older ones are one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,35 +44,6 @@ class MapChange:
     """Open interest was missing for longer than can be bridged."""
     rebased: float = 1.0
     """By what everything was multiplied before the bar, because other venues are counted now."""
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A bar whose share of the next open-interest sample is not known yet."""
-
-    low: int
-    high: int
-    volume: float
-    opened_at_ms: int
-    crowding: int
-    replaced: float
-    """Fraction of open interest that this bar's volume replaced."""
-    reached_low: int
-    reached_high: int
-    """Cells that this bar consumed: its range and the close before it."""
-
-    def joined(self, later: "_Pending") -> "_Pending":
-        """Both as one bar."""
-        return _Pending(
-            min(self.low, later.low),
-            max(self.high, later.high),
-            self.volume + later.volume,
-            self.opened_at_ms,
-            later.crowding,
-            self.replaced + later.replaced,
-            min(self.reached_low, later.reached_low),
-            max(self.reached_high, later.reached_high),
-        )
 
 
 @dataclass
@@ -103,7 +73,7 @@ class LiquidationMap:
         """Exposure of known age, float64[groups, cells], base units."""
         self.known = np.zeros(cells)
         """Exposure of known age of all groups, float64[cells], base units."""
-        self._pending: list[_Pending] = []
+        self._pending: list[PendingBar] = []
         self._usual_volume = UsualVolume()
         self._seen_low: int | None = None
         self._seen_high: int | None = None
@@ -159,7 +129,7 @@ class LiquidationMap:
         self._usual_volume = usual_volume
         for bar in bars:
             if sampled:
-                self._await(_Pending(*bar))
+                wait(self._pending, PendingBar(*bar))
             else:
                 self._remember_range(bar[0], bar[1])
 
@@ -200,7 +170,10 @@ class LiquidationMap:
             self._open_hour(bar.opened_at_ms)
         replaced = replaced_in_a_bar(self.settings.leverage.turnover_daily, bar.interval_ms)
         replaced *= self._usual_volume.relative(bar.volume_base)
-        self._await(_Pending(low, high, bar.volume_base, bar.opened_at_ms, level, replaced, reached_low, reached_high))
+        wait(
+            self._pending,
+            PendingBar(low, high, bar.volume_base, bar.opened_at_ms, level, replaced, reached_low, reached_high),
+        )
         before, gap = self.group_known.sum(axis=0), False
         closed = deposited = np.zeros(grid.cells)
         if open_interest is not None:
@@ -227,11 +200,6 @@ class LiquidationMap:
         self.known *= ratio
         self.open_interest_base = open_interest_base
         return ratio
-
-    def _await(self, bar: _Pending) -> None:
-        self._pending.append(bar)
-        if len(self._pending) > MOST_PENDING:
-            self._pending[:2] = [self._pending[0].joined(self._pending[1])]
 
     def longest_gap_ms(self, bar_interval_ms: int) -> int:
         """How far apart two samples of open interest may be and still be bridged."""
@@ -290,7 +258,7 @@ class LiquidationMap:
         self.scales *= kept[:, None]
         self.group_known *= kept[:, None]
 
-    def _deposit(self, pending: list[_Pending], base: float, opened: NDArray[np.float64]) -> None:
+    def _deposit(self, pending: list[PendingBar], base: float, opened: NDArray[np.float64]) -> None:
         assert self.boundary is not None
         volume = sum(bar.volume for bar in pending)
         below = above = self.boundary
@@ -305,7 +273,7 @@ class LiquidationMap:
             below, above = min(below, bar.reached_low), max(above, bar.reached_high)
 
     def _levels(
-        self, side: Side, bar: _Pending, base: float, below: int, above: int
+        self, side: Side, bar: PendingBar, base: float, below: int, above: int
     ) -> tuple[slice, NDArray[np.float64]]:
         """Columns and amounts of one bar's deposit; longs at or over ``below`` and shorts at or under ``above``
         were liquidated within the bars already closed, so they are left out."""
@@ -319,7 +287,7 @@ class LiquidationMap:
             return slice(0, 0), shape[:, :0]
         return slice(left, right), shape[:, left - start : right - start] * base
 
-    def _deposit_unknown(self, pending: list[_Pending], base: float) -> None:
+    def _deposit_unknown(self, pending: list[PendingBar], base: float) -> None:
         assert self.boundary is not None
         spread = self.settings.grid.span(self.settings.unknown_age_spread)
         low = min([self.boundary - spread, *(bar.low for bar in pending)])
@@ -327,7 +295,7 @@ class LiquidationMap:
         if self._seen_low is not None and self._seen_high is not None:
             low, high = min(low, self._seen_low), max(high, self._seen_high)
             self._seen_low = self._seen_high = None
-        bar = _Pending(low, high, 0.0, 0, 0, 0.0, low, high)
+        bar = PendingBar(low, high, 0.0, 0, 0, 0.0, low, high)
         for side in Side:
             columns, amount = self._levels(side, bar, base, self.boundary, self.boundary)
             self.exposure[:, UNKNOWN_ROW, columns] += amount / self.scales[:, UNKNOWN_ROW, None]
@@ -416,7 +384,7 @@ class LiquidationMap:
             setattr(loaded, name, from_planes(body, like.dtype.type, like.shape, offset))
             offset += like.nbytes
         loaded.known = loaded.group_known.sum(axis=0)
-        loaded._pending = [_Pending(*pending) for pending in header["pending"]]
+        loaded._pending = [PendingBar(*pending) for pending in header["pending"]]
         loaded._usual_volume = UsualVolume(*header["volume"])
         loaded._seen_low, loaded._seen_high = header["seen"]
         return loaded

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from bot.markets import names
@@ -152,12 +152,15 @@ def view(base: str, listings: Listings, with_interest: Collection[str]) -> Marke
     venues = tuple(venue for venue, known in listings.items() if base in known)
     first = listings[venues[0]][base]
     counted = tuple(venue for venue in venues if venue in with_interest)
-    return Market(
-        base,
-        first.symbol,
-        venues,
-        counted,
-        first.price_decimals,
+    return over(Market(base, first.symbol, (), (), first.price_decimals), venues, counted)
+
+
+def over(market: Market, venues: tuple[str, ...], counted: tuple[str, ...]) -> Market:
+    """The market as these venues tell it; ``counted``: those whose open interest is summed."""
+    return replace(
+        market,
+        venues=venues,
+        open_interest_venues=counted,
         coverage=coverage_of(venues),
         streams_liquidations=stream_liquidations(venues),
     )

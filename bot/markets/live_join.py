@@ -13,13 +13,12 @@ from typing import Protocol
 from bot.markets import live_choice
 from bot.markets.ccxt_errors import VenueError
 from bot.markets.live_budget import is_for_good
-from bot.markets.live_choice import Chosen, Joining, joining
+from bot.markets.live_choice import Chosen, Joining, joining, over
 from bot.markets.live_connect import Reached, Venues, explain
 from bot.markets.live_health import LookTimes
 from bot.markets.live_part import Part
 from bot.markets.live_types import Clock, Listing, NoticeKind
 from bot.markets.merge import Merger
-from bot.markets.venues import coverage_of
 from detectors.market import HOUR_MS, MINUTE_MS, Market
 
 FIRST_WAIT_S = 15.0
@@ -265,8 +264,7 @@ def join(joined: Joining, mergers: Mapping[str, Merger], order: Sequence[str]) -
         market, interest = mergers[base].market, joined.interest_base.get(base)
         counted = market.open_interest_venues if interest is None else (*market.open_interest_venues, venue)
         venues = tuple(sorted((*market.venues, venue), key=rank))
-        market = replace(market, venues=venues, open_interest_venues=tuple(sorted(counted, key=rank)))
-        mergers[base].join(replace(market, coverage=coverage_of(venues)), venue, interest)
+        mergers[base].join(over(market, venues, tuple(sorted(counted, key=rank))), venue, interest)
     text = f"{venue} joins {len(joined.listings)} {'market' if len(joined.listings) == 1 else 'markets'}"
     summed = [base for base in joined.interest_base if base in joined.listings]
     return f"{text}; open interest of {', '.join(summed)} is counted with it from here on" if summed else text
@@ -275,7 +273,7 @@ def join(joined: Joining, mergers: Mapping[str, Merger], order: Sequence[str]) -
 def without(market: Market, venue: str) -> Market:
     """The view of the venues that are left."""
     left, counted = (_less(names, venue) for names in (market.venues, market.open_interest_venues))
-    return replace(market, venues=left, open_interest_venues=counted, coverage=coverage_of(left))
+    return over(market, left, counted)
 
 
 def _less(names: Iterable[str], name: str) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ Such a view is a market of its own, with a base of its own; so everything that i
 from collections.abc import Iterator, MutableMapping
 from dataclasses import replace
 
+from bot.markets.live_choice import over
 from bot.markets.merge import Merger
-from bot.markets.venues import coverage_of, stream_liquidations
 from detectors.market import Market
 
 MOST_VIEWS = 20
@@ -49,14 +49,7 @@ class Views:
         if sum(merger.market.is_alone for merger in self._mergers.values()) >= MOST_VIEWS:
             raise NoView(f"Not accepted: {MOST_VIEWS} single venues are watched already. Leave the venue out.")
         counted = tuple(one for one in merged.open_interest_venues if one == venue)
-        return replace(
-            merged,
-            base=base,
-            venues=(venue,),
-            open_interest_venues=counted,
-            coverage=coverage_of((venue,)),
-            streams_liquidations=stream_liquidations((venue,)),
-        )
+        return over(replace(merged, base=base), (venue,), counted)
 
     def begin(self, market: Market) -> None:
         """From now on ``poll`` hands out snapshots of the view."""

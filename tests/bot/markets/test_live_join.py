@@ -166,7 +166,7 @@ def test_a_joined_view_keeps_the_user_s_order_and_its_price() -> None:
     listings = {"BTC": Listing("binance", "BTC", "BTC/USDT:USDT")}
     text = live_join.join(Joining(Reached(client, listings), listings, {"BTC": 50.0}), {"BTC": merger}, VENUES)
     assert text.startswith("binance joins 1 market; open interest of BTC")
-    assert merger.market == replace(WHOLE, coverage="partly sampled")
+    assert merger.market == replace(WHOLE, coverage="partly sampled", streams_liquidations=True)
     told = []
     for n in range(2, 4):
         give(merger, n, {"binance": 50.0, "bybit": 30.0, "okx": 20.0}, {"binance": 99, "bybit": 100, "okx": 101})
