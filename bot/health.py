@@ -28,13 +28,14 @@ TICKS_WITHIN_S = 180.0
 CATCH_UP_WITHIN_S = 45 * 60.0
 STORE_WITHIN_S = 3.0
 BEATS_MISSED = 3
+STANDING_BY = "standing by"
 _PING_ATTEMPTS = 3
 _PING_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``state``: standing by, starting, catching up, running or failing, with the reasons."""
+    """``state``: standing by, starting, catching up, running or failing, with the reasons why it is not well."""
 
     state: str
     reasons: tuple[str, ...] = ()
@@ -46,7 +47,7 @@ class Verdict:
 
 class Health:
     """Judges the bot given to `watch`; before that it is starting, or stands by for another copy that works with
-    ``store``, which is healthy for as long as it takes.
+    ``store``, which is healthy for as long as it takes and the database is there.
 
     ``steady_s`` is a clock that never steps back.
     """
@@ -78,7 +79,10 @@ class Health:
         """How the bot is, with what the store said of itself."""
         app = self._app
         if app is None:
-            return Verdict("standing by" if self._store is not None and self._store.standing_by else "starting"), None
+            if self._store is None or not self._store.standing_by:
+                return Verdict("starting"), None
+            away = self._store.condition
+            return Verdict(STANDING_BY, (f"store: {away}",) if away else ()), None
         counts, reasons = await self._ask_store(app)
         now_s = self._steady_s()
         if app.ticks != self._ticks:
@@ -115,16 +119,20 @@ class Health:
 
     async def metrics(self, _: web.Request) -> web.Response:
         verdict, counts = await self.verdict()
-        scrape = Scrape(self._version, verdict.healthy, self.lag, self._app, counts)
+        stands_by = verdict.state == STANDING_BY
+        scrape = Scrape(self._version, verdict.healthy, self.lag, self._app, counts, standing_by=stands_by)
         return web.Response(body=scrape.text(), headers={"Content-Type": CONTENT_TYPE})
 
     # --- told
 
     async def ping(self, url: str, every_s: float, session: aiohttp.ClientSession) -> None:
-        """Call ``url`` again and again while all is well. It is the silence that raises the alarm."""
+        """Call ``url`` again and again while all is well. It is the silence that raises the alarm, so a copy that
+        stands by keeps silent: it would speak for one that leads and is not well."""
         while True:
             verdict, _ = await self.verdict()
-            if verdict.healthy:
+            if verdict.state == STANDING_BY:
+                log.info("this copy stands by, and leaves the dead man's switch to the one that leads")
+            elif verdict.healthy:
                 await _call(url, session)
             else:
                 log.warning("not healthy, so the dead man's switch is not called: %s", "; ".join(verdict.reasons))

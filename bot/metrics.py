@@ -31,12 +31,22 @@ NAME = "clusterwatch"
 class Scrape(CollectorRegistry):
     """One answer: the process, then the bot. ``app`` and ``counts`` are None where there is nothing of them yet."""
 
-    def __init__(self, version: str, healthy: bool, lag: LoopLag, app: App | None, counts: Counts | None) -> None:
+    def __init__(
+        self,
+        version: str,
+        healthy: bool,
+        lag: LoopLag,
+        app: App | None,
+        counts: Counts | None,
+        *,
+        standing_by: bool = False,
+    ) -> None:
         super().__init__(auto_describe=False)
         ProcessCollector(registry=self)
         PlatformCollector(registry=self)
         GCCollector(registry=self)
         self._version, self._healthy, self._lag, self._app, self._counts = version, healthy, lag, app, counts
+        self._standing_by = standing_by
 
     def text(self) -> bytes:
         return generate_latest(self)
@@ -45,6 +55,7 @@ class Scrape(CollectorRegistry):
         yield from super().collect()
         yield InfoMetricFamily(f"{NAME}_build", "Which version runs", {"version": self._version})
         yield _gauge("healthy", "1 where /healthz says so", int(self._healthy))
+        yield _gauge("standing_by", "1 where another copy leads and this one waits", int(self._standing_by))
         yield _lag(self._lag)
         if self._app is not None:
             yield from _of_app(self._app)

@@ -23,6 +23,8 @@ from storage.store import Opened
 T = TypeVar("T")
 LOOK_EVERY_S = 0.25
 """How often a waiting process tries to lead; a takeover takes so long at most once the lock is free."""
+LOOK_AGAIN_WITHIN_S = 2.0
+"""As often at least where the database itself is away: a takeover within five seconds needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Connected:
 class SqlWriter(ABC):
     """``source`` is recorded, simulated, local or live, and ``origin`` says at `open` which one, where there are many.
 
-    ``on_wait`` is told once why `lead` waits.
+    ``on_wait`` is told why `lead` waits, whenever that becomes another reason.
     """
 
     begin = "BEGIN"
@@ -48,6 +50,9 @@ class SqlWriter(ABC):
         self._source, self._origin = source, origin
         self._on_wait = on_wait
         self.standing_by = False
+        self._away: str | None = None
+        """Why the database is not there, while this copy stands by."""
+        self._look_again_s = LOOK_EVERY_S
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._open_connection: Connection | None = None
         self._series: Series | None = None
@@ -91,7 +96,7 @@ class SqlWriter(ABC):
     @property
     def condition(self) -> str | None:
         """What the operator should know of the store, for ``/status``; None when all is well."""
-        return None
+        return self._away
 
     def _is_lost(self) -> bool:
         """Whether the connection, and the lock with it, is gone."""
@@ -107,13 +112,34 @@ class SqlWriter(ABC):
     async def lead(self) -> None:
         try:
             with self._opening():
-                while not await self._run(self._lead):
-                    if not self.standing_by and self._on_wait is not None:
-                        self._on_wait(f"Waiting for the other copy of Clusterwatch, which works with {self.where}.")
-                    self.standing_by = True
-                    await asyncio.sleep(LOOK_EVERY_S)
+                while True:
+                    if await self._leads():
+                        return
+                    await asyncio.sleep(self._look_again_s)
         finally:
-            self.standing_by = False
+            self.standing_by, self._away = False, None
+
+    async def _leads(self) -> bool:
+        """Whoever has seen another copy lead goes on waiting where the database goes away meanwhile, and looks less
+        often; a first start that does not find it is told so."""
+        try:
+            leads = await self._run(self._lead)
+        except Exception as error:
+            if not self.standing_by or not self._is_unavailable(error):
+                raise
+            if self._away is None:
+                self._tell_waiting(f"{self.where} cannot be reached; this copy, which stands by, goes on trying.")
+            self._away = f"{self.where} cannot be reached ({_words(error)})"
+            self._look_again_s = min(2 * self._look_again_s, LOOK_AGAIN_WITHIN_S)
+            return False
+        if not leads and (not self.standing_by or self._away is not None):
+            self._tell_waiting(f"Waiting for the other copy of Clusterwatch, which works with {self.where}.")
+        self.standing_by, self._away, self._look_again_s = not leads, None, LOOK_EVERY_S
+        return leads
+
+    def _tell_waiting(self, text: str) -> None:
+        if self._on_wait is not None:
+            self._on_wait(text)
 
     @contextmanager
     def _opening(self) -> Iterator[None]:

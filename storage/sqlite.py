@@ -121,7 +121,8 @@ class SqliteStore(SqlStore):
 
     @property
     def condition(self) -> str | None:
-        return f"The disk of {self.where} is full: make room; alerts may come late" if self._full else None
+        full = f"The disk of {self.where} is full: make room; alerts may come late"
+        return full if self._full else super().condition
 
     async def heartbeat(self, now_ms: int) -> None:
         await super().heartbeat(now_ms)

@@ -175,7 +175,8 @@ class Store(Protocol):
     async def lead(self) -> None:
         """Wait until no other process works with the database; nothing is made or changed. `open` does it too.
 
-        Raises StoreUnavailable.
+        Raises StoreUnavailable for a database that is not there at first; one that goes away while another process
+        leads is waited for, and `condition` says so.
         """
 
     async def open(self) -> Opened:

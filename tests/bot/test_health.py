@@ -141,20 +141,6 @@ def test_until_there_is_an_app_it_is_starting_for_as_long_as_it_takes() -> None:
     assert asyncio.run(state(health)) == ("starting", ())
 
 
-async def test_a_copy_that_waits_for_another_one_says_so_and_is_healthy(tmp_path: Path) -> None:
-    leads, waits = (SqliteStore(tmp_path / "bot.db", "simulated") for _ in range(2))
-    await leads.open()
-    health = Health(version="1", beat_every_s=30, store=waits)
-    opening = asyncio.create_task(waits.open())
-    async with asyncio.timeout(5):
-        while await state(health) != ("standing by", ()):  # noqa: ASYNC110 - nobody is told of it
-            await asyncio.sleep(0.01)
-    await leads.close()
-    await opening
-    assert await state(health) == ("starting", ())
-    await waits.close()
-
-
 async def test_both_are_served_on_the_port_and_say_how_the_bot_is(tmp_path: Path) -> None:
     port, clock = free_port(), SteadyClock()
     async with (

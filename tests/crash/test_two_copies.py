@@ -120,8 +120,23 @@ async def test_the_leader_is_told_to_stop_and_the_other_copy_takes_over_with_not
 async def test_while_both_live_nothing_is_lost_and_nothing_repeated(two: Pair) -> None:
     _, waits = await both_live(two)
     await two.all_told()
+    if urlsplit(two.store).scheme:
+        await loses_its_connection(waits, two.store)
     assert await waits.state() == "standing by"
     nothing_lost(two.judged(0), repeats_a_telegram_chat=0)
+
+
+async def loses_its_connection(waits: Copy, url: str) -> None:
+    """The copy that waits, as if its server had been restarted."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND application_name = 'clusterwatch' "
+            "AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted)"
+        ).fetchall()
+    assert ended == [(True,)]
+    await until_true(lambda: "goes on trying" in waits.said.read_text())
+    assert waits.process.poll() is None
 
 
 @pytest.mark.parametrize("two", ["PostgreSQL"], indirect=True)

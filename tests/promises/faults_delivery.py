@@ -113,6 +113,18 @@ FAULTS = (
     ),
     Fault(
         "P3",
+        "a copy that waits ends when its database goes away",
+        "storage/sql_writer.py",
+        "if not self.standing_by or not self._is_unavailable(error):",
+        "if self.standing_by or not self._is_unavailable(error):",
+        (
+            "tests/storage/test_leader.py::"
+            "test_whoever_waits_goes_on_waiting_while_the_server_is_away_and_leads_once_it_is_back_and_free",
+            f"{COPIES}::test_while_both_live_nothing_is_lost_and_nothing_repeated",
+        ),
+    ),
+    Fault(
+        "P3",
         "a copy that another one has overtaken goes on writing",
         "storage/sql_writer.py",
         "if found is None or found[0] != self._leader:",

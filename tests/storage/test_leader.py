@@ -5,7 +5,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from storage.sqlite import SqliteStore
 from storage.store import Opened
 from tests.conftest import CHECKOUT
 from tests.storage.make import BOB, alert, event, tick
+from tests.storage.relay import Relay
 
 CHILD = """
 import asyncio, sys
@@ -102,6 +103,79 @@ async def test_waiting_can_be_given_up_and_leaves_the_leader_alone(place: str) -
         await asyncio.wait_for(third.open(), 0.4)
     await third.close()
     await first.close()
+
+
+async def test_whoever_waits_goes_on_waiting_while_the_server_is_away_and_leads_once_it_is_back_and_free(
+    postgres_url: str,
+) -> None:
+    leader, waits = made(postgres_url), list[str]()
+    await leader.open()
+    async with Relay(postgres_url) as relay:
+        follower = made(relay.url, waits)
+        opening = asyncio.create_task(follower.open())
+        await until(lambda: follower.standing_by)
+        assert follower.condition is None
+        await relay.cut()
+        await until(lambda: follower.condition is not None)
+        assert "cannot be reached" in str(follower.condition)
+        assert follower.standing_by
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(opening), 0.8)
+        await leader.close()
+        back = time.monotonic()
+        await relay.mend()
+        assert await opening == Opened(created=False, returned=0)
+        assert time.monotonic() - back < 5
+        assert follower.condition is None
+        await follower.commit_tick(tick(0))
+        await follower.close()
+    assert len(waits) == 2
+    assert waits[0].startswith("Waiting for the other copy")
+    assert "goes on trying" in waits[1]
+
+
+async def test_while_the_server_is_away_a_waiting_process_looks_less_often(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader, pauses = made(postgres_url), list[float]()
+    await leader.open()
+    async with Relay(postgres_url) as relay:
+        follower = made(relay.url)
+        pause = asyncio.sleep
+
+        async def counted(seconds: float) -> None:
+            pauses.append(seconds)
+            await pause(0.001)
+
+        monkeypatch.setattr("storage.sql_writer.asyncio.sleep", counted)
+        opening = asyncio.create_task(follower.open())
+        await until(lambda: bool(pauses))
+        await relay.cut()
+        await until(lambda: pauses[-2:] == [2.0, 2.0])
+        assert sorted(pauses) == pauses
+        assert {0.25, 0.5, 1.0} <= set(pauses)
+        await relay.mend()
+        await until(lambda: pauses[-1] == 0.25)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        await follower.close()
+    await leader.close()
+
+
+async def test_a_first_start_that_does_not_find_its_server_says_so_at_once(postgres_url: str) -> None:
+    async with Relay(postgres_url) as relay:
+        await relay.cut()
+        store = made(relay.url)
+        with pytest.raises(StoreUnavailable, match="cannot be opened"):
+            await store.open()
+        await store.close()
+        await relay.mend()
+
+
+async def until(happens: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not happens():
+            await asyncio.wait([asyncio.create_task(asyncio.to_thread(time.sleep, 0.005))])
 
 
 async def test_a_lost_connection_is_made_anew_and_nothing_is_lost_or_written_twice(postgres_url: str) -> None:
