@@ -20,7 +20,7 @@ from bot.config import Config, ConfigError
 from bot.ending import stop_signals
 from bot.errors import Fatal
 from bot.markets import check as checks
-from bot.markets.check import Offer, Row
+from bot.markets.check import Offers, Row
 from bot.markets.feed import Source
 from bot.markets.live import LiveFeed
 from bot.markets.local.feed import LocalFeed
@@ -28,7 +28,7 @@ from bot.markets.local.venues import VENUES
 from bot.markets.venues import rules_for
 from bot.platforms.seam import ChecksChats
 from detectors import figures
-from detectors.market import MarketSnapshot
+from detectors.market import MINUTE_MS, MarketSnapshot
 from storage.known_chats import subscribed
 
 _GO_LIVE = 'to go live, write kind = "live" under [source]'
@@ -38,37 +38,43 @@ _LOCAL_SPEED = 1.0
 _MOST_OFFERS = 60
 _MOST_CHATS = 20
 """The latest chats that each platform is asked about."""
-_LINE_EVERY_BARS = 1000
+_LINE_EVERY_MS = 15 * MINUTE_MS
 
 
 async def check(path: Path, *, named: bool, local: bool) -> list[Row]:
     """A row each for the config at ``path``, database, venues, markets and chats. ``named``: the user gave the path."""
-    config, row = _config_row(path, named=named, local=local)
+    config, config_rows = _config_rows(path, named=named, local=local)
     source = config.source
     database = await database_row(place_of(config, os.environ, local=local))
     async with _local_venues(source.venues, local=_is_local(config, local)) as rewrite:
         rows = await checks.check(source.venues, source.markets or None, database=database, rewrite=rewrite)
-    return [row, *rows, _chats_row(config), *await _platform_rows(config)]
+    return [*config_rows, *rows, _chats_row(config), *await _platform_rows(config)]
 
 
-def _config_row(path: Path, *, named: bool, local: bool) -> tuple[Config, Row]:
+def _config_rows(path: Path, *, named: bool, local: bool) -> tuple[Config, list[Row]]:
+    """The config to try the rest with, and one row, or one for each fault."""
     if not named and not path.exists():
         said = "no config.toml: python -m bot plays simulated markets"
-        return configs.embedded(), Row("config", True, said, "" if local else _GO_LIVE)
+        return configs.embedded(), [Row("config", True, said, "" if local else _GO_LIVE)]
     try:
         config = configs.load(path)
     except ConfigError as error:
-        return configs.embedded(), Row("config", False, "; ".join(error.faults), f"mend {path}; the defaults are tried")
+        faults = [fault.rpartition("; ")[::2] for fault in error.faults]
+        rows = [Row("config", False, said or fix, fix if said else f"mend {path}") for said, fix in faults]
+        return configs.embedded(), [*rows, Row("config", True, "what follows is tried with the defaults")]
     kind = config.source.kind
     fix = "" if kind is Source.LIVE or _is_local(config, local) else _GO_LIVE
-    return config, Row("config", True, f"{path}, source {kind.value}", fix)
+    return config, [Row("config", True, f"{path}, source {kind.value}", fix)]
 
 
 def _chats_row(config: Config) -> Row:
     watched = ", ".join("every market" if name == "*" else name for name in config.console.watch)
     said = f"the terminal, which watches {watched or 'nothing until /watch'}"
     without = [name for name in (TELEGRAM_TOKEN, DISCORD_TOKEN) if not os.environ.get(name)]
-    return Row("chats", True, said + (f"; not in the environment: {' and '.join(without)}" if without else ""))
+    if not without:
+        return Row("chats", True, said)
+    fix = "to be told there too, set it: docs/telegram.md, docs/discord.md"
+    return Row("chats", True, f"{said}; not in the environment: {' and '.join(without)}", fix)
 
 
 async def _platform_rows(config: Config) -> list[Row]:
@@ -88,7 +94,7 @@ async def _platform_rows(config: Config) -> list[Row]:
     return rows
 
 
-async def offers(config: Config, word: str, *, local: bool) -> list[Offer]:
+async def offers(config: Config, word: str, *, local: bool) -> Offers:
     """Raises `NoVenue`."""
     async with _local_venues(config.source.venues, local=_is_local(config, local)) as rewrite:
         return await checks.list_markets(config.source.venues, word, rewrite=rewrite)
@@ -101,25 +107,29 @@ def _is_local(config: Config, asked: bool) -> bool:
 async def record(config: Config, out: Path, hours: float | None, *, local: bool) -> int:
     """How many bars were written. Raises `NoVenue`, `UnknownMarket`, `RecordingError`."""
     local = _is_local(config, local)
-    kind = {"kind": Source.LOCAL, "speed": _LOCAL_SPEED} if local else {"kind": Source.LIVE}
+    # What is recorded begins now: local venues need not make up a past that nobody asks for.
+    of_local = {"kind": Source.LOCAL, "speed": _LOCAL_SPEED, "history_days": _LOCAL_DAYS}
+    kind = of_local if local else {"kind": Source.LIVE}
     feed = make_feed(config.model_copy(update={"source": config.source.model_copy(update=kind)}))
     assert isinstance(feed, LiveFeed)
     console = Console(highlight=False, stderr=True)
-    bars = 0
+    bars, said_at_ms = 0, 0
 
     def on_snapshot(snapshot: MarketSnapshot) -> None:
-        nonlocal bars
+        nonlocal bars, said_at_ms
         bars += snapshot.bar is not None
         for notice in feed.notices():
             console.print(f"{figures.clock(notice.at_ms)} {notice.kind}: {notice.text}", style="yellow")
-        if snapshot.bar is not None and bars % _LINE_EVERY_BARS == 1:
-            console.print(f"{figures.moment(snapshot.taken_at_ms)}: {bars:,} bars of {len(feed.markets)} markets")
+        if bars >= len(feed.markets) and snapshot.taken_at_ms - said_at_ms >= _LINE_EVERY_MS:
+            said_at_ms = snapshot.taken_at_ms
+            console.print(f"{figures.moment(said_at_ms)}: {bars:,} bars of {len(feed.markets)} markets")
 
     with stop_signals() as stopping:
         closing = asyncio.create_task(_close_when(stopping, feed))
         try:
             console.print(
-                f"Recording {', '.join(config.source.venues)}, {feed.source.label}, into {out}; Ctrl-C ends it."
+                f"Recording {', '.join(config.source.venues)}, {feed.source.label}, into {out}; Ctrl-C ends it. "
+                "The first bars come at the next five minutes' end."
             )
             return await checks.record(feed, out, hours, clock=feed.clock, on_snapshot=on_snapshot)
         finally:
@@ -157,10 +167,11 @@ def print_rows(rows: Sequence[Row]) -> None:
     console.print(f"{wrong} of {len(rows)} must be put right." if wrong else "All is well.")
 
 
-def print_offers(offers: Sequence[Offer], word: str) -> None:
-    console = Console(highlight=False)
+def print_offers(found: Offers, word: str) -> None:
+    console, offers = Console(highlight=False), found.offers
     if not offers:
-        console.print(f'No market has "{word}" in its name on these venues.', markup=False)
+        nearest = f" Did you mean {' or '.join(found.nearest)}?" if found.nearest else ""
+        console.print(f'No market has "{word}" in its name on these venues.{nearest}', markup=False)
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("market", "symbol", "venues", "turnover in 24 h"):

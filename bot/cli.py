@@ -293,9 +293,9 @@ def markets(config_file: Path | None, word: str, local: bool) -> None:
     with faults_named():
         from bot import check_live
 
-        offers = asyncio.run(check_live.offers(_config(config_file), word, local=local))
-        check_live.print_offers(offers, word)
-    if not offers:
+        found = asyncio.run(check_live.offers(_config(config_file), word, local=local))
+        check_live.print_offers(found, word)
+    if not found.offers:
         raise click.exceptions.Exit(1)
 
 

@@ -227,7 +227,8 @@ def _fault(details: ErrorDetails, *prefix: str) -> str:
             return f"{key}: {details['ctx']['error']}; see config.example.toml"
         case "model_type" | "dataclass_type" | "mapping_type" | "dict_type":
             return f"{key}: must be a table, not {details['input']!r}; write [{key}] with its keys under it"
-    said = details["msg"].replace("Input should be ", "must be ").partition(", unable")[0]
+    said = details["msg"].replace("Input should be ", "must be ").replace("a valid tuple", "a list in brackets")
+    said = said.partition(", unable")[0]
     given = "what is there, which is a secret" if key in _SECRET_KEYS else repr(details["input"])
     return f"{key}: {said}, not {given}; {_default_of(path)}"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bot.markets import live_choice
+from bot.markets import live_choice, names
 from bot.markets.feed import Feed, NoVenue, Refusals
 from bot.markets.live_connect import ClientFactory, Venues
 from bot.markets.live_exchange import Rewrite
@@ -37,6 +37,14 @@ class Offer:
     venues: tuple[str, ...]
     turnover_usd: float
     """Of the last 24 hours, over the venues that tell it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What can be watched, the largest turnover first; where that is nothing, the ``nearest`` names."""
+
+    offers: Sequence[Offer]
+    nearest: Sequence[str] = ()
 
 
 async def check(
@@ -102,7 +110,9 @@ def _venue_row(name: str, reach: Venues, listed: int) -> Row:
 def _markets_row(reach: Venues, markets: Sequence[str] | None) -> Row:
     listings = {name: one.listings for name, one in reach.reached.items()}
     if markets is None:
-        return Row("markets", True, f"the {live_choice.LARGEST} largest of {len(live_choice.offers(listings))}")
+        listed = len(live_choice.offers(listings))
+        which = f"all {listed}" if listed <= live_choice.LARGEST else f"the {live_choice.LARGEST} largest of {listed}"
+        return Row("markets", True, which)
     try:
         bases = live_choice.choose(markets, listings, {})
     except UnknownMarket as error:
@@ -116,21 +126,27 @@ async def list_markets(
     *,
     rewrite: Rewrite | None = None,
     clients: ClientFactory | None = None,
-) -> list[Offer]:
-    """What can be watched, the largest turnover first; ``word`` is looked for in names. Raises `NoVenue`."""
+) -> Offers:
+    """What can be watched; ``word`` is part of a name, or names a market as `/watch` takes it. Raises `NoVenue`."""
     reach = Venues(venues, WallClock(), Refusals(), rewrite=rewrite, clients=clients)
     await reach.open()
     try:
         volumes = await reach.ask(lambda one: one.client.volumes_usd(list(one.listings.values())), lambda *_: None)
         listings = {name: one.listings for name, one in reach.reached.items()}
+        offered, nearest = live_choice.offers(listings), tuple[str, ...]()
+        named = [one for one in offered if word.upper() in one.base.upper() or word.upper() in one.symbol.upper()]
+        if not named:
+            try:
+                named = [names.resolve(word, offered)]
+            except UnknownMarket as error:
+                nearest = error.nearest
         found = [
             Offer(market.base, market.symbol, market.venues, sum(v.get(market.base, 0.0) for v in volumes.values()))
-            for market in live_choice.offers(listings)
-            if word.upper() in market.base.upper() or word.upper() in market.symbol.upper()
+            for market in named
         ]
     finally:
         await reach.close()
-    return sorted(found, key=lambda offer: (-offer.turnover_usd, offer.base))
+    return Offers(sorted(found, key=lambda offer: (-offer.turnover_usd, offer.base)), nearest)
 
 
 async def record(

@@ -69,7 +69,8 @@ class Venues:
         if not self.reached:
             await self.close()
             alike: dict[str, list[str]] = {}
-            for name, error in self.faults.items():
+            for name in self.names:
+                error = self.faults[name]
                 alike.setdefault(explain(error), []).append(name)
             why = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in alike.items())
             raise NoVenue(f"No venue can be reached ({why}). `python -m bot check` shows more.")

@@ -2,7 +2,7 @@
 
 import gzip
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -53,6 +53,9 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open_files.close()
+        if not self._files:  # nothing came
+            with suppress(OSError):
+                self.folder.rmdir()
 
     def add(self, snapshot: MarketSnapshot) -> None:
         """Append what became known in one snapshot. Snapshots of a market come in time order."""

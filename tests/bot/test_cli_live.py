@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from bot import check_live
 from bot.cli import main
+from bot.markets.check import Offers
 from bot.markets.recorded import RecordedFeed
 
 LOCAL = """
@@ -50,12 +52,17 @@ def test_check_without_a_venue_explains_itself_in_one_screen_and_exits_1() -> No
 
 
 def test_check_of_a_wrong_config_names_its_faults_and_tries_the_rest() -> None:
-    result = called("check", "--local", config="[source]\nsped = 1\nvenues = []\n")
+    result = called("check", "--local", config='[source]\nsped = 1\nvenues = []\nmarkets = "BTC"\n')
     assert result.exit_code == 1
+    rows = [line.split() for line in result.output.splitlines()]
+    assert sum(row[:2] == ["NO", "config"] for row in rows) == 3, "each fault has a row"
     said = " ".join(result.output.split())
-    assert "source.sped" in said
+    assert "source.sped: no such key" in said
+    assert "did you mean speed?" in said
     assert "source.venues: must" in said
+    assert "what follows is tried with the defaults" in said
     assert "binance" in said
+    assert "3 of 10 must be put right." in said
 
 
 def test_without_a_config_check_says_how_to_go_live() -> None:
@@ -70,6 +77,12 @@ def test_markets_lists_what_can_be_watched_and_says_where_a_word_is_in_no_name()
     assert [name in everything.output for name in ("BTC", "ETH", "DOGE", "PEPE/USDT:USDT")] == [True] * 4
     assert none.exit_code == 1
     assert 'No market has "[zz]" in its name' in none.output
+
+
+def test_a_market_typed_wrongly_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    check_live.print_offers(Offers([], ("DOGE", "EDGE")), "[dogge]")
+    assert 'No market has "[dogge]" in its name' in (said := capsys.readouterr().out)
+    assert "Did you mean DOGE or EDGE?" in said
 
 
 def test_what_record_writes_is_a_recording_under_the_names_of_the_bases() -> None:
@@ -94,6 +107,7 @@ def test_without_any_venue_it_says_why_exits_1_and_leaves_nothing_behind(
     assert "No venue can be reached (nosuch: ccxt has no venue called nosuch" in result.output
     assert "Traceback" not in result.output
     assert not Path("bot.db").exists()
+    assert not Path("out").exists()
 
 
 def test_local_before_a_command_is_refused_with_the_right_place_for_it() -> None:

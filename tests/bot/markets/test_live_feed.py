@@ -255,7 +255,10 @@ async def test_check_and_markets_say_what_can_be_watched(tmp_path: Path) -> None
         )
         assert all(row.ok for row in rows), rows
         assert rows[-1].said == "DOGE"
-        offers = await check.list_markets(["binance", "okx"], "do", rewrite=rewrite)
+        offers = (await check.list_markets(["binance", "okx"], "do", rewrite=rewrite)).offers
+        named = await check.list_markets(["okx"], "1000dogeusdt", rewrite=rewrite)
+        assert [offer.base for offer in named.offers] == ["DOGE"]
+        assert await check.list_markets(["okx"], "dogge", rewrite=rewrite) == check.Offers([], ("DOGE",))
         assert [(offer.base, offer.venues) for offer in offers] == [("DOGE", ("binance", "okx"))]
         assert offers[0].turnover_usd > 0
 
