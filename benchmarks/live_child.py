@@ -25,6 +25,7 @@ from bot.markets.live import LiveFeed
 from bot.markets.live_types import BAR_MS
 from bot.platforms.console import Printer
 from bot.run_live import serve_live
+from detectors import figures
 from detectors.engine import MarketEngine
 from detectors.market import MarketSnapshot
 
@@ -263,9 +264,17 @@ async def prints(_: Mapping[str, Any]) -> dict[str, Any]:
             return {"sent": sent, "took_s": took_s, "received": received, "stored": stored, "lag": lag}
 
 
+def say(text: str) -> None:
+    """On the terminal as it goes; standard output is for the result."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
 async def soak(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Days of venue time, as fast as asked for, with the memory at the end of each."""
-    speed = spec["bars_a_s"] * 300.0
+    """Days of venue time, as fast as asked for, with the memory at the end of each; fewer where ``within_s`` of real
+    time would not do for all."""
+    speed, started_s = spec["bars_a_s"] * 300.0, time.monotonic()
+    day_s = 86_400 / speed
     async with Venues(
         names=THREE, markets=["BTC", "ETH", "DOGE"], days=4.5, limits_scale=speed, push_every_s=0.1
     ) as venues:
@@ -279,19 +288,28 @@ async def soak(spec: Mapping[str, Any]) -> dict[str, Any]:
             grace_s=2.0 * speed,
             silent_s=20.0 * speed,
         ) as bot:
-            await bot.until(lambda: bot.all_in, 300)
+            await bot.until(lambda: bot.all_in, 120)
+            say(f"the past is in after {time.monotonic() - started_s:.0f} s; a day takes {day_s:.0f} s from here on")
             await venues.order(speed=speed)
             begun_ms, begun_s, cpu_s = venues.clock.now_ms(), time.monotonic(), time.process_time()
             days = []
             await bot.lag_ms()
             for day in range(1, spec["days"] + 1):
+                if time.monotonic() - started_s + day_s + _MAY_LAST_S > spec["within_s"]:
+                    say(f"day {day} is left out: {spec['within_s']:.0f} s would not do for it")
+                    break
                 end_ms = begun_ms + day * 86_400_000
-                await bot.until(lambda: venues.clock.now_ms() >= end_ms, 600)  # noqa: B023
+                await bot.until(lambda: venues.clock.now_ms() >= end_ms, 2 * day_s + 10)  # noqa: B023
                 if day > 1:
                     # Without it the allocator's own habits would show, as the bot itself gives memory back hourly.
                     await bot.app.keep_house()
                 days.append(
                     {"rss_mb": rss_mb(), "lag": await bot.lag_ms(), "alerts": sum(bot.app.tally.alerts.values())}
+                )
+                bars, failed = sum(bot.bars.values()), bot.app.failed_ticks
+                say(
+                    f"day {day} of {spec['days']}: {days[-1]['rss_mb']:.1f} MB, {days[-1]['alerts']} alerts, {bars:,} "
+                    f"bars so far, {failed} ticks failed, {time.monotonic() - started_s:.0f} s"
                 )
             ended_ms = (venues.clock.now_ms() - round(_MAY_LAST_S * 1000 * speed)) // BAR_MS * BAR_MS
             opened = {
@@ -302,12 +320,18 @@ async def soak(spec: Mapping[str, Any]) -> dict[str, Any]:
                 ]
                 for market in bot.feed.markets
             }
+            missing = [
+                f"{base} {figures.moment(at_ms)}"
+                for base, times in opened.items()
+                for at_ms in sorted(set(range(times[0], ended_ms, BAR_MS)) - set(times))
+            ]
             return {
                 "days": days,
                 "bars": sum(at_ms >= begun_ms for times in opened.values() for at_ms in times),
                 "markets": len(opened),
                 # From the first bar that is stored to the last that had closed when the soak was over.
-                "missing": sum(len(set(range(times[0], ended_ms, BAR_MS)) - set(times)) for times in opened.values()),
+                "missing": len(missing),
+                "missing_first": missing[:10],
                 "took_s": time.monotonic() - begun_s,
                 "cpu_s": time.process_time() - cpu_s,
                 "failed": bot.app.failed_ticks,

@@ -286,7 +286,7 @@ class BinanceVenue(BinanceStreams):
                 rows.append(
                     {
                         "symbol": f"{listing.base}USDT",
-                        "sumOpenInterest": f"{listing.units(held):.8f}",
+                        "sumOpenInterest": f"{float(listing.units_text(held)):.8f}",
                         "sumOpenInterestValue": f"{value:.8f}",
                         "timestamp": at_ms,
                     }

@@ -174,7 +174,7 @@ class BybitVenue(VenueServer):
 
     def _ticker(self, listing: Listing) -> dict[str, object]:
         day = listing.last_day(self.now_ms)
-        held = listing.units(listing.open_interest(self.now_ms) or 0.0)
+        held = float(listing.units_text(listing.open_interest(self.now_ms) or 0.0))
         volume = listing.units(day.volume_base)
         price = listing.tick_text(day.close)
         return {
@@ -213,7 +213,7 @@ class BybitVenue(VenueServer):
         times, cursor = self._page(query, listing, step_ms, query.number("limit", 50, 1, 200))
         samples = [(at_ms, listing.open_interest(at_ms)) for at_ms in reversed(times)]
         rows = [
-            {"openInterest": f"{listing.units(held):.8f}", "timestamp": str(at_ms)}
+            {"openInterest": f"{float(listing.units_text(held)):.8f}", "timestamp": str(at_ms)}
             for at_ms, held in samples
             if held is not None
         ]

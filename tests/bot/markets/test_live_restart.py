@@ -40,11 +40,11 @@ async def since_the_last(watching: Watcher, rigged: Rig) -> list[MarketSnapshot]
 
 
 async def told(
-    make_store: Callable[[], SqlStore], kill_after: Sequence[int]
+    make_store: Callable[[], SqlStore], kill_after: Sequence[int], venues: Sequence[str]
 ) -> tuple[list[Event], list[dict[str, Any]], set[int]]:
     """Every alert of a run, what is stored of each venue, and the bars that were missed: it was killed after
     ``kill_after``, and away for a while then."""
-    async with rig(["gate", "okx"], ["ETH", "DOGE"], days=DAYS, seed=SEED, look_every_s=1e7) as rigged:
+    async with rig(venues, ["ETH", "DOGE"], days=DAYS, seed=SEED, look_every_s=1e7) as rigged:
         store = make_store()
         await store.open()
         await subscribe(store)
@@ -88,7 +88,7 @@ async def told(
         return alerts, samples, missed
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture
 def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], SqlStore]:
     if request.param == "postgres":
         url = request.getfixturevalue("postgres_url")
@@ -96,16 +96,22 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], S
     return lambda: SqliteStore(tmp_path / "killed.db", "local")
 
 
+@pytest.mark.parametrize(
+    ("make_store", "venues"),
+    [("sqlite", ("gate", "okx")), ("postgres", ("gate", "okx")), ("sqlite", ("binance", "bybit"))],
+    indirect=["make_store"],
+    ids=["sqlite", "postgres", "binance and bybit"],
+)
 async def test_killed_and_restarted_it_tells_byte_for_byte_what_it_would_have_told(
-    make_store: Callable[[], SqlStore], tmp_path: Path
+    make_store: Callable[[], SqlStore], tmp_path: Path, venues: Sequence[str]
 ) -> None:
-    expected_alerts, expected_samples, _ = await told(lambda: SqliteStore(tmp_path / "never.db", "local"), [])
+    expected_alerts, expected_samples, _ = await told(lambda: SqliteStore(tmp_path / "never.db", "local"), [], venues)
     first_ms = (START_MS + round(DAYS * DAY_MS)) // BAR_MS * BAR_MS
     telling = [one for one in expected_alerts if "venue_divergence_bps" in {fact.name for fact in one.facts}]
     bars = [(one.bar_opened_at_ms - first_ms) // BAR_MS for one in telling]
-    killed_at = next((n for n in bars if 2 * AWAY_BARS < n < BARS - AWAY_BARS), None)
+    killed_at = next((n for n in bars if 2 * AWAY_BARS < n < BARS - AWAY_BARS + 2), None)
     assert killed_at is not None, f"no alert in the middle tells of venues, only at {bars}: choose another seed"
-    alerts, samples, missed = await told(make_store, kill_after=[1, killed_at - 2])
+    alerts, samples, missed = await told(make_store, [1, killed_at - 2], venues)
     assert samples == expected_samples
     assert len({one["venue"][0] for one in samples}) == 2
     assert [one.to_json() for one in alerts] == [one.to_json() for one in expected_alerts]
