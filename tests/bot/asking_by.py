@@ -11,12 +11,14 @@ from bot.platforms.seam import ALLOWED, Place, Request, Verdict
 from detectors.registry import find_kinds
 from storage.chats import Chat, Subscription
 from storage.sqlite import SqliteStore
-from tests.bot.played import market, moments, play_all, subscribe, watcher
+from tests.bot.played import standing
 
 REFUSED = Verdict(allowed=False, why="Only admins of this group may: ask Alice.")
 
 
 CHAT = Chat("telegram", "7")
+FEED = SimulatedFeed(5, 1)
+"""Asked for what it simulates, and never polled: making it costs more than most tests."""
 
 
 @dataclass
@@ -55,15 +57,11 @@ def buttons(message: Message) -> dict[str, Button]:
 
 async def commands_over(store: SqliteStore, charts: ChartFolder | None = None, *, bars: int = 600) -> Commands:
     """Over BTC; time for the doorman stands still unless a test moves it, a second at each look."""
-    await store.open()
-    await subscribe(store)
-    watching = watcher(store, evidence=True)
-    await watching.start([market()])
-    await play_all(watching, moments()[:bars])
+    watching = await standing(store, bars, evidence=True)
     clock = iter(range(0, 10**9, 60))
     return Commands(
         store,
-        SimulatedFeed(5, 1),
+        FEED,
         watching,
         find_kinds(),
         defaults=Subscription("*"),

@@ -11,7 +11,7 @@ from storage.chats import Chat, Watch
 from storage.errors import StoreUnavailable
 from storage.sqlite import SqliteStore
 from storage.store import Committed, TickCommit
-from tests.bot.played import keys, market, moments, play_all, subscribe, watcher
+from tests.bot.played import keys, market, moments, play_all, standing, watcher
 
 
 class Slow(SqliteStore):
@@ -48,13 +48,13 @@ class Slow(SqliteStore):
         return committed
 
 
+FROM, UNTIL = 380, 720
+"""Bars: from just before the first event until more than seven times somebody was asked who watches."""
+
+
 async def prepared() -> tuple[Slow, Watcher]:
     store = Slow()
-    await store.open()
-    await subscribe(store)
-    watching = watcher(store)
-    await watching.start([market()])
-    return store, watching
+    return store, await standing(store, FROM)
 
 
 async def decided(store: SqliteStore) -> list[str]:
@@ -65,7 +65,7 @@ async def decided(store: SqliteStore) -> list[str]:
 def due() -> list[str]:
     async def play() -> list[str]:
         store, watching = await prepared()
-        told = keys(await play_all(watching, moments()))
+        told = keys(await play_all(watching, moments()[FROM:UNTIL]))
         await store.close()
         return sorted(told)
 
@@ -73,14 +73,14 @@ def due() -> list[str]:
 
 
 @pytest.mark.parametrize("how", ["fails", "hangs"])
-@pytest.mark.parametrize(("what", "at"), [("read", n) for n in range(1, 8)] + [("commit", 600), ("committed", 700)])
+@pytest.mark.parametrize(("what", "at"), [("read", n) for n in range(1, 8)] + [("commit", 167), ("committed", 286)])
 async def test_a_tick_that_is_broken_off_is_decided_anew_and_loses_nothing(
     due: list[str], how: str, what: str, at: int
 ) -> None:
     store, watching = await prepared()
     store.how, store.what, store.at = how, what, at
     broken = 0
-    for moment in moments():
+    for moment in moments()[FROM:UNTIL]:
         try:
             await _soon(watching, moment, store)
         except (StoreUnavailable, asyncio.CancelledError):
@@ -110,7 +110,7 @@ async def _soon(watching: Watcher, moment: Any, store: Slow) -> None:
 async def test_a_stop_in_the_middle_of_a_decision_makes_no_checkpoint_ahead_of_the_series(due: list[str]) -> None:
     store, watching = await prepared()
     store.how, store.at = "hangs", 3
-    for moment in moments():
+    for moment in moments()[FROM:UNTIL]:
         try:
             await _soon(watching, moment, store)
         except asyncio.CancelledError:
@@ -119,7 +119,7 @@ async def test_a_stop_in_the_middle_of_a_decision_makes_no_checkpoint_ahead_of_t
     await watching.checkpoint()
     again = watcher(store)
     await again.start([market()])
-    await play_all(again, moments())
+    await play_all(again, moments()[FROM:UNTIL])
     assert await decided(store) == due
     await store.close()
 
@@ -132,18 +132,18 @@ async def test_a_fault_of_ours_in_a_decision_or_a_look_up_holds_no_market_up(
 
     store, watching = await prepared()
     watching.look_up = broken
-    assert sorted(keys(await play_all(watching, moments()))) == due
+    assert sorted(keys(await play_all(watching, moments()[FROM:UNTIL]))) == due
     assert "nothing could be looked up" in caplog.text
     await store.close()
     store, watching = await prepared()
     watching._decider.look = lambda: broken(None)  # type: ignore[method-assign]
     failed = 0
-    for moment in moments():
+    for moment in moments()[FROM:UNTIL]:
         try:
             await watching.take(moment)
         except KeyError:
             failed += 1
     await watching.flush()
     assert failed > 0
-    assert len(await store.snapshots_since("BTC", None)) == len(moments())
+    assert len(await store.snapshots_since("BTC", None)) == UNTIL
     await store.close()

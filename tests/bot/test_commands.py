@@ -11,7 +11,6 @@ from bot import asking
 from bot.asking import NotUnderstood
 from bot.charting import ChartFolder
 from bot.commands import SPECS, Commands
-from bot.markets.simulated import SimulatedFeed
 from bot.message import SIMULATED, Message, as_text
 from bot.platforms.seam import ALLOWED, Place, Request, Verdict
 from detectors import figures
@@ -21,7 +20,8 @@ from storage.chats import EVERY_MARKET, Chat, Subscription
 from storage.errors import StoreUnavailable
 from storage.outbox import Dead, Sent
 from storage.sqlite import SqliteStore
-from tests.bot.played import CHAT, market, moments, play_all, subscribe, watcher
+from tests.bot.asking_by import FEED
+from tests.bot.played import CHAT, market, standing, watcher
 from tests.storage.make import alert, event, tick
 
 KINDS = find_kinds()
@@ -35,12 +35,7 @@ class Closed(SqliteStore):
 
 
 async def made(store: SqliteStore, charts: ChartFolder | None = None, bars: int = 600) -> Commands:
-    await store.open()
-    await subscribe(store)
-    watching = watcher(store, evidence=False)
-    await watching.start([market()])
-    await play_all(watching, moments()[:bars])
-    return Commands(store, SimulatedFeed(5, 1), watching, KINDS, defaults=DEFAULT, charts=charts)
+    return Commands(store, FEED, await standing(store, bars), KINDS, defaults=DEFAULT, charts=charts)
 
 
 @pytest.fixture
@@ -201,7 +196,7 @@ async def test_a_chat_cannot_pass_its_quota(commands: Commands) -> None:
 async def test_what_the_store_did_not_take_is_said_to_be_not_accepted() -> None:
     store = Closed(None, "simulated")
     await store.open()
-    commands = Commands(store, SimulatedFeed(5, 1), watcher(store), KINDS, defaults=DEFAULT)
+    commands = Commands(store, FEED, watcher(store), KINDS, defaults=DEFAULT)
     await commands._house.watcher.start([market()])
     assert "Not accepted" in (await commands.handle(asks(CHAT, "/watch BTC"))).title
     assert "Nothing is known of BTC yet" in (await commands.handle(asks(CHAT, "/map BTC"))).title
@@ -218,7 +213,7 @@ words = st.sampled_from(
 async def test_whatever_is_typed_there_is_a_short_answer_without_markup_of_the_users(parts: list[str]) -> None:
     store = SqliteStore(None, "simulated", max_subscriptions=3)
     await store.open()
-    commands = Commands(store, SimulatedFeed(5, 1), watcher(store), KINDS, defaults=DEFAULT)
+    commands = Commands(store, FEED, watcher(store), KINDS, defaults=DEFAULT)
     await commands._house.watcher.start([market()])
     answer = await commands.handle(asks(CHAT, " ".join(parts)))
     assert isinstance(answer, Message)

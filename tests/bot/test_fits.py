@@ -18,7 +18,7 @@ from detectors.registry import find_kinds
 from storage.errors import StoreUnavailable
 from storage.fits import NodeWeights, StoredFit
 from storage.sqlite import SqliteStore
-from tests.bot.played import config, keys, market, moments, play_all, subscribe
+from tests.bot.played import config, keys, market, moments, play_all, standing
 
 SETTINGS = config().engine_settings()
 MODEL = fit_model(LeverageModel())
@@ -39,15 +39,17 @@ FIT = StoredFit(
 
 @pytest.fixture
 async def store() -> AsyncIterator[SqliteStore]:
+    """Not opened yet: they stand in the middle of the market (`standing`)."""
     made = SqliteStore(None, "simulated")
-    await made.open()
-    await subscribe(made)
     yield made
     await made.close()
 
 
-async def watching(store: SqliteStore, *, use: bool = True) -> Watcher:
+async def watching(store: SqliteStore, *, use: bool = True, bars: int | None = None) -> Watcher:
+    """``bars``: opens the store, which was told of so many."""
     made = Watcher(store, SETTINGS, find_kinds(), evidence=False, checkpoint_every_ms=None, fits=use)
+    if bars is not None:
+        return await standing(store, bars, watching=made)
     await made.start([market()])
     return made
 
@@ -58,8 +60,7 @@ def state(one: Watcher) -> tuple[bytes, bytes]:
 
 
 async def test_a_fit_is_used_silently_and_a_restart_gives_the_same_map_to_the_last_bit(store: SqliteStore) -> None:
-    live = await watching(store)
-    await play_all(live, moments()[:700])
+    live = await watching(store, bars=700)
     counts = await store.counts()
     before = state(live)
     assert await live.use_fit("BTC", FIT) == ()
@@ -86,8 +87,7 @@ async def test_a_fit_is_used_silently_and_a_restart_gives_the_same_map_to_the_la
 
 
 async def test_ticks_go_on_while_the_map_is_made_anew(store: SqliteStore) -> None:
-    live = await watching(store)
-    await play_all(live, moments()[:700])
+    live = await watching(store, bars=700)
     switching = asyncio.create_task(live.use_fit("BTC", FIT))
     await asyncio.sleep(0.01)
     assert not switching.done()
@@ -100,8 +100,7 @@ async def test_ticks_go_on_while_the_map_is_made_anew(store: SqliteStore) -> Non
 
 
 async def test_a_checkpoint_while_the_map_is_made_anew_is_not_taken_for_one_of_the_new_map(store: SqliteStore) -> None:
-    live = await watching(store)
-    await play_all(live, moments()[:700])
+    live = await watching(store, bars=700)
     switching = asyncio.create_task(live.use_fit("BTC", FIT))
     await asyncio.sleep(0.01)
     await live.checkpoint()
@@ -119,8 +118,7 @@ async def test_a_checkpoint_while_the_map_is_made_anew_is_not_taken_for_one_of_t
 
 
 async def test_a_fit_that_is_not_accepted_changes_no_weight_but_its_share_is_used(store: SqliteStore) -> None:
-    live = await watching(store)
-    await play_all(live, moments()[:300])
+    live = await watching(store, bars=300)
     before = state(live)
     await live.use_fit("BTC", replace(FIT, accepted=False))
     assert state(live) == before
@@ -130,6 +128,7 @@ async def test_a_fit_that_is_not_accepted_changes_no_weight_but_its_share_is_use
 
 
 async def test_turned_off_or_with_other_settings_no_fit_is_used(store: SqliteStore) -> None:
+    await standing(store, 300)
     await store.note_fit("BTC", FIT)
     plain = SETTINGS.estimate.map.leverage.nodes
     assert (await watching(store)).engines["BTC"].settings.estimate.map.leverage.nodes == MODEL.nodes
@@ -149,8 +148,7 @@ def fitter(store: SqliteStore, live: Watcher, hours: float = 24.0, least_days: f
 
 
 async def test_a_market_is_fitted_when_it_is_due_and_a_refused_fit_is_kept_with_its_reason(store: SqliteStore) -> None:
-    live = await watching(store)
-    await play_all(live, moments()[:860])
+    live = await watching(store, bars=860)
     assert await fitter(store, live, least_days=17).look() is None, "three days say nothing"
     job = fitter(store, live)
     assert await job.look() == "BTC"
@@ -171,8 +169,7 @@ async def test_a_market_is_fitted_when_it_is_due_and_a_refused_fit_is_kept_with_
 async def test_an_accepted_fit_takes_the_place_of_the_weights_in_use(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    live = await watching(store)
-    await play_all(live, moments()[:800])
+    live = await watching(store, bars=800)
     result = FitResult(FIT.after.nodes, FIT.after.weights, 0.5, 0.4, 99.0, 900, Gain(9.0, 2.0, 16.0, 17))
     asked: list[LeverageModel] = []
 
@@ -195,8 +192,7 @@ async def test_an_accepted_fit_takes_the_place_of_the_weights_in_use(
 async def test_a_switch_that_the_store_could_not_take_is_made_at_the_next_look(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    live = await watching(store)
-    await play_all(live, moments()[:400])
+    live = await watching(store, bars=400)
 
     async def full(*_: object, **__: object) -> int:
         raise StoreUnavailable("the disk is full")
@@ -212,8 +208,7 @@ async def test_a_switch_that_the_store_could_not_take_is_made_at_the_next_look(
 
 
 async def test_a_market_that_is_still_being_fetched_is_not_fitted(store: SqliteStore) -> None:
-    live = await watching(store)
-    await play_all(live, moments()[:700])
+    live = await watching(store, bars=700)
     waiting = Fitter(store, live, find_kinds(), 24.0, least_days=2.0, waiting_for=lambda _: "Still fetching")
     assert await waiting.look() is None
     assert await store.fits("BTC") == []
@@ -222,8 +217,7 @@ async def test_a_market_that_is_still_being_fetched_is_not_fitted(store: SqliteS
 async def test_a_market_that_goes_while_it_is_fitted_keeps_no_fit(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    live = await watching(store)
-    await play_all(live, moments()[:700])
+    live = await watching(store, bars=700)
 
     def gone(*_: object, **__: object) -> FitResult:
         del live.engines["BTC"]
@@ -235,8 +229,7 @@ async def test_a_market_that_goes_while_it_is_fitted_keeps_no_fit(
 
 
 async def test_a_stop_breaks_a_fit_off_at_once(store: SqliteStore) -> None:
-    live = await watching(store)
-    await play_all(live, moments()[:700])
+    live = await watching(store, bars=700)
     job = fitter(store, live)
     job.begin()
     await asyncio.sleep(0.05)

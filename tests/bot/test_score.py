@@ -13,17 +13,25 @@ from detectors.event import Event, Fact, Label, OutcomeClass, Unit
 from detectors.market import DAY_MS, HOUR_MS
 from detectors.registry import find_kinds
 from detectors.scoring import Scored
-from storage.chats import EVERY_MARKET, Subscription
 from storage.outbox import Sent, Task
 from storage.sqlite import SqliteStore
-from storage.store import NewAlert, StoredAlert
-from tests.bot.played import config, market, moments, play_all, subscribe, watcher
+from storage.store import NewAlert
+from tests.bot.played import CHAT, config, market, moments, play_all, standing, subscribe, watcher
 
 DAYS = 9.0
 
 
 @pytest.fixture
 async def store() -> AsyncIterator[SqliteStore]:
+    """`played` opens it."""
+    made = SqliteStore(None, "simulated")
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def empty() -> AsyncIterator[SqliteStore]:
+    """Opened and watched, with nothing in it."""
     made = SqliteStore(None, "simulated")
     await made.open()
     await subscribe(made)
@@ -35,11 +43,9 @@ def scorer(store: SqliteStore, *, keep_bars: bool = False, **kinds: object) -> S
     return Scorer(store, find_kinds(), config(kinds=kinds).kinds, keep_bars=keep_bars)
 
 
-async def played(store: SqliteStore, days: float = DAYS, batch: int = 500) -> Watcher:
-    watching = watcher(store, batch=batch)
-    await watching.start([market()])
-    await play_all(watching, moments(days))
-    return watching
+async def played(store: SqliteStore) -> Watcher:
+    """After nine days, all of which `CHAT` was told of."""
+    return await standing(store, days=DAYS)
 
 
 async def nothing(_alerts: Sequence[NewAlert]) -> None: ...
@@ -99,42 +105,35 @@ async def test_the_configured_settings_are_the_ones_that_count(store: SqliteStor
     assert {one.decided_at_ms - one.taken_at_ms for one in found} == {3 * HOUR_MS}
 
 
-async def test_a_hole_in_the_series_leaves_alerts_unjudged_and_counted(store: SqliteStore) -> None:
-    whole = SqliteStore(None, "simulated")
-    await whole.open()
-    await subscribe(whole)
-    first = min(one.event.taken_at_ms for one in await _alerts(whole))
-    await whole.close()
-    missing = [m for m in moments(DAYS) if not first + HOUR_MS <= m[0].taken_at_ms < first + 2 * HOUR_MS]
-    watching = watcher(store, batch=500)
+async def test_a_hole_in_the_series_leaves_alerts_unjudged_and_counted(store: SqliteStore, empty: SqliteStore) -> None:
+    await played(store)
+    first = min(one.event.taken_at_ms for one in await store.recent(10_000))
+    hole = range(first + HOUR_MS, first + 2 * HOUR_MS)
+    missing = [m for m in moments(DAYS) if m[0].taken_at_ms not in hole and m[0].taken_at_ms < first + 5 * DAY_MS]
+    watching = watcher(empty, batch=500)
     await watching.start([market()])
     await play_all(watching, missing)
-    await scorer(store).score(watching.market_times())
-    outcomes = {one.taken_at_ms: one for one in await store.outcomes()}
+    await scorer(empty).score(watching.market_times())
+    outcomes = {one.taken_at_ms: one for one in await empty.outcomes()}
     assert outcomes[first].outcome is OutcomeClass.UNJUDGED
     assert any(one.judged for one in outcomes.values())
 
 
-async def _alerts(store: SqliteStore) -> Sequence[StoredAlert]:
-    await played(store)
-    return await store.recent(10_000)
-
-
 async def test_an_alert_carries_its_odds_once_enough_like_it_are_judged(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    empty: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(odds, "LEAST", 8)  # thirty take a month to come
-    judging = scorer(store, cluster_formed={"judged_after_hours": 3.0})
-    watching = Watcher(store, config().engine_settings(), find_kinds(), batch=200, evidence=False, odds=judging.odds)
+    judging = scorer(empty, cluster_formed={"judged_after_hours": 3.0})
+    watching = Watcher(empty, config().engine_settings(), find_kinds(), batch=200, evidence=False, odds=judging.odds)
     await watching.start([market()])
     await play(moments(DAYS), watching, Tally(), nothing, scorer=judging)
-    formed = [one for one in reversed(await store.recent(10_000)) if one.event.kind == "cluster_formed"]
+    formed = [one for one in reversed(await empty.recent(10_000)) if one.event.kind == "cluster_formed"]
     with_odds = [one.event for one in formed if one.event.value("odds") is not None]
     assert with_odds
     first = with_odds[0]
     judged_then = [
         one
-        for one in await store.outcomes(kind="cluster_formed")
+        for one in await empty.outcomes(kind="cluster_formed")
         if one.decided_at_ms <= first.taken_at_ms // DAY_MS * DAY_MS and one.judged
     ]
     assert first.number("odds_n") == len(judged_then) >= 8
@@ -154,17 +153,19 @@ async def test_a_restart_knows_the_odds_at_once(store: SqliteStore, monkeypatch:
     assert again.odds(formed) == judging.odds(formed) != ()
 
 
-async def test_a_chat_that_watches_nothing_makes_no_alerts_and_no_outcomes(store: SqliteStore) -> None:
-    await store.unwatch((await store.subscriptions())[0].chat, None)
-    watching = await played(store)
-    assert await scorer(store).score(watching.market_times()) == 0
-    await subscribe(store, Subscription(EVERY_MARKET))
+async def test_a_chat_that_watches_nothing_makes_no_alerts_and_no_outcomes(empty: SqliteStore) -> None:
+    await empty.unwatch(CHAT, None)
+    watching = watcher(empty, batch=500)
+    await watching.start([market()])
+    await play_all(watching, moments())
+    assert (await empty.counts()).events
+    assert await scorer(empty).score(watching.market_times()) == 0
 
 
-async def test_a_sweep_told_of_is_edited_once_its_receipt_is_whole_and_stays_the_same_event(store: SqliteStore) -> None:
+async def test_a_sweep_told_of_is_edited_once_its_receipt_is_whole_and_stays_the_same_event(empty: SqliteStore) -> None:
     told: dict[str, list[tuple[Task, Event]]] = {}
     watching = Watcher(
-        store,
+        empty,
         config().engine_settings(),
         find_kinds(),
         evidence=False,
@@ -173,10 +174,10 @@ async def test_a_sweep_told_of_is_edited_once_its_receipt_is_whole_and_stays_the
     await watching.start([market()])
     for number, moment in enumerate(moments(DAYS)):
         await watching.take(moment)
-        for claim in await store.claim(number, 50, flush=True):
+        for claim in await empty.claim(number, 50, flush=True):
             for delivery in claim.deliveries:
                 told.setdefault(delivery.event.key, []).append((claim.task, delivery.event))
-            await store.settle(claim.deliveries, Sent("1"))
+            await empty.settle(claim.deliveries, Sent("1"))
     sweeps = {key: seen for key, seen in told.items() if key.startswith("cluster_consumed")}
     whole = {key: seen for key, seen in sweeps.items() if len(seen) > 1}
     assert whole

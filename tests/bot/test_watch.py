@@ -1,5 +1,6 @@
 """One tick, its commit, and recovery."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +14,7 @@ from storage.chats import EVERY_MARKET, Chat, Subscription, Watch
 from storage.errors import StoreUnavailable
 from storage.sqlite import SqliteStore
 from storage.store import Committed, TickCommit
-from tests.bot.played import CHAT, config, keys, market, moments, play_all, subscribe, watcher
+from tests.bot.played import CHAT, config, keys, market, moments, play_all, standing, subscribe, watcher
 
 
 @pytest.fixture
@@ -23,6 +24,18 @@ async def store() -> AsyncIterator[SqliteStore]:
     await subscribe(made)
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def later() -> AsyncIterator[SqliteStore]:
+    """Not open yet: it stands where the first alert is near (`standing`)."""
+    made = SqliteStore(None, "simulated")
+    yield made
+    await made.close()
+
+
+NEAR, SOON = 380, 720
+"""Bars: just before the first event, and after several."""
 
 
 class Flaky(SqliteStore):
@@ -36,38 +49,32 @@ class Flaky(SqliteStore):
         return await super().commit_ticks(ticks)
 
 
-async def test_an_alert_comes_with_its_reason_and_is_stored_with_its_delivery(store: SqliteStore) -> None:
-    watching = watcher(store)
-    await watching.start([market()])
-    alerts = await play_all(watching, moments())
+async def test_an_alert_comes_with_its_reason_and_is_stored_with_its_delivery(later: SqliteStore) -> None:
+    alerts = await play_all(await standing(later, NEAR), moments()[NEAR:])
     assert alerts
     assert {delivery.reason for alert in alerts for delivery in alert.deliveries} <= {"first", "rearmed", "escalated"}
-    stored = await store.recent(1000, chat=CHAT)
+    stored = await later.recent(1000, chat=CHAT)
     assert [one.alert_id for one in reversed(stored)] == keys(alerts)
 
 
-async def test_a_chat_that_watches_nothing_is_told_nothing_and_no_evidence_is_made(store: SqliteStore) -> None:
-    await store.unwatch(CHAT, None)
-    watching = watcher(store, evidence=True)
-    await watching.start([market()])
-    assert await play_all(watching, moments()) == []
-    assert (await store.counts()).events
+async def test_a_chat_that_watches_nothing_is_told_nothing_and_no_evidence_is_made(later: SqliteStore) -> None:
+    watching = await standing(later, NEAR, evidence=True)
+    await later.unwatch(CHAT, None)
+    assert await play_all(watching, moments()[NEAR:SOON]) == []
+    assert (await later.counts()).events
 
 
-async def test_every_silence_is_counted_with_its_reason(store: SqliteStore) -> None:
-    await subscribe(store, Subscription(EVERY_MARKET, kinds=frozenset({"funding_shock"})))
-    watching = watcher(store)
-    await watching.start([market()])
-    alerts = await play_all(watching, moments())
-    counts = await store.counts()
-    assert counts.silences["kind_off"] == sum(counts.events.values()) - len(alerts)
+async def test_every_silence_is_counted_with_its_reason(later: SqliteStore) -> None:
+    watching = await standing(later, NEAR)
+    await subscribe(later, Subscription(EVERY_MARKET, kinds=frozenset({"funding_shock"})))
+    alerts = await play_all(watching, moments()[NEAR:])
+    counts = await later.counts()
+    assert counts.silences["kind_off"] == sum(counts.events.values()) - len(alerts) > 0
 
 
-async def test_evidence_is_kept_with_an_alert_when_asked_for(store: SqliteStore) -> None:
-    watching = watcher(store, evidence=True)
-    await watching.start([market()])
-    alerts = await play_all(watching, moments())
-    stored = await store.alert(alerts[0].event.key)
+async def test_evidence_is_kept_with_an_alert_when_asked_for(later: SqliteStore) -> None:
+    alerts = await play_all(await standing(later, NEAR, evidence=True), moments()[NEAR:SOON])
+    stored = await later.alert(alerts[0].event.key)
     assert stored is not None
     assert stored.event.evidence == alerts[0].event.evidence is not None
 
@@ -76,14 +83,17 @@ async def test_a_batch_tells_the_same_as_one_tick_at_a_time() -> None:
     told = []
     for batch in (1, 300):
         store = SqliteStore(None, "simulated")
-        await store.open()
-        await subscribe(store)
-        watching = watcher(store, batch=batch)
-        await watching.start([market()])
-        alerts = await play_all(watching, moments())
+        watching = await standing(store, NEAR, watching=watcher(store, batch=batch))
+        alerts = await play_all(watching, moments()[NEAR:])
         told.append((keys(alerts), (await store.counts()).silences, watching.engines["BTC"].decisions()))
         await store.close()
     assert told[0] == told[1]
+
+
+@pytest.fixture(scope="module")
+def unbroken() -> tuple[list[str], bytes, bytes]:
+    """What `run_with_stops` gives without a stop."""
+    return asyncio.run(run_with_stops(None, [], -1))
 
 
 async def run_with_stops(path: Path | None, stops: list[int], checkpoint_at: int) -> tuple[list[str], bytes, bytes]:
@@ -110,23 +120,18 @@ async def run_with_stops(path: Path | None, stops: list[int], checkpoint_at: int
 
 @pytest.mark.parametrize(("stops", "checkpoint_at"), [([13], -1), ([700], -1), ([1001], 600), ([601, 1001], 600)])
 async def test_stopping_and_going_on_equals_never_having_stopped(
-    tmp_path: Path, stops: list[int], checkpoint_at: int
+    unbroken: tuple[list[str], bytes, bytes], tmp_path: Path, stops: list[int], checkpoint_at: int
 ) -> None:
     stopped = await run_with_stops(tmp_path / "stopped.db", stops, checkpoint_at)
-    assert stopped == await run_with_stops(None, [], -1)
+    assert stopped == unbroken
     assert stopped[0]
 
 
 async def test_a_failed_commit_loses_nothing_and_is_made_up_for() -> None:
     store, calm = Flaky(None, "simulated"), SqliteStore(None, "simulated")
-    for each in (store, calm):
-        await each.open()
-        await subscribe(each)
-    troubled, untroubled = watcher(store), watcher(calm)
-    await troubled.start([market()])
-    await untroubled.start([market()])
+    troubled, untroubled = await standing(store, NEAR), await standing(calm, NEAR)
     told = []
-    for i, moment in enumerate(moments()):
+    for i, moment in enumerate(moments()[NEAR:900]):
         store.full = i % 50 < 40
         try:
             told += keys(await troubled.take(moment))
@@ -134,7 +139,7 @@ async def test_a_failed_commit_loses_nothing_and_is_made_up_for() -> None:
             continue
     store.full = False
     told += keys(await troubled.flush())
-    assert told == keys(await play_all(untroubled, moments()))
+    assert told == keys(await play_all(untroubled, moments()[NEAR:900])) != []
     assert await store.snapshots_since("BTC", None) == await calm.snapshots_since("BTC", None)
     await store.close()
     await calm.close()
@@ -154,11 +159,8 @@ async def test_what_could_not_be_decided_on_is_decided_once_it_can_be_with_all_i
     store, calm = Deaf(None, "simulated"), SqliteStore(None, "simulated")
     alerts: list[list[str]] = []
     for one in (store, calm):
-        await one.open()
-        await subscribe(one)
-        watching = watcher(one)
-        await watching.start([market()])
-        for moment in moments()[:600]:
+        watching = await standing(one, NEAR)
+        for moment in moments()[NEAR:600]:
             with suppress(StoreUnavailable):
                 await watching.take(moment)
         if one is store:
