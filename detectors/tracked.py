@@ -83,5 +83,10 @@ def change_of(
     return ClusterChange(what, describe(cluster, estimate, price), arming, **details)
 
 
+def record_of(cluster: TrackedCluster) -> dict[str, Any]:
+    """Its fields in their order. Of all markets after every look: `asdict` takes twenty times as long."""
+    return {**vars(cluster), "armings": [*cluster.armings], "armed": [*cluster.armed]}
+
+
 def tracked_from(record: dict[str, Any]) -> TrackedCluster:
     return TrackedCluster(**{**record, "side": Side(record["side"])})

@@ -6,7 +6,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from detectors.tracked import (
     Ended,
     TrackedCluster,
     change_of,
+    record_of,
     tracked_from,
 )
 from detectors.trail import Trail
@@ -272,8 +273,11 @@ class ClusterTracker:
 
     def state(self) -> dict[str, Any]:
         return {
-            "clusters": [asdict(cluster) for cluster in self.clusters],
-            "ended": [asdict(end) for end in self.ended],
+            "clusters": [record_of(cluster) for cluster in self.clusters],
+            "ended": [
+                {"at_ms": end.at_ms, "revivable": end.revivable, "cluster": record_of(end.cluster)}
+                for end in self.ended
+            ],
         }
 
     @classmethod

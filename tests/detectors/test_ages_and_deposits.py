@@ -1,13 +1,15 @@
 """Rows by age that merge by the calendar, and the shape of a deposit."""
 
+import weakref
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.ages import LEVELS, OLD_ROW, ROWS, AgeRows
-from detectors.deposits import DepositShapes, crowding_level
+from detectors.deposits import SHAPES_KEPT, DepositShapes, crowding_level, deposit_shapes
 from detectors.market import HOUR_MS, Side
 from detectors.price_grid import PriceGrid
 from tests.detectors.histories import PLAIN, START_MS
@@ -89,3 +91,13 @@ def test_longs_are_shifted_down_and_shorts_up() -> None:
 
 def test_crowding_is_kept_within_its_bounds() -> None:
     assert [crowding_level(value) for value in (-7.0, -1.0, -0.04, 0.26, 1.0, 7.0)] == [-10, -10, 0, 3, 10, 10]
+
+
+def test_many_markets_with_tiers_of_their_own_keep_no_more_shapes_than_one() -> None:
+    models = [replace(PLAIN, position_usd=1000.0 + n) for n in range(24)]
+    kept = []
+    for model in models:
+        shapes = deposit_shapes(model, PriceGrid().log_step)
+        kept += [weakref.ref(shapes.shape(side, width, 0)[1]) for side in Side for width in range(1, 61)]
+    assert len(kept) > 2 * SHAPES_KEPT
+    assert sum(one() is not None for one in kept) <= SHAPES_KEPT

@@ -2,13 +2,14 @@
 
 import json
 import math
+from dataclasses import asdict
 
 import pytest
 
 from detectors.cluster import Change
 from detectors.clusters import ClusterSettings, Preset
 from detectors.market import Side
-from detectors.tracked import DISTANCE_LADDER, TrackedCluster
+from detectors.tracked import DISTANCE_LADDER, TrackedCluster, record_of, tracked_from
 from detectors.tracker import ClusterTracker
 from tests.detectors.painted import OPEN_INTEREST, Stage, kinds_of, paint, rungs_of
 
@@ -344,3 +345,14 @@ def test_a_tracker_continues_from_its_stored_state() -> None:
     loaded = ClusterTracker.from_state(stage.tracker.settings, stored)
     assert loaded == stage.tracker
     assert loaded.clusters[0].side is Side.LONG
+
+
+def test_a_record_is_all_of_a_cluster_as_it_was_then() -> None:
+    cluster = TrackedCluster("long-1-2", Side.LONG, 1, 2, 3, 4.5, 2.5, 0.1, 5.0, 7)
+    record = record_of(cluster)
+    assert list(record.items()) == list(asdict(cluster).items())
+    cluster.armed[0] = not cluster.armed[0]
+    cluster.armings[0] += 1
+    assert record["armed"] != cluster.armed
+    assert record["armings"] != cluster.armings
+    assert tracked_from(record) != cluster
