@@ -141,8 +141,8 @@ class CatchingUp:
         again = await self._first(self._missing(markets, first_days, self._feed.live_from_ms))
         for base in sorted(self._to_rebuild.intersection(market.base for market in markets)):
             await self._catch_up(base, ())
-        with nothing_ends_it(self._app, "no checkpoint yet"):
-            await self._app.watcher.checkpoint()
+        # Of what was made anew one is due anyhow; the others have theirs.
+        await self._app.watcher.checkpoint_in_turns()
         self.first_stage_done.set()
         shown(Message(f"Caught up: {self._bars:,} bars in {time.monotonic() - self._started_s:.1f} s"))
         self._begin(f"Fetching the rest of {self._days:g} days")

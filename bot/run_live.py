@@ -14,6 +14,7 @@ from bot.markets.live import LiveFeed
 from bot.message import Message
 from bot.platforms import console
 from bot.show import print_summary
+from bot.turns import in_turns
 from detectors import figures
 from storage.errors import Superseded
 
@@ -96,7 +97,7 @@ async def tell_notices(app: App, feed: LiveFeed) -> None:
     """What the feed says of its data: to whoever runs the bot and the chats that asked for it, and kept for
     ``/status``; gaps are stored for good."""
     notices = feed.notices()
-    for notice in notices:
+    async for notice in in_turns(notices):  # a venue that is out may be worth a line of every market
         said = f"{figures.clock(notice.at_ms)} {notice.kind}: {notice.text}"
         app.notices.append(said)
         app.printer.show(Message(f"⚠ {said}"))

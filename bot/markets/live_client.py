@@ -307,6 +307,7 @@ class CcxtClient:
         found: dict[int, float] = {}
         totals: list[LiquidationTotal] = []
         newest: Mapping[str, Any] = {}
+        newest_ms = 0
         step = self.rules.interest_page * BAR_MS
         # Sums of liquidations are stamped at their start: those that end with the first sample are one row earlier.
         from_ms = since_ms - BAR_MS if self.rules.coverage is Coverage.TOTALS else since_ms
@@ -331,8 +332,9 @@ class CcxtClient:
                     if moment_ms < since_ms:
                         continue
                     found.setdefault(moment_ms, listing.amount_base(amount, unit))
-                    if moment_ms == max(found) and isinstance(row.get("info"), dict):
-                        newest = row["info"]
+                    if moment_ms >= newest_ms:
+                        newest_ms = moment_ms
+                        newest = row["info"] if isinstance(row.get("info"), dict) else newest
         return MarketSeries(
             interest_base=found,
             totals=totals,

@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -12,12 +12,15 @@ import aiohttp
 from bot.markets.ccxt_errors import VenueFatal
 from bot.markets.live_types import Clock
 from bot.markets.venues import VenueRules
+from bot.turns import my_turn
 
 Exchange = Any
 """A ccxt.pro exchange: ccxt carries no types worth the name."""
 Rewrite = Callable[[Exchange], None]
 _TIMEOUT_MS = 10_000
 _KEEP_ALIVE_MS = 20_000
+_LARGE = 16_000
+"""Characters of a reply whose reading takes milliseconds."""
 
 
 def make_exchange(rules: VenueRules, session: aiohttp.ClientSession, clock: Clock, rewrite: Rewrite | None) -> Exchange:
@@ -44,9 +47,25 @@ def make_exchange(rules: VenueRules, session: aiohttp.ClientSession, clock: Cloc
     exchange.has["fetchCurrencies"] = False
     exchange.milliseconds = clock.now_ms
     exchange.seconds = lambda: clock.now_ms() // 1000
+    exchange.fetch = _large_ones_in_turn(exchange)
     if rewrite is not None:
         rewrite(exchange)
     return exchange
+
+
+def _large_ones_in_turn(exchange: Exchange) -> Callable[..., Awaitable[Any]]:
+    """ccxt's own ``fetch``, but of large replies that came at once, each is read in a round of the loop of its own."""
+    fetch = exchange.fetch
+
+    async def fetch_in_turn(*args: Any, **more: Any) -> Any:
+        reply = await fetch(*args, **more)
+        if len(exchange.last_http_response or "") > _LARGE:
+            headers = exchange.last_response_headers
+            await my_turn()
+            exchange.last_response_headers = headers  # whoever is told the reply looks at them next
+        return reply
+
+    return fetch_in_turn
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ A worker knows nothing of other venues, so that one venue's trouble stays its ow
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from bot.markets.ccxt_errors import VenueError
@@ -26,6 +27,10 @@ Batch = LookBatch | BarBatch
 _T = TypeVar("_T")
 _CLOCK_EVERY_MS = 10 * MINUTE_MS
 _RATIOS_EVERY_MS = 15 * MINUTE_MS
+_RATIOS_AFTER_MS = MINUTE_MS
+"""Well after a close: one call a market is as much work as the bars."""
+_RATIOS_WITHIN_S = 180.0
+_RATIOS_AT_ONCE = 5
 _RETRIES = 3
 _RETRY_AFTER_S = 1.5
 _NOW_MEANS_CLOSE_MS = MINUTE_MS
@@ -63,7 +68,7 @@ class VenueWorker:
         self._settled_ms = dict.fromkeys(listings, started_ms)
         self._due_ms: dict[str, int] = {}
         """When funding is settled next."""
-        self._ratios: Mapping[str, float] = {}
+        self._ratios: dict[str, float] = {}
         self._complete: dict[str, MarketSeries] = {}
         """What goes out with the next turn of the loop."""
 
@@ -79,7 +84,7 @@ class VenueWorker:
     async def run(self) -> None:
         """For ever; what ends one of its tasks ends all."""
         async with asyncio.TaskGroup() as tasks:
-            for task in (self._look_for_ever, self._close_for_ever, self._set_clock_for_ever):
+            for task in (self._look_for_ever, self._close_for_ever, self._set_clock_for_ever, self._ratios_for_ever):
                 tasks.create_task(task())
 
     async def _try(self, series: str, call: Callable[[], Awaitable[_T]]) -> _T | None:
@@ -110,6 +115,24 @@ class VenueWorker:
             last_ms = await until_next(self._clock, BAR_MS, delay_ms, last_ms, self.client.now_ms)
             await self.close(last_ms)
 
+    async def _ratios_for_ever(self) -> None:
+        last_ms = 0
+        while self.client.rules.ratio_timeframe:
+            last_ms = await until_next(self._clock, _RATIOS_EVERY_MS, _RATIOS_AFTER_MS, last_ms)
+            await self.ask_ratios()
+
+    async def ask_ratios(self) -> None:
+        """A few markets at a time, so that no bar waits for it; what is not told now is not known any longer."""
+        line = list(self.listings.values())
+        for start in range(0, len(line), _RATIOS_AT_ONCE):
+            if start:
+                await self._clock.sleep(_RATIOS_WITHIN_S * _RATIOS_AT_ONCE / len(line))
+            some = line[start : start + _RATIOS_AT_ONCE]
+            told = await self._try("ratios", partial(self.client.ratios, some)) or {}
+            for listing in some:
+                self._ratios.pop(listing.base, None)
+            self._ratios.update(told)
+
     # --- a bar's close
 
     async def close(self, closed_at_ms: int) -> None:
@@ -126,8 +149,6 @@ class VenueWorker:
         for base, sample in rates.items():
             if sample.next_funding_at_ms is not None and self._due_ms.get(base, closed_at_ms + 1) > closed_at_ms:
                 self._due_ms[base] = sample.next_funding_at_ms
-        if closed_at_ms % _RATIOS_EVERY_MS == 0:
-            self._ratios = await self._try("ratios", lambda: self.client.ratios(list(self.listings.values()))) or {}
 
     def _lacks(self, base: str, closed_at_ms: int) -> bool:
         return self._closed_ms[base] < closed_at_ms or self._lacks_interest(base, closed_at_ms)

@@ -91,6 +91,7 @@ class Slow:
     def __init__(self, rules: VenueRules, refuses: frozenset[str] = frozenset()) -> None:
         self.rules, self._refuses = rules, refuses
         self.asked: list[str] = []
+        self.asked_ratios: list[int] = []
         self.answers: dict[str, asyncio.Event] = {}
 
     def now_ms(self) -> int:
@@ -105,8 +106,8 @@ class Slow:
         return ()
 
     async def ratios(self, listings: Sequence[Listing]) -> Mapping[str, float]:
-        del listings
-        return {}
+        self.asked_ratios.append(len(listings))
+        return {one.base: 1.5 for one in listings}
 
     async def interest_now(self, listings: Sequence[Listing]) -> Mapping[str, float]:
         return {one.base: 1000.0 for one in listings}
@@ -174,3 +175,17 @@ async def test_a_market_that_failed_is_told_as_asked_and_asked_again() -> None:
     assert len(failed) == 3
     assert not batches[0].markets["M00"].bars
     assert any(batch.markets["M01"].bars for batch in batches if "M01" in batch.markets)
+
+
+async def test_ratios_come_a_few_at_a_time_and_no_bar_waits_for_them() -> None:
+    venue = Slow(VENUES["binance"])
+    working, batches, _ = worker(venue, 12)
+    for n in range(12):
+        venue.answers[f"M{n:02}"] = asyncio.Event()
+        venue.answers[f"M{n:02}"].set()
+    assert NOON_MS % (15 * 60_000) == 0, "when ratios are due"
+    await working.close(NOON_MS)
+    assert venue.asked_ratios == []
+    assert sum(len(batch.markets) for batch in batches) == 12
+    await working.ask_ratios()
+    assert venue.asked_ratios == [5, 5, 2]
