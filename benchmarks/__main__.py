@@ -11,8 +11,18 @@ from benchmarks.report import make_console, show
 
 NAMES = ("map", "chart", "score", "rates", "stick", "simulator", "truth", "fanout", "store", "fit", "receipts")
 """In order of time taken; each is a module ``bench_NAME`` with ``run(quick)``."""
-LIVE = ("live", "live_start", "live_tick", "live_prints", "live_soak", "live_restart", "live_views", "resources")
-"""Only when named: they watch venues in real time, half an hour in all. ``live`` is the first four."""
+LIVE = (
+    "live",
+    "live_start",
+    "live_tick",
+    "live_prints",
+    "live_soak",
+    "live_pace",
+    "live_restart",
+    "live_views",
+    "resources",
+)
+"""Only when named: they watch venues in real time, half an hour in all. ``live`` is the first four after it."""
 CHOICES = ("drivers",)
 """Only when named: what a choice in docs/ARCHITECTURE.md rests on."""
 
@@ -26,9 +36,12 @@ def main(names: tuple[str, ...], quick: bool) -> None:
     console.print(f"calibration loop: {calibrate() * 1000:.1f} ms")
     for name in dict.fromkeys(names or NAMES):
         started = time.perf_counter()
-        with console.status(f"{name} ..."):
-            reports = importlib.import_module(f"benchmarks.bench_{name}").run(quick=quick)
-        for report in reports:
+        reports = iter(importlib.import_module(f"benchmarks.bench_{name}").run(quick=quick))
+        while True:
+            with console.status(f"{name} ..."):
+                report = next(reports, None)
+            if report is None:
+                break
             show(report, console)
         console.print(Text(f"{name} took {time.perf_counter() - started:.0f} s", style="dim"))
 

@@ -1,8 +1,10 @@
 """One part of `bench_live` alone."""
 
+from collections.abc import Iterator
+
 from benchmarks import bench_live
 from benchmarks.report import Report
 
 
-def run(*, quick: bool = False) -> list[Report]:
+def run(*, quick: bool = False) -> Iterator[Report]:
     return bench_live.tick(quick=quick)

@@ -26,7 +26,6 @@ from bot.markets.live_types import BAR_MS
 from bot.platforms.console import Printer
 from bot.run_live import serve_live
 from detectors import figures
-from detectors.engine import MarketEngine
 from detectors.market import MarketSnapshot
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -36,10 +35,16 @@ _MAY_LAST_S = 5.0
 """Real time that a bar has to be stored in before a soak counts it as missing."""
 _IMPORTS_S = time.monotonic() - float(os.environ.get("CLUSTERWATCH_SPAWNED_S", time.monotonic()))
 """From the start of this process until here."""
+_BEGUN_S = time.monotonic()
 
 
 def rss_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE / 1e6
+
+
+def say(text: str) -> None:
+    """To whoever waits for the table, as it goes on."""
+    print(f"{time.monotonic() - _BEGUN_S:6.0f} s  {text}", file=sys.stderr, flush=True)
 
 
 class Bot:
@@ -166,74 +171,6 @@ async def start(spec: Mapping[str, Any]) -> dict[str, Any]:
             }
 
 
-async def tick(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Bar closes in real time, one after the other: what they cost and how long they take."""
-    stepped_s = 0.0
-    step = MarketEngine.step
-
-    def timed(self: MarketEngine, snapshot: MarketSnapshot) -> Any:
-        nonlocal stepped_s
-        begun_s = time.thread_time()
-        try:
-            return step(self, snapshot)
-        finally:
-            stepped_s += time.thread_time() - begun_s
-
-    async with Venues(
-        names=THREE, markets=["BTC", "ETH", "DOGE"], copies=497, days=spec["days"] + 1, limits_scale=100.0
-    ) as venues:
-        await venues.order(speed=1.0)
-        async with Bot(venues, spec["markets"], history_days=spec["days"], paced=False) as bot:
-            await bot.until(lambda: bot.all_in, 1800)
-            lag_start, rss_start = await bot.lag_ms(), rss_mb()
-            MarketEngine.step = timed  # type: ignore[method-assign]
-            await asyncio.sleep(12)  # Looks alone: what is not a bar's.
-            quiet_cpu, quiet_s, _ = time.process_time(), time.monotonic(), await bot.lag_ms()
-            await asyncio.sleep(20)
-            looks_a_s = (time.process_time() - quiet_cpu) / (time.monotonic() - quiet_s)
-            last = len(bot.feed.markets)
-
-            async def close() -> dict[str, float]:
-                nonlocal stepped_s
-                now_ms = venues.clock.now_ms()
-                closed_ms = now_ms // BAR_MS * BAR_MS + BAR_MS
-                await venues.order(advance_ms=closed_ms - _BEFORE_CLOSE_MS - now_ms)
-                await asyncio.sleep(1.0)
-                stepped_s, cpu_s, begun_s = 0.0, time.process_time(), time.monotonic()
-                due_s = begun_s + (closed_ms + 2_000 - venues.clock.now_ms()) / 1000
-                await bot.until(lambda: bot.bars.get(closed_ms, 0) >= last, 200)
-                spent = time.process_time() - cpu_s
-                after_s = sorted(at_s - due_s for at_s in bot.times[closed_ms])
-                found = {
-                    "cpu_s": spent - looks_a_s * (time.monotonic() - begun_s),
-                    "engine_s": stepped_s,
-                    "p50_s": after_s[len(after_s) // 2],
-                    "p99_s": after_s[min(len(after_s) - 1, int(len(after_s) * 0.99))],
-                    "after_due_s": after_s[-1],
-                }
-                await asyncio.sleep(1.0)
-                return found
-
-            closes = [await close() for _ in range(spec["closes"])]
-            lag, rss = await bot.lag_ms(), rss_mb()
-            paced = []
-            for exchange in bot.exchanges:
-                exchange.enableRateLimit = True
-            for _ in range(spec["paced"]):
-                await asyncio.sleep(60)  # A minute's budget is there again, as it would be after five.
-                paced.append(await close())
-            return {
-                "markets": len(bot.feed.markets),
-                "closes": closes,
-                "paced": paced,
-                "lag": lag,
-                "lag_start": lag_start,
-                "rss_start_mb": rss_start,
-                "rss_mb": rss,
-                "looks_cpu": looks_a_s,
-            }
-
-
 async def prints(_: Mapping[str, Any]) -> dict[str, Any]:
     """Liquidations in bursts over ten seconds, and how many of them a bar's snapshots bring."""
     async with Venues(names=THREE, markets=["BTC", "ETH"], days=1.5) as venues:
@@ -262,12 +199,6 @@ async def prints(_: Mapping[str, Any]) -> dict[str, Any]:
             for base in ("BTC", "ETH"):
                 stored += sum(len(one.prints) for one in await bot.app.store.snapshots_since(base, None))
             return {"sent": sent, "took_s": took_s, "received": received, "stored": stored, "lag": lag}
-
-
-def say(text: str) -> None:
-    """On the terminal as it goes; standard output is for the result."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 async def soak(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -341,7 +272,6 @@ async def soak(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 PARTS: Mapping[str, Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]] = {
     "start": start,
-    "tick": tick,
     "prints": prints,
     "soak": soak,
 }

@@ -37,7 +37,7 @@ async def restart(spec: Mapping[str, Any]) -> dict[str, Any]:
                 await bot.until(lambda: bot.all_in, 900)
             with closing(sqlite3.connect(database)) as connection, connection:
                 for n in range(spec["markets"] - 3):
-                    _copy(connection, ORIGINALS[n % 3], f"COPY{n + 1}")
+                    copy_market(connection, ORIGINALS[n % 3], f"COPY{n + 1}")
                 connection.execute("DELETE FROM checkpoints")
                 bars, size, of_venues = connection.execute(
                     "SELECT count(*), (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size), "
@@ -63,8 +63,8 @@ async def restart(spec: Mapping[str, Any]) -> dict[str, Any]:
                 }
 
 
-def _copy(connection: sqlite3.Connection, market: str, name: str) -> None:
-    """Everything stored of ``market``, as if it were another one called ``name``."""
+def copy_market(connection: sqlite3.Connection, market: str, name: str, *, checkpoint: bool = False) -> None:
+    """Everything stored of ``market``, as if it were another one called ``name``; its checkpoint only if asked for."""
     taken = connection.execute("SELECT id FROM markets WHERE base = ?", (market,)).fetchone()[0]
     rest = "last_seq, taken_at_ms, bar_opened_at_ms"
     new = connection.execute(
@@ -83,6 +83,12 @@ def _copy(connection: sqlite3.Connection, market: str, name: str) -> None:
             (new, made, taken, view),
         )
     connection.execute("INSERT INTO states SELECT ?, blob FROM states WHERE market_id = ?", (new, taken))
+    if checkpoint:
+        connection.execute(
+            "INSERT INTO checkpoints (market_id, seq, bar_opened_at_ms, blob) "
+            "SELECT ?, seq, bar_opened_at_ms, blob FROM checkpoints WHERE market_id = ?",
+            (new, taken),
+        )
     for table in ("pasts", "margin_tiers"):
         names = [one[0] for one in connection.execute(f"SELECT * FROM {table} LIMIT 0").description]
         rest = ", ".join(one for one in names if one != "market")
