@@ -17,6 +17,7 @@ from bot.chats import Chats, make_platforms
 from bot.commands import Commands
 from bot.config import Config
 from bot.deliver import Deliverer, Notice, words
+from bot.digests import release_due
 from bot.fits import LOOK_EVERY_S, Fitter
 from bot.following import Following, Waiting
 from bot.markets import names
@@ -294,7 +295,7 @@ class App:
 
     async def send_digests(self) -> None:
         """Owe what was held back for quiet hours or a cap that are over. Raises StoreUnavailable."""
-        if await self.store.release_held(self.commands.now_ms):
+        if await release_due(self.store, self.commands.now_ms):
             self.deliverer.wake()
 
     async def score(self) -> None:

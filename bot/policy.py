@@ -94,7 +94,7 @@ def decide(
     was told last about the same (kind, market, subject, arming), so an alert about one cluster never hides another's.
     ``told_today`` matters only where ``settings`` have a cap.
     """
-    if subscription is None or not _covers(subscription.market, event.market):
+    if subscription is None or not covers(subscription.market, event.market):
         return Decision(Reason.NOT_WATCHED)
     silence = _filtered(event, subscription, default_kinds)
     if silence is not None:
@@ -112,8 +112,9 @@ def decide(
     return Decision(Reason.ALREADY_TOLD)
 
 
-def _covers(watched: str, market: str) -> bool:
-    """The view of one venue alone (``BTC@okx``) is watched by its own name only: others would be told twice."""
+def covers(watched: str, market: str) -> bool:
+    """Whether a subscription can be about a market: one for a set can. The view of one venue alone (``BTC@okx``) is
+    watched by its own name only: others would be told twice."""
     return watched == market or ("@" not in market and (watched == EVERY_MARKET or set_size(watched) is not None))
 
 
@@ -124,8 +125,14 @@ def _timed(reason: Reason, event: Event, settings: ChatSettings, told: ToldToday
         return Decision(Reason.QUIET, until_ms)
     cap = settings.daily_cap
     if cap is not None and (told.alerts >= cap or told.about_subject >= max(1, cap // SUBJECTS_SHARE_OF_CAP)):
-        return Decision(Reason.CAPPED, day_ends_ms(settings.time_zone, event.taken_at_ms))
+        return Decision(Reason.CAPPED, capped_until_ms(settings, event.taken_at_ms))
     return Decision(reason)
+
+
+def capped_until_ms(settings: ChatSettings, at_ms: int) -> int:
+    """When what is over a day's cap is told: as the day ends, or with the quiet hours that it ends in."""
+    ends_ms = day_ends_ms(settings.time_zone, at_ms)
+    return quiet_until_ms(settings.quiet, settings.time_zone, ends_ms) or ends_ms
 
 
 def subscription_for(

@@ -46,6 +46,12 @@ def day_ends_ms(time_zone: str, at_ms: int) -> int:
     return _at(datetime.fromtimestamp(at_ms / 1000, zone).date() + timedelta(days=1), 0, zone, 0)
 
 
+def local_minute(time_zone: str, at_ms: int) -> int:
+    """Of the day, on the clock on the wall."""
+    local = datetime.fromtimestamp(at_ms / 1000, _zone(time_zone))
+    return local.hour * 60 + local.minute
+
+
 def clock_minutes(minute: int) -> str:
     """``07:00``."""
     return f"{minute // 60:02d}:{minute % 60:02d}"

@@ -2,13 +2,16 @@
 
 All functions run inside the caller's transaction.
 """
+# ruff: noqa: S608 - only words of this file and marks are formatted into a statement; every value is bound
 
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
-from storage import sql_queues
+from storage import sql_queues, totals
 from storage.chat_upkeep import find
 from storage.chats import Chat
-from storage.sql import Connection
+from storage.outbox import Held
+from storage.sql import Connection, Cursor, listed, parts
 
 
 def hold_new(connection: Connection, rows: Sequence[tuple[str, int | None, str, int]]) -> None:
@@ -22,24 +25,70 @@ def hold_new(connection: Connection, rows: Sequence[tuple[str, int | None, str, 
     )
 
 
-def release(connection: Connection, market_ms: int) -> list[int]:
-    """Owe what is due by ``market_ms``, as one digest for each chat and reason; the chats' rows.
-
-    What is held for the same reason comes with it even if it falls due later (the hours were changed meanwhile), or a
-    chat would get two digests.
-    """
-    due = connection.execute(
-        "SELECT DISTINCT chat, reason FROM holds WHERE until_ms <= ? ORDER BY chat, reason", (market_ms,)
+def due(connection: Connection, market_ms: int) -> list[Held]:
+    """What is due by ``market_ms``. What is held for the same reason comes with it even if it falls due later (the
+    hours were changed meanwhile), or a chat would get two digests."""
+    rows = connection.execute(
+        "SELECT DISTINCT c.platform, c.chat_id, h.reason, e.market "
+        "FROM (SELECT DISTINCT chat, reason FROM holds WHERE until_ms <= ?) due "
+        "JOIN holds h ON h.chat = due.chat AND h.reason = due.reason JOIN chats c ON c.id = h.chat "
+        "JOIN events e ON e.id = h.event_id ORDER BY c.platform, c.chat_id, h.reason, e.market",
+        (market_ms,),
     ).fetchall()
-    for chat_row, reason in due:
-        connection.execute(
-            "UPDATE deliveries SET state = 'pending', due_at_ms = 0 WHERE chat = ? AND state = 'held' "
-            "AND event_id IN (SELECT event_id FROM holds WHERE chat = ? AND reason = ?)",
-            (chat_row, chat_row, reason),
-        )
-        connection.execute("DELETE FROM holds WHERE chat = ? AND reason = ?", (chat_row, reason))
+    return [Held(Chat(platform, name), reason, market) for platform, name, reason, market in rows]
+
+
+def release(connection: Connection, held: Sequence[Held]) -> None:
+    """Owe it, as one digest for each chat and reason."""
+    for chat_row, _, reason, markets in _by_reason(connection, held):
+        _end(connection, chat_row, reason, markets, "state = 'pending', due_at_ms = 0")
         sql_queues.renew(connection, chat_row)
-    return sorted({chat_row for chat_row, _ in due})
+
+
+def drop(connection: Connection, held: Sequence[Held], note: str) -> None:
+    """It is told no more, for the reason in ``note``."""
+    ended = [
+        (platform, _end(connection, chat_row, reason, markets, "state = 'expired', note = ?", note))
+        for chat_row, platform, reason, markets in _by_reason(connection, held)
+    ]
+    expired: Counter[tuple[str, str]] = Counter()
+    for platform, answer in ended:
+        expired[platform, "expired"] += answer.rowcount
+    totals.add(connection, totals.DELIVERIES, expired)
+
+
+def _by_reason(connection: Connection, held: Sequence[Held]) -> Iterator[tuple[int, str, str, Sequence[tuple[str]]]]:
+    """(chat's row, platform, reason, markets), as many markets as `listed` takes, of chats that are known."""
+    rows: dict[Chat, int] = {}
+    for part in parts(sorted({(one.chat.platform, one.chat.chat_id) for one in held})):
+        marks, values = listed(part)
+        query = f"SELECT platform, chat_id, id FROM chats WHERE (platform, chat_id) IN ({marks})"
+        rows |= {Chat(platform, name): row for platform, name, row in connection.execute(query, values).fetchall()}
+    markets: defaultdict[tuple[Chat, str], list[tuple[str]]] = defaultdict(list)
+    for one in held:
+        if one.chat in rows:
+            markets[one.chat, one.reason].append((one.market,))
+    for (chat, reason), names in markets.items():
+        yield from ((rows[chat], chat.platform, reason, some) for some in parts(names))
+
+
+def _end(
+    connection: Connection, chat_row: int, reason: str, markets: Sequence[tuple[str]], becomes: str, *values: str
+) -> Cursor:
+    """Held no longer; its `rowcount` is how many that were."""
+    marks, names = listed(markets)
+    which = (
+        "(SELECT h.event_id FROM holds h JOIN events e ON e.id = h.event_id "
+        f"WHERE h.chat = ? AND h.reason = ? AND e.market IN ({marks}))"
+    )
+    changed = connection.execute(
+        f"UPDATE deliveries SET {becomes} WHERE chat = ? AND state = 'held' AND event_id IN {which}",
+        (*values, chat_row, chat_row, reason, *names),
+    )
+    connection.execute(
+        f"DELETE FROM holds WHERE chat = ? AND event_id IN {which}", (chat_row, chat_row, reason, *names)
+    )
+    return changed
 
 
 def put_off(connection: Connection, chat: Chat, reason: str, until_ms: int) -> int:

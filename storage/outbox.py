@@ -1,6 +1,6 @@
 """Rows of the outbox: what is owed to which chat, and how it was settled.
 
-held ──release──> pending (quiet hours, a daily cap)
+held ──release──> pending (quiet hours, a daily cap); ──drop──> expired (watched no more)
 
 pending ──claim──> sending ──Sent──> sent ──(event revised)──> editing ──> sent
    ^                  ├──Later──> pending again, at a later time
@@ -63,6 +63,15 @@ class Delivery:
     def key(self) -> str:
         """The same in every run over the same data, unlike ``delivery_id``."""
         return f"{self.alert_id}>{self.chat}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Held:
+    """What one chat is to be told of one market in a digest, for one reason."""
+
+    chat: Chat
+    reason: str
+    market: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from storage.conversations import Context
 from storage.fits import StoredFit
 from storage.market_facts import StoredReach, StoredTiers
 from storage.origin import GetOrigin, no_origin
-from storage.outbox import STORM, Claim, Delivery, Settlement, Storm
+from storage.outbox import STORM, Claim, Delivery, Held, Settlement, Storm
 from storage.sql import Connection
 from storage.sql_writer import SqlWriter, set_meta
 from storage.store import ALWAYS_MS, Committed, Counts, StoredAlert, StoredMarket, TickCommit
@@ -223,8 +223,14 @@ class SqlStore(SqlWriter):
     async def chat_settings(self, chats: Collection[Chat] | None = None) -> Mapping[Chat, ChatSettings]:
         return await self._read(lambda connection: chat_settings.load(connection, chats))
 
-    async def release_held(self, market_ms: int) -> int:
-        return len(await self._write(lambda connection: holds.release(connection, market_ms)))
+    async def held_due(self, market_ms: int) -> Sequence[Held]:
+        return await self._read(lambda connection: holds.due(connection, market_ms))
+
+    async def release_held(self, held: Sequence[Held]) -> None:
+        await self._write(lambda connection: holds.release(connection, held))
+
+    async def drop_held(self, held: Sequence[Held], note: str) -> None:
+        await self._write(lambda connection: holds.drop(connection, held, note))
 
     async def put_off_held(self, chat: Chat, reason: str, until_ms: int) -> int:
         return await self._write(lambda connection: holds.put_off(connection, chat, reason, until_ms))

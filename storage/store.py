@@ -19,7 +19,7 @@ from storage.chats import Chat, LastAlert, Subscription, Watch
 from storage.conversations import Context
 from storage.fits import StoredFit
 from storage.market_facts import StoredReach, StoredTiers
-from storage.outbox import STORM, Claim, Delivery, Settlement, Storm
+from storage.outbox import STORM, Claim, Delivery, Held, Settlement, Storm
 
 ALWAYS_MS = 2**53
 """Later than any time in milliseconds."""
@@ -321,8 +321,14 @@ class Store(Protocol):
     async def chat_settings(self, chats: Collection[Chat] | None = None) -> Mapping[Chat, ChatSettings]:
         """Those that differ from the usual ones; None: of every chat."""
 
-    async def release_held(self, market_ms: int) -> int:
-        """Owe the digests that fall due by then; to how many chats."""
+    async def held_due(self, market_ms: int) -> Sequence[Held]:
+        """What falls due by then, with what is held for the same chat and reason."""
+
+    async def release_held(self, held: Sequence[Held]) -> None:
+        """Owe it, as one digest for each chat and reason."""
+
+    async def drop_held(self, held: Sequence[Held], note: str) -> None:
+        """Tell it no more: it is expired, with ``note`` for the reason."""
 
     async def put_off_held(self, chat: Chat, reason: str, until_ms: int) -> int:
         """What is held for the chat for that reason falls due then; how much that is."""

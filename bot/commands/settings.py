@@ -6,13 +6,14 @@ from bot import asking
 from bot.asking import NotUnderstood
 from bot.asking_times import OFF, ON, duration_ms, quiet_hours, whole_number
 from bot.commands.registry import Asked, Command
+from bot.digests import silent_until_ms
 from bot.message import Button, Message
 from bot.platforms.seam import Choices, CommandSpec, Option
-from bot.policy import Reason
-from bot.quiet import clock_minutes, quiet_until_ms
+from bot.policy import Reason, capped_until_ms, subscription_for
+from bot.quiet import clock_minutes, local_minute, quiet_until_ms
 from detectors import figures
 from detectors.market import DAY_MS
-from storage.chat_settings import ChatSettings, Sound
+from storage.chat_settings import USUAL, ChatSettings, Sound
 
 USUAL_MUTE_MS = DAY_MS
 LARGEST_CAP = 1000
@@ -55,6 +56,14 @@ async def unmute(asked: Asked) -> Message:
         base = asking.market(asked.words[0], asked.house.markets).base
         rest = {name: at for name, at in settings.muted_markets.items() if name != base}
         await store.set_chat_settings(asked.chat, replace(settings, muted_markets=rest))
+        watches = await store.subscriptions(asked.chat)
+        muted_until_ms = silent_until_ms(USUAL, watches, asked.house.now_ms)
+        if muted_until_ms is not None:
+            until = figures.moment(muted_until_ms)
+            return await _said(asked, f"{base} is muted no longer, but everything is until {until}: /unmute.")
+        own = [watch.subscription for watch in watches]
+        if subscription_for(base, own, asked.house.watcher.ranks().get(base)) is None:
+            return await _said(asked, f"{base} is not muted, and not watched: /watch {base}.")
         return await _said(asked, f"{base} is told again.")
     await store.mute(asked.chat, None)
     await store.set_chat_settings(asked.chat, replace(settings, muted_markets={}))
@@ -68,8 +77,7 @@ async def quiet(asked: Asked) -> Message:
     if asked.words[0].lower() in OFF:
         await store.set_chat_settings(asked.chat, replace(settings, quiet=None))
         held = await store.put_off_held(asked.chat, Reason.QUIET, 0)
-        coming = f" What was held back, {held} of them, comes in one message." if held else ""
-        return await _said(asked, f"No quiet hours.{coming}")
+        return await _said(asked, f"No quiet hours.{await _coming(asked, held)}")
     hours, zone = quiet_hours(asked.words)
     settings = replace(settings, quiet=hours, time_zone=zone or settings.time_zone)
     await store.set_chat_settings(asked.chat, settings)
@@ -97,11 +105,14 @@ async def cap(asked: Asked) -> Message:
     number = whole_number(word, LARGEST_CAP)
     if number is None and word not in OFF:
         raise NotUnderstood(f"How many alerts a day, {LARGEST_CAP} at most?", "/cap 10")
-    await asked.house.store.set_chat_settings(asked.chat, replace(await asked.settings(), daily_cap=number))
+    settings = replace(await asked.settings(), daily_cap=number)
+    await asked.house.store.set_chat_settings(asked.chat, settings)
     if number is None:
         held = await asked.house.store.put_off_held(asked.chat, Reason.CAPPED, 0)
-        return await _said(asked, "No daily cap." + (" What was held back comes in one message." if held else ""))
-    return await _said(asked, f"{number} alerts a day at most; what is over is told in one message at midnight.")
+        return await _said(asked, f"No daily cap.{await _coming(asked, held)}")
+    minute = local_minute(settings.time_zone, capped_until_ms(settings, asked.house.now_ms))
+    told_at = f"{clock_minutes(minute)} {settings.time_zone}"
+    return await _said(asked, f"{number} alerts a day at most; what is over is told in one message at {told_at}.")
 
 
 async def notices(asked: Asked) -> Message:
@@ -118,9 +129,9 @@ async def show_settings(asked: Asked, note: str = "") -> Message:
     """The page: what holds, and a button for what is changed most."""
     settings, now_ms = await asked.settings(), asked.house.now_ms
     watches = await asked.house.store.subscriptions(asked.chat)
-    muted_until_ms = watches[0].muted_until_ms if watches else None
+    muted_until_ms = silent_until_ms(USUAL, watches, now_ms)
     muted = [f"{base} until {figures.moment(at)}" for base, at in settings.muted_markets.items() if at > now_ms]
-    if muted_until_ms is not None and muted_until_ms > now_ms:
+    if muted_until_ms is not None:
         muted.insert(0, f"everything until {figures.moment(muted_until_ms)}")
     lines = (
         *((note,) if note else ()),
@@ -147,6 +158,16 @@ def _page(settings: ChatSettings, muted: bool) -> tuple[tuple[Button, ...], ...]
         (night, Button(label, f"/silent {word}"), limit),
         (Button("Test alert", "/test"), warn),
     )
+
+
+async def _coming(asked: Asked, held: int) -> str:
+    """What becomes of so many alerts that are held back no longer."""
+    if not held:
+        return ""
+    watches = await asked.house.store.subscriptions(asked.chat)
+    until_ms = silent_until_ms(await asked.settings(), watches, asked.house.now_ms)
+    when = f" after {figures.moment(until_ms)}" if until_ms is not None else ""
+    return f" What was held back, {held} of them, comes in one message{when}."
 
 
 async def _said(asked: Asked, text: str, buttons: tuple[tuple[Button, ...], ...] = ()) -> Message:

@@ -9,7 +9,8 @@ from bot.commands.registry import Asked, Command, House
 from bot.markets.live_views import NoView
 from bot.message import Button, Message
 from bot.platforms.seam import Choices, CommandSpec, Option
-from storage.chats import EVERY_MARKET, Subscription
+from bot.policy import subscription_for
+from storage.chats import EVERY_MARKET, Subscription, set_size
 
 
 async def watch(asked: Asked) -> Message:
@@ -63,11 +64,16 @@ async def unwatch(asked: Asked) -> Message:
     removed = await store.unwatch(asked.chat, None if everything else base)
     if everything:
         return Message("You watch nothing now." if removed else "You watched nothing.")
-    rest = await store.subscriptions(asked.chat)
-    if "@" not in base and any(watch.subscription.market == EVERY_MARKET for watch in rest):
-        text = "You still watch all markets, and so this one: /unwatch all, then /watch those you want."
-        return Message(f"{base} has no settings of its own now.", (text,))
-    return Message(f"No more of {base}." if removed else f"You did not watch {base}.")
+    rest = [watch.subscription for watch in await store.subscriptions(asked.chat)]
+    covering = subscription_for(base, rest, set_size(base) or asked.house.watcher.ranks().get(base))
+    if covering is None:
+        return Message(f"No more of {base}." if removed else f"You did not watch {base}.")
+    word = menus.word_of(covering.market)
+    text = f"You still watch {'all markets' if word == 'all' else word}, and so this one: "
+    if set_size(base) is None and word != "all":
+        text += f"/mute {base} for a while, or "
+    text += f"/unwatch {word}, then /watch those you want."
+    return Message(f"{base} has no settings of its own now.", (text,))
 
 
 async def watching(asked: Asked) -> Message:

@@ -120,6 +120,24 @@ async def test_unwatch_removes_one_or_all_and_says_what_still_holds(commands: Co
     assert (await commands.handle(asks(chat, "/watching"))).title == "You watch nothing."
 
 
+async def test_unwatch_of_a_market_that_a_set_has_in_it_says_so_and_what_to_type(commands: Commands) -> None:
+    chat = Chat("console", "sets")
+    await commands.handle(asks(chat, "/watch top10"))
+    still = "/mute BTC for a while, or /unwatch top10, then /watch those you want."
+    for _ in range(2):
+        answer = await commands.handle(asks(chat, "/unwatch BTC"))
+        assert answer.title == "BTC has no settings of its own now."
+        assert answer.lines == (f"You still watch top10, and so this one: {still}",)
+        await commands.handle(asks(chat, "/watch BTC"))
+    await commands.handle(asks(chat, "/unwatch BTC"))
+    assert (await commands.handle(asks(chat, "/unwatch top10"))).title == "No more of top10."
+    assert (await commands.handle(asks(chat, "/unwatch BTC"))).title == "You did not watch BTC."
+    await commands.handle(asks(chat, "/watch top10"))
+    await commands.handle(asks(chat, "/watch top20"))
+    answer = await commands.handle(asks(chat, "/unwatch top10"))
+    assert answer.lines == ("You still watch top20, and so this one: /unwatch top20, then /watch those you want.",)
+
+
 async def test_the_map_shows_shorts_above_and_longs_below_with_a_chart(tmp_path: Path) -> None:
     store, charts = SqliteStore(None, "simulated"), ChartFolder(tmp_path)
     commands = await made(store, charts)

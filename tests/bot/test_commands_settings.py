@@ -15,7 +15,7 @@ from storage.chats import EVERY_MARKET, Chat, Subscription
 from storage.sqlite import SqliteStore
 from storage.store import NewAlert, NewDelivery
 from tests.bot.asking_by import REFUSED, Asker, buttons, commands_over
-from tests.storage.make import event, tick
+from tests.storage.make import event, released, tick
 
 
 @pytest.fixture
@@ -143,8 +143,41 @@ async def test_no_more_quiet_hours_brings_what_was_held_at_once(asker: Asker) ->
     await asker.says("/quiet 22-7")
     held = NewDelivery(asker.chat, "quiet", None, event().taken_at_ms + DAY_MS)
     await store.commit_tick(tick(0, NewAlert(event(), (held,))))
-    assert "1 of them" in (await asker.says("/quiet off")).title
-    assert await store.release_held(asker.commands.now_ms) == 1
+    answer = await asker.says("/quiet off")
+    assert answer.title == "No quiet hours. What was held back, 1 of them, comes in one message."
+    assert await released(store, asker.commands.now_ms) == 1
+
+
+async def test_what_is_held_back_no_longer_says_when_it_comes_while_the_chat_is_quiet_or_muted(asker: Asker) -> None:
+    store = store_of(asker)
+    await asker.says("/watch BTC")
+    await asker.says("/mute 2h")  # it is two o'clock
+    held = NewDelivery(asker.chat, "quiet", None, event().taken_at_ms + DAY_MS)
+    await store.commit_tick(tick(0, NewAlert(event(), (held,))))
+    assert "1 of them, comes in one message after 2026-01-07 04:00 UTC." in (await asker.says("/quiet off")).title
+    await asker.says("/quiet 1-5")
+    capped = NewDelivery(asker.chat, "capped", None, event().taken_at_ms + DAY_MS)
+    await store.commit_tick(tick(1, NewAlert(event(1), (capped,))))
+    assert "1 of them, comes in one message after 2026-01-07 05:00 UTC." in (await asker.says("/cap off")).title
+
+
+async def test_a_cap_says_when_the_rest_is_told_in_the_chat_s_own_time(asker: Asker) -> None:
+    assert (await asker.says("/cap 3")).title.endswith("what is over is told in one message at 00:00 UTC.")
+    await asker.says("/quiet 1-5 Europe/Berlin")
+    assert (await asker.says("/cap 3")).title.endswith("at 00:00 Europe/Berlin.")
+    await asker.says("/quiet 22-7")
+    assert (await asker.says("/cap 3")).title.endswith("at 07:00 Europe/Berlin.")
+
+
+async def test_to_unmute_one_market_says_what_is_muted_still_or_not_watched(asker: Asker) -> None:
+    assert (await asker.says("/unmute BTC")).title == "BTC is not muted, and not watched: /watch BTC."
+    await asker.says("/watch BTC")
+    await asker.says("/mute BTC 2h")
+    await asker.says("/mute 3h")
+    answer = await asker.says("/unmute BTC")
+    assert answer.title == "BTC is muted no longer, but everything is until 2026-01-07 05:00 UTC: /unmute."
+    await asker.says("/unmute")
+    assert (await asker.says("/unmute BTC")).title == "BTC is told again."
 
 
 async def test_other_hours_hold_what_was_held_until_they_end(asker: Asker) -> None:
@@ -152,8 +185,8 @@ async def test_other_hours_hold_what_was_held_until_they_end(asker: Asker) -> No
     held = NewDelivery(asker.chat, "quiet", None, event().taken_at_ms + DAY_MS)
     await store.commit_tick(tick(0, NewAlert(event(), (held,))))
     await asker.says("/quiet 1:00-3:00 UTC")  # it is two o'clock
-    assert await store.release_held(asker.commands.now_ms + HOUR_MS - 1) == 0
-    assert await store.release_held(asker.commands.now_ms + HOUR_MS) == 1
+    assert await released(store, asker.commands.now_ms + HOUR_MS - 1) == 0
+    assert await released(store, asker.commands.now_ms + HOUR_MS) == 1
 
 
 @pytest.mark.parametrize("name", [*sorted(spec.name for spec in SPECS if spec.changes), "adjust"])

@@ -15,7 +15,7 @@ from storage.errors import StoreUnavailable
 from storage.sqlite import SqliteStore
 from storage.store import NewAlert, NewDelivery, StoredAlert
 from tests.bot.delivering import Bench, FakePlatform, compose, running, until
-from tests.storage.make import ALICE, BOB, alert, event, evidence, tick
+from tests.storage.make import ALICE, BOB, alert, event, evidence, released, tick
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ async def test_quiet_hours_end_in_one_digest_that_names_every_alert(bench: Bench
     deliverer = bench.deliverer()
     await deliverer.drain()
     assert bench.platform.sent == []
-    await bench.store.release_held(until_ms)
+    await released(bench.store, until_ms)
     await deliverer.drain()
     (message,) = [message for _, message in bench.platform.sent]
     assert message.title == "While it was quiet: 3 alerts"

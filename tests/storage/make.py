@@ -7,7 +7,7 @@ import numpy as np
 from detectors.event import Event, Evidence, Fact, Label, Level, Severity, Unit
 from detectors.market import Bar, Market, MarketSnapshot, OpenInterest, Side
 from storage.chats import Chat
-from storage.store import NewAlert, NewDelivery, TickCommit
+from storage.store import NewAlert, NewDelivery, Store, TickCommit
 
 START_MS = 1_764_547_200_000
 BAR_MS = 300_000
@@ -83,3 +83,10 @@ def alert(about: Event, *chats: Chat, reason: str = "first", expires_at_ms: int 
 def tick(n: int, *alerts: NewAlert, **changes: Any) -> TickCommit:
     fields: dict[str, Any] = {"state": f"state {n}".encode(), "events": tuple(a.event for a in alerts)}
     return TickCommit(snapshot(n), alerts=alerts, **{**fields, **changes})
+
+
+async def released(store: Store, market_ms: int) -> int:
+    """All that is held and due by then is owed; to how many chats."""
+    due = await store.held_due(market_ms)
+    await store.release_held(due)
+    return len({one.chat for one in due})

@@ -5,9 +5,9 @@ from dataclasses import replace
 from storage.chat_settings import USUAL, ChatSettings, Quiet, Sound
 from storage.chats import Chat, LastAlert
 from storage.conversations import Context
-from storage.outbox import Later, Sent, Task
+from storage.outbox import Held, Later, Sent, Task
 from storage.store import NewAlert, NewDelivery, Store
-from tests.storage.make import ALICE, BOB, alert, event, tick
+from tests.storage.make import ALICE, BOB, alert, event, released, tick
 
 UNTIL_MS = event().taken_at_ms + 1000
 
@@ -22,9 +22,9 @@ async def test_what_is_held_is_recorded_and_sent_in_one_digest_when_it_falls_due
     assert not await store.claim(0, 10)
     assert (await store.counts()).deliveries == {"held": 7}
     assert len(await store.recent(10, chat=ALICE)) == 7
-    assert await store.release_held(UNTIL_MS - 1) == 0
-    assert await store.release_held(UNTIL_MS) == 1
-    assert await store.release_held(UNTIL_MS) == 0
+    assert await released(store, UNTIL_MS - 1) == 0
+    assert await released(store, UNTIL_MS) == 1
+    assert await released(store, UNTIL_MS) == 0
     (claim,) = await store.claim(0, 10, market_ms=UNTIL_MS + 10**9)
     assert (claim.task, len(claim.deliveries)) == (Task.DIGEST, 7)
     await store.settle(claim.deliveries, Sent("m"))
@@ -35,7 +35,7 @@ async def test_what_is_held_is_recorded_and_sent_in_one_digest_when_it_falls_due
 async def test_a_digest_that_could_not_be_sent_comes_whole_the_next_time(store: Store) -> None:
     for n in range(2):
         await store.commit_tick(tick(n, held(n)))
-    await store.release_held(UNTIL_MS)
+    await released(store, UNTIL_MS)
     (claim,) = await store.claim(0, 10)
     await store.settle(claim.deliveries, Later(5, "429"))
     (again,) = await store.claim(5, 10)
@@ -46,7 +46,7 @@ async def test_all_that_is_held_for_one_reason_comes_together_even_if_the_hours_
     await store.commit_tick(tick(0, held(0)))
     await store.commit_tick(tick(1, held(1, until_ms=UNTIL_MS + 3_600_000)))
     await store.commit_tick(tick(2, held(2, "capped", UNTIL_MS + 9_000_000)))
-    await store.release_held(UNTIL_MS)
+    await released(store, UNTIL_MS)
     (claim,) = await store.claim(0, 10)
     assert [delivery.event.subject for delivery in claim.deliveries] == ["s0", "s1"]
     assert (await store.counts()).deliveries == {"sending": 2, "held": 1}
@@ -55,7 +55,7 @@ async def test_all_that_is_held_for_one_reason_comes_together_even_if_the_hours_
 async def test_an_alert_of_now_is_no_part_of_the_digest(store: Store) -> None:
     await store.commit_tick(tick(0, held(0)))
     await store.commit_tick(tick(1, alert(event(1, subject="now"), ALICE)))
-    await store.release_held(UNTIL_MS)
+    await released(store, UNTIL_MS)
     tasks = []
     while claims := await store.claim(0, 10):
         tasks += [(claim.task, len(claim.deliveries)) for claim in claims]
@@ -69,7 +69,7 @@ async def test_what_is_held_can_be_had_sooner(store: Store) -> None:
     await store.commit_tick(tick(1, held(1, chat=BOB)))
     assert await store.put_off_held(ALICE, "quiet", 0) == 1
     assert await store.put_off_held(ALICE, "capped", 0) == 0
-    assert await store.release_held(1) == 1
+    assert await released(store, 1) == 1
     assert [claim.chat for claim in await store.claim(0, 10)] == [ALICE]
 
 
@@ -90,7 +90,7 @@ async def test_a_digest_that_is_held_moves_with_the_chat_also_where_the_new_one_
     await store.commit_tick(tick(1, alert(event(1), BOB)))
     await store.set_chat_settings(ALICE, ChatSettings(daily_cap=3))
     await store.migrate_chat(ALICE, BOB)
-    await store.release_held(UNTIL_MS)
+    await released(store, UNTIL_MS)
     assert {claim.chat for claim in await store.claim(0, 10)} == {BOB}
     assert (await store.chat_settings())[BOB].daily_cap == 3
 
@@ -156,7 +156,23 @@ async def test_what_stays_with_a_chat_that_moved_is_still_released_and_ends(stor
     held = NewDelivery(old, "quiet", hold_until_ms=told.taken_at_ms + 1)
     await store.commit_tick(tick(0, NewAlert(told, (held, NewDelivery(new, "first")))))
     await store.migrate_chat(old, new)  # the new chat has this alert already, so the old one's stays where it is
-    assert await store.release_held(told.taken_at_ms + 1) == 1
+    assert await released(store, told.taken_at_ms + 1) == 1
     (claim,) = await store.claim(0, 9)
     assert claim.chat == new
     assert (await store.counts()).deliveries == {"sending": 1, "dead": 1}
+
+
+async def test_of_what_is_due_a_part_can_stay_held_and_another_be_dropped_with_the_reason(store: Store) -> None:
+    for n, name in enumerate(("BTC", "ETH", "SOL")):
+        told = event(n, market=name)
+        await store.commit_tick(tick(n, NewAlert(told, (NewDelivery(ALICE, "quiet", None, UNTIL_MS),))))
+    await store.commit_tick(tick(4, held(4, chat=BOB)))
+    assert await store.held_due(UNTIL_MS - 1) == []
+    due = await store.held_due(UNTIL_MS)
+    assert due == [Held(ALICE, "quiet", name) for name in ("BTC", "ETH", "SOL")] + [Held(BOB, "quiet", "BTC")]
+    await store.drop_held([due[0]], "nobody watches it")
+    await store.release_held([due[1], Held(Chat("console", "stranger"), "quiet", "BTC")])
+    assert (await store.counts()).deliveries == {"pending": 1, "held": 2, "expired": 1}
+    (claim,) = await store.claim(0, 9)
+    assert [one.event.market for one in claim.deliveries] == ["ETH"]
+    assert await store.held_due(UNTIL_MS) == due[2:]

@@ -16,7 +16,7 @@ from storage.sql import Connection
 from storage.sql_store import SqlStore
 from storage.sqlite import SqliteStore
 from storage.store import NewAlert, NewDelivery, Silence, TickCommit
-from tests.storage.make import alert, event, look, tick
+from tests.storage.make import alert, event, look, released, tick
 from tests.storage.steps_taken import steps_taken
 
 CHATS = [Chat(platform, str(n)) for platform in ("telegram", "discord") for n in range(4)]
@@ -56,7 +56,8 @@ async def test_after_anything_that_can_happen_to_deliveries_the_totals_are_right
     told: list[Event] = []
     seen, at_ms = Counter[str](), 0
     for n in range(160):
-        what = chance.choice(["alert", "alert", "claim", "settle", "settle", "edit", "park", "move", "hold", "start"])
+        uses = ["alert", "alert", "claim", "settle", "settle", "edit", "park", "move", "hold", "drop", "start"]
+        what = chance.choice(uses)
         match what:
             case "alert":
                 chats = chance.sample(CHATS, 3)
@@ -87,7 +88,9 @@ async def test_after_anything_that_can_happen_to_deliveries_the_totals_are_right
                 await store.migrate_chat(old, new_chat)
                 await store.unpark(old)
             case "hold":
-                await store.release_held(at_ms + chance.choice([0, 2 * HOUR_MS]))
+                await released(store, at_ms + chance.choice([0, 2 * HOUR_MS]))
+            case "drop":
+                await store.drop_held((await store.held_due(at_ms + 2 * HOUR_MS))[:1], "not watched")
             case "start" if chance.random() < 0.5:
                 await store.close()
                 store, claimed = make(), []
@@ -99,7 +102,7 @@ async def test_after_anything_that_can_happen_to_deliveries_the_totals_are_right
     states = set(counts.deliveries)
     await store.close()
     assert {"sent", "dead", "expired"} <= states
-    assert len(seen) == 8
+    assert len(seen) == 9
 
 
 async def test_counting_costs_the_same_however_much_was_sent_before(tmp_path: Path) -> None:
