@@ -4,23 +4,22 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from bot.markets import live_depth, live_own, live_prints, live_tiers
+from bot.markets import live_depth, live_interest, live_own, live_prints, live_tiers
 from bot.markets.ccxt_errors import VenueError, classify
 from bot.markets.feed import Refusals
 from bot.markets.live_budget import CallGate, Window
 from bot.markets.live_exchange import Exchange, OwnCalls
 from bot.markets.live_types import BAR_MS, Book, Clock, Listing, MarketSeries, PrintSink, number, whole_ms
 from bot.markets.symbols import QUOTES
-from bot.markets.venues import CandlesCall, Coverage, InterestNow, OwnCall, TierUnit, VenueRules, split_multiplier
+from bot.markets.venues import CandlesCall, InterestNow, OwnCall, TierUnit, VenueRules, split_multiplier
 from detectors.leverage import MarginTier
-from detectors.market import HOUR_MS, MINUTE_MS, Bar, Funding, LiquidationTotal, VenueSample
+from detectors.market import HOUR_MS, Bar, Funding, VenueSample
 
 _TIMEFRAME = "5m"
 _DEFAULT_FUNDING_HOURS = 8.0
-_STAMP_SLACK_MS = MINUTE_MS
-"""How far from a bar's close a sample of open interest may be stamped and still count as that bar's."""
 _AT_ONCE = 12
 """Calls in flight. More finish no sooner, but their replies come all at once and hold up the loop; and after a 429 or
 418 no more than these are still on their way."""
@@ -304,43 +303,22 @@ class CcxtClient:
         # A sample at the very edge of the window is refused by some, with all the rest of the call.
         edge_ms = self.now_ms() - self.rules.interest_window_ms + HOUR_MS
         since_ms = max(since_ms, -(-edge_ms // BAR_MS) * BAR_MS)
-        found: dict[int, float] = {}
-        totals: list[LiquidationTotal] = []
-        newest: Mapping[str, Any] = {}
-        newest_ms = 0
+        first_ms, last_ms = live_interest.stamps(self.rules, since_ms, until_ms)
+        told: list[Any] = []
         step = self.rules.interest_page * BAR_MS
-        # Sums of liquidations are stamped at their start: those that end with the first sample are one row earlier.
-        from_ms = since_ms - BAR_MS if self.rules.coverage is Coverage.TOTALS else since_ms
-        for start_ms in range(from_ms, until_ms + 1, step):
-            end_ms = min(start_ms + step - BAR_MS, until_ms)
+        for start_ms in range(first_ms, last_ms + 1, step):
+            end_ms = min(start_ms + step - BAR_MS, last_ms)
             limit = (end_ms - start_ms) // BAR_MS + 1
             args = (listing.symbol, _TIMEFRAME, start_ms, limit)
             if self.rules.interest_until:
                 args += ({"until": end_ms},)  # type: ignore[assignment]
             rows = await self._ask("fetch_open_interest_history", *args, extra=True)
-            if not isinstance(rows, list):
+            if isinstance(rows, list):
+                told += rows
+            else:
                 self._refuse("reply_not_understood", "open_interest")
-                continue
-            for row in rows:
-                at_ms, amount = whole_ms(row.get("timestamp")), number(row.get("openInterestAmount"))
-                moment_ms = round((at_ms or 0) / BAR_MS) * BAR_MS
-                if at_ms is None or amount is None or abs(at_ms - moment_ms) > _STAMP_SLACK_MS:
-                    self._refuse("open_interest_not_a_number", "open_interest")
-                elif start_ms <= moment_ms <= end_ms:
-                    if moment_ms < until_ms:
-                        totals += live_prints.totals(self.rules, moment_ms, row.get("info"))
-                    if moment_ms < since_ms:
-                        continue
-                    found.setdefault(moment_ms, listing.amount_base(amount, unit))
-                    if moment_ms >= newest_ms:
-                        newest_ms = moment_ms
-                        newest = row["info"] if isinstance(row.get("info"), dict) else newest
-        return MarketSeries(
-            interest_base=found,
-            totals=totals,
-            long_short_ratio=number(newest.get(self.rules.account_ratio_key)),
-            taker_buy_ratio=number(newest.get(self.rules.taker_ratio_key)),
-        )
+        refuse = partial(self._refuse, "open_interest_not_a_number", "open_interest")
+        return live_interest.read(self.rules, told, listing, unit, (since_ms, until_ms), self.now_ms(), refuse)
 
     async def funding(self, listing: Listing, since_ms: int) -> Sequence[Funding]:
         rows = await self._ask("fetch_funding_rate_history", listing.symbol, since_ms, self.rules.funding_page)

@@ -15,7 +15,7 @@ from bot.markets.live_connect import Reached
 from bot.markets.live_types import BAR_MS, Listing, MarketSeries, VenueClient
 from bot.markets.merge import merged_history
 from bot.turns import in_turns
-from detectors.market import DAY_MS, Funding, Market, MarketSnapshot, VenueSample
+from detectors.market import DAY_MS, MINUTE_MS, Funding, Market, MarketSnapshot, VenueSample
 
 FIRST_STAGE_DAYS = 4.0
 """Enough for clusters, whose baseline needs three; by the venues' limits it takes less than two minutes."""
@@ -147,7 +147,12 @@ async def _of_venue(
     async def interest() -> MarketSeries:
         if client.rules.name not in market.open_interest_venues:
             return MarketSeries()
-        return await client.interest(listing, since_ms + BAR_MS, until_ms)
+        told = await client.interest(listing, since_ms + BAR_MS, until_ms)
+        if client.rules.stamped_at_start and 0 <= client.now_ms() - until_ms <= MINUTE_MS:
+            # Its last row is not made yet: what is held now stands for it, as it does at a close that comes live.
+            held = (await client.interest_now([listing])).get(listing.base)
+            told = told if held is None else replace(told, interest_base={**told.interest_base, until_ms: held})
+        return told
 
     bars, told, funding = await asyncio.gather(
         ask("bars", lambda: client.bars(listing, since_ms, until_ms)),

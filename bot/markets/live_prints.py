@@ -81,11 +81,7 @@ def position_side(rules: VenueRules, word: Any) -> Side | None:
 
 
 def totals(rules: VenueRules, started_at_ms: int, info: Any) -> list[LiquidationTotal]:
-    """Gate's sums of the five minutes from then on, once they are over.
-
-    Its documentation says "stat timestamp" and no more. Taken for the start, as its candles' is, a sum is never read
-    before it is whole; were it the end, sums would come one bar late, and none would be lost.
-    """
+    """Gate's sums of the five minutes from then on, of a row that is final (see `live_interest`)."""
     if rules.coverage is not Coverage.TOTALS or not isinstance(info, dict):
         return []
     long_usd, short_usd = (number(info.get(f"{side}_liq_usd"), signed=True) for side in ("long", "short"))

@@ -125,6 +125,11 @@ class MarketSeries:
     """The newest that came with open interest."""
 
 
+def known_at_ms(total: LiquidationTotal) -> int:
+    """The bar close by which a venue's sum can be had: it is made final two to three minutes after its end."""
+    return total.started_at_ms + total.interval_ms + BAR_MS
+
+
 @dataclass(frozen=True, slots=True)
 class Book:
     """One venue's book, best first, as (price, amount in base units). ``whole``: nothing lies beyond it."""

@@ -18,10 +18,11 @@ from bot.markets.live_types import (
     LookBatch,
     MarketSeries,
     VenueClient,
+    known_at_ms,
     until_next,
 )
 from bot.markets.venues import Coverage, InterestNow
-from detectors.market import HOUR_MS, MINUTE_MS, Bar, Funding, VenueSample
+from detectors.market import HOUR_MS, MINUTE_MS, Bar, Funding, LiquidationTotal, VenueSample
 
 Batch = LookBatch | BarBatch
 _T = TypeVar("_T")
@@ -36,6 +37,8 @@ _RETRY_AFTER_S = 1.5
 _NOW_MEANS_CLOSE_MS = MINUTE_MS
 """Open interest asked for this soon after a close counts as taken at it."""
 _LONGEST_FUNDING_MS = 8 * HOUR_MS
+_SUMS_BACK_MS = HOUR_MS
+"""So far back sums of liquidations that did not come are asked for again."""
 _MARKETS_AT_ONCE = 10
 """Fewer than calls that may be in flight, so that prices never wait behind a line of markets."""
 
@@ -66,6 +69,8 @@ class VenueWorker:
         self._sampled_ms = dict.fromkeys(with_interest, started_ms)
         """The last bar close with open interest."""
         self._settled_ms = dict.fromkeys(listings, started_ms)
+        self._summed_ms = dict.fromkeys(listings, started_ms)
+        """The last bar close by which all sums of liquidations are had, where the venue tells such."""
         self._due_ms: dict[str, int] = {}
         """When funding is settled next."""
         self._ratios: dict[str, float] = {}
@@ -77,7 +82,8 @@ class VenueWorker:
 
     def follow(self, base: str, *, with_interest: bool, after_ms: int | None = None) -> None:
         """Ask for a further one of ``listings`` too; ``after_ms`` as for the others."""
-        self._closed_ms[base] = self._settled_ms[base] = self._latest_close_ms() if after_ms is None else after_ms
+        after_ms = self._latest_close_ms() if after_ms is None else after_ms
+        self._closed_ms[base] = self._settled_ms[base] = self._summed_ms[base] = after_ms
         if with_interest:
             self._sampled_ms[base] = self._closed_ms[base]
 
@@ -242,9 +248,13 @@ class VenueWorker:
         late = self._is_late(closed_at_ms)
         found: MarketSeries | None = None
         # What liquidations come with the statistics are asked for at every bar.
-        if late or self.client.rules.coverage is Coverage.TOTALS or since_ms < closed_at_ms - BAR_MS:
+        has_sums = self.client.rules.coverage is Coverage.TOTALS
+        if late or has_sums or since_ms < closed_at_ms - BAR_MS:
             first_ms = min(since_ms + BAR_MS, closed_at_ms)
+            if has_sums:
+                first_ms = min(first_ms, max(self._summed_ms[base] + BAR_MS, closed_at_ms - _SUMS_BACK_MS))
             found = await self._try("open interest", lambda: self.client.interest(listing, first_ms, closed_at_ms))
+            found = found and replace(found, totals=self._new_sums(base, found.totals))
         told = found or MarketSeries()
         amounts = await now
         if self._asks_each and not late:
@@ -254,6 +264,12 @@ class VenueWorker:
             told = MarketSeries(interest_base=interest) if found is None else replace(found, interest_base=interest)
         self._sampled_ms[base] = max(self._sampled_ms[base], *told.interest_base, 0)
         return told
+
+    def _new_sums(self, base: str, sums: Sequence[LiquidationTotal]) -> Sequence[LiquidationTotal]:
+        """Those not had yet; one that the venue had not made final is asked for again with the next bar."""
+        new = [one for one in sums if known_at_ms(one) > self._summed_ms[base]]
+        self._summed_ms[base] = max([self._summed_ms[base], *map(known_at_ms, new)])
+        return new
 
     async def _funding(self, listing: Listing, closed_at_ms: int) -> Sequence[Funding]:
         """Rates settled since the last time; asked for when one is due, or on the hour where that is not known."""

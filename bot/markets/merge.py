@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bot.markets.live_types import BAR_MS, MarketSeries
+from bot.markets.live_types import BAR_MS, MarketSeries, known_at_ms
 from detectors.market import MINUTE_MS, Bar, Funding, LiquidationTotal, Market, MarketSnapshot, OpenInterest, Print
 from detectors.market import VenueSample as Sample
 
@@ -90,7 +90,7 @@ class Merger:
             else:
                 self._funding[moment_ms].setdefault(venue, rate)
         if series.totals:
-            self._totals = sorted([*self._totals, *series.totals], key=_ended_ms)
+            self._totals = sorted([*self._totals, *series.totals], key=known_at_ms)
         if series.sample is not None:
             self.note(series.sample)
 
@@ -199,7 +199,7 @@ class Merger:
         self._taken_at_ms, self.price = max(self._taken_at_ms, closed_at_ms), bar.close
         self._forget(closed_at_ms)
         known = 0
-        while known < len(self._totals) and _ended_ms(self._totals[known]) <= closed_at_ms:
+        while known < len(self._totals) and known_at_ms(self._totals[known]) <= closed_at_ms:
             known += 1
         totals, self._totals[:known] = self._totals[:known], []
         return MarketSnapshot(
@@ -332,10 +332,6 @@ def _scale(usual: Mapping[str, float], given: Collection[str]) -> float:
 
 def _says_nothing(sample: Sample) -> bool:
     return sample.price is None and sample.mark_price is None and sample.funding_rate is None
-
-
-def _ended_ms(total: LiquidationTotal) -> int:
-    return total.started_at_ms + total.interval_ms
 
 
 def _taker_ratio(bar: Bar | None) -> float | None:

@@ -155,6 +155,8 @@ class VenueRules:
     interest_page: int = 100
     interest_window_ms: int = 0
     """How far back open-interest history reaches; 0: there is none."""
+    stamped_at_start: bool = False
+    """Rows of its history are of the five minutes that begin at their stamp; else they are samples at it."""
     interest_until: bool = True
     """Whether its history can be asked for up to a time."""
     interest_budget: Budget | None = None
@@ -316,10 +318,11 @@ _TABLE = (
         prices_call=_GATE_TICKERS,
         interest_now=InterestNow.BULK,
         interest_call=_GATE_TICKERS,  # the last row of its statistics is still being made
+        stamped_at_start=True,
         interest_page=100,
         interest_until=False,
         interest_window_ms=30 * DAY_MS,
-        coverage=Coverage.TOTALS,  # long_liq_usd and short_liq_usd name the position; stamped at the start
+        coverage=Coverage.TOTALS,  # long_liq_usd and short_liq_usd name the position
         tiers_unit=TierUnit.NOTIONAL,
         book_unit=AmountUnit.CONTRACTS,
         book_levels=300,

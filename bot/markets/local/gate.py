@@ -26,6 +26,8 @@ STATISTICS_MS = {name: INTERVALS_MS[name] for name in ("5m", "15m", "30m", "1h",
 MOST_CANDLES = 2000
 OLDEST_CANDLES = 10_000
 """How far back candles go, in candles."""
+_SHOWN_AFTER_MS = 168_000
+"""Of an interval of statistics, when its row appears; as measured on the real one (docs/venues.md)."""
 _LIMIT = 200
 _WINDOW_S = 10.0
 _ROOT = "/api/v4/futures/usdt"
@@ -220,19 +222,24 @@ class GateVenue(VenueServer):
         return [{"t": rate.taken_at_ms // 1000, "r": f"{rate.rate:.6f}"} for rate in reversed(rates)]
 
     def _statistics(self, query: Query) -> Document:
-        """Rows of open interest at ``time``, and of the liquidations of the interval that starts then."""
+        """Rows of the intervals that start at ``time``: what is held at their end, what was liquidated in them.
+
+        The newest appears while its interval lasts, with what happened so far, and is rewritten when the next appears.
+        """
         listing = self._named(query.text("contract"))
         step_ms = STATISTICS_MS[query.choice("interval", STATISTICS_MS, "5m")]
         limit = query.number("limit", 30, 1, 100)
-        last_ms = self.now_ms - self.faults.lag_ms
+        last_ms = self.now_ms - self.faults.lag_ms - _SHOWN_AFTER_MS
         first_ms, last_ms, from_start = self._window(query, listing.market.first_ms, last_ms)
         times = (oldest if from_start else newest)(first_ms, last_ms, step_ms, limit)
         return [self._statistic(listing, at_ms, step_ms) for at_ms in times]
 
     def _statistic(self, listing: Listing, at_ms: int, step_ms: int) -> dict[str, object]:
-        held = listing.open_interest(at_ms) or 0.0
-        price = listing.price(listing.market.price(at_ms))
-        seen = listing.market.prints_between(at_ms - 1, min(at_ms + step_ms - 1, self.now_ms))
+        is_final = at_ms + step_ms + _SHOWN_AFTER_MS <= self.now_ms - self.faults.lag_ms
+        until_ms = at_ms + (step_ms if is_final else _SHOWN_AFTER_MS)
+        held = listing.open_interest(until_ms) or 0.0
+        price = listing.price(listing.market.price(until_ms))
+        seen = listing.market.prints_between(at_ms - 1, until_ms - 1)
         mine = self.mine(listing.key, seen)
         row: dict[str, object] = {
             "time": at_ms // 1000,

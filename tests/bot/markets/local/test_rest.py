@@ -111,10 +111,31 @@ async def test_open_interest_pages_without_a_hole_and_is_the_venue_s_share(
 
         rows = await paged(fetch, min(samples), clock.now_ms, 100)
         size = exchange.market(BTC)["contractSize"]
-    assert sorted(at_ms for at_ms in rows if at_ms in samples) == [at for at in sorted(samples) if at <= clock.now_ms]
-    for at_ms, base in samples.items():
-        if at_ms in rows:
-            assert rows[at_ms]["openInterestAmount"] * size == pytest.approx(base * DEFAULT_TERMS[name].share, rel=1e-4)
+    # Gate's rows begin at their stamp and tell what is held at their end; the last one is still being made.
+    lasts_ms, shown_after_ms = (5 * MINUTE_MS, 168_000) if name == "gate" else (0, 0)
+    stamps = [at for at in sorted(samples) if at + shown_after_ms <= clock.now_ms]
+    assert sorted(at_ms for at_ms in rows if at_ms in samples) == stamps
+    for at_ms in stamps if name != "gate" else stamps[:-1]:
+        held = samples[at_ms + lasts_ms] * DEFAULT_TERMS[name].share
+        assert rows[at_ms]["openInterestAmount"] * size == pytest.approx(held, rel=1e-4)
+
+
+async def test_gate_shows_a_row_while_it_lasts_and_rewrites_it_when_the_next_one_appears(
+    venues: LocalVenues, clock: Clock
+) -> None:
+    async with connected(venues, "gate") as exchange:
+
+        async def newest() -> Any:
+            return (await exchange.fetch_open_interest_history(BTC, "5m", limit=2))[-2:]
+
+        before = await newest()
+        opened_ms = before[-1]["timestamp"]
+        clock.advance(opened_ms + 5 * MINUTE_MS + 167_000 - clock.now_ms)
+        assert (await newest())[-1] == before[-1], "its interval is over, and it says what it said"
+        clock.advance(2_000)
+        rewritten, after = await newest()
+    assert [rewritten["timestamp"], after["timestamp"]] == [opened_ms, opened_ms + 5 * MINUTE_MS]
+    assert rewritten["openInterestAmount"] != before[-1]["openInterestAmount"]
 
 
 async def test_bybit_s_cursor_leads_through_all_open_interest(venues: LocalVenues, history: History) -> None:
