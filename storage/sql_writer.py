@@ -218,7 +218,6 @@ class SqlWriter(ABC):
         """One transaction; ``committed`` is called with its result in the writer thread."""
 
         def transact() -> T:
-            series = self._stored_series
             try:
                 with self._faults_named("written"):
                     try:
@@ -227,11 +226,12 @@ class SqlWriter(ABC):
                     except Exception as error:
                         if not self._make_room(error):
                             raise
-                        series.forget()
+                        self._stored_series.forget()
                         with self.transaction(self._ready()) as connection:
                             result = work(connection)
             except BaseException:
-                series.forget()
+                if self._series is not None:  # that of now: a lost connection was made anew with another
+                    self._series.forget()
                 raise
             if committed is not None:
                 committed(result)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from storage.postgres import PostgresStore
 from storage.sql import Cursor
 from storage.sql_store import SqlStore
 from storage.sqlite import SqliteStore
-from storage.store import Opened
+from storage.store import Committed, Opened
 from tests.conftest import CHECKOUT
 from tests.storage.make import BOB, alert, event, tick
 from tests.storage.relay import Relay
@@ -188,6 +189,25 @@ async def test_a_lost_connection_is_made_anew_and_nothing_is_lost_or_written_twi
     assert len(await store.snapshots_since("BTC", None)) == 6
     assert (await store.counts()).deliveries == {"pending": 6}
     await store.close()
+
+
+async def test_what_fails_on_a_connection_that_was_made_anew_is_stored_by_the_next_attempt(postgres_url: str) -> None:
+    store = made(postgres_url)
+    await store.open()
+    await store.commit_tick(tick(0))
+    cut_off(postgres_url)
+    told = tick(1, alert(event(1), BOB))
+    fails = replace(tick(2), completed=(event(9),))
+    await notices_that_it_was_cut_off(store)
+    with pytest.raises(ValueError, match="never stored"):
+        await store.commit_ticks([told, fails])
+    assert await store.commit_tick(told) == Committed(snapshots=1, events=1, alerts=1, deliveries=1)
+    await store.close()
+
+
+async def notices_that_it_was_cut_off(store: SqlStore) -> None:
+    with pytest.raises(StoreUnavailable):
+        await store.heartbeat(0)
 
 
 async def test_whoever_lost_the_lead_to_another_writes_nothing_more(postgres_url: str) -> None:
