@@ -24,6 +24,18 @@ FAULTS = (
     ),
     Fault(
         "P1",
+        "a tick's series and state are committed before the alerts that it led to",
+        "bot/watch.py",
+        "        await self._store.commit_ticks(self._queue)\n",
+        "        await self._store.commit_ticks([replace(t, events=(), alerts=(), completed=()) for t in self._queue])\n"
+        "        await self._store.commit_ticks(self._queue)\n",
+        (
+            "tests/bot/test_watch_killed.py::"
+            "test_killed_after_any_write_of_a_tick_that_tells_something_the_next_start_tells_it_all",
+        ),
+    ),
+    Fault(
+        "P1",
         "what was being sent when the process died is not taken up by the next start",
         "storage/sql_outbox.py",
         "\"UPDATE deliveries SET state = 'pending', possible_repeat = 1 WHERE {CLAIMED} AND state = 'sending'\"",
