@@ -16,11 +16,12 @@ class StoreError(Exception):
 
 
 class WrongSource(StoreError):
-    def __init__(self, where: str, bound: str, asked: str) -> None:
-        """``bound`` and ``asked`` name the sources, each with its article."""
+    def __init__(self, where: str, bound: str, asked: str, otherwise: str = "") -> None:
+        """``bound`` and ``asked`` name the sources, each with its article; ``otherwise`` what else it could take."""
+        go_on = f"{bound} or {otherwise}" if otherwise else bound
         super().__init__(
             f"{where} holds {bound} and cannot take {asked}: "
-            f"name another database ([store] path, --db or DATABASE_URL), or go on with {bound}."
+            f"name another database ([store] path, --db or DATABASE_URL), or go on with {go_on}."
         )
 
 

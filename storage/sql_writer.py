@@ -157,7 +157,7 @@ class SqlWriter(ABC):
         try:
             with self.transaction(connected.connection) as connection:
                 _bind(connection, self._source, self.where)
-                bind(connection, self._origin(), self.where)
+                note = bind(connection, self._origin(), self.where)
                 set_meta(connection, "leader", self._leader)
                 returned = sql_outbox.return_claimed(connection)
                 sql_claim.warm_up(connection)
@@ -165,7 +165,7 @@ class SqlWriter(ABC):
             self._disconnect()
             raise
         self._open_connection, self._series = connected.connection, Series(connected.connection)
-        return Opened(created=connected.created, returned=returned, notes=connected.notes)
+        return Opened(created=connected.created, returned=returned, notes=(*connected.notes, *([note] if note else ())))
 
     async def close(self) -> None:
         def close() -> None:

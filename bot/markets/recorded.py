@@ -119,7 +119,8 @@ class RecordedFeed:
     def origin(self) -> Origin:
         """Known by how its candles begin, which stays as it is while a recording grows, moves or is played in part."""
         begins = {file.name: first_row(file) for file in list_series(self.path) if file.kind == "ohlcv"}
-        return Origin(f"the recording {self.path.resolve()}", begins)
+        first_ms = min((int(track.candles.ts_ms[0]) for track in self._tracks), default=None)
+        return Origin(f"the recording {self.path.resolve()}", begins, first_ms)
 
     def load(self) -> tuple[Market, ...]:
         """Read the recording. Raises `RecordingError` without a folder or candles, `UnknownMarket` for a bad name."""

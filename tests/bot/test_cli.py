@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from bot.cli import main
 from bot.markets.simulated import write_simulation
+from detectors.market import DAY_MS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # fmt: off
@@ -79,6 +81,28 @@ def test_a_second_replay_into_one_database_adds_nothing_and_prints_the_same(
     assert lines(half) == lines(first)[: len(lines(half))]
     assert 0 < len(lines(half)) < len(lines(first))
     assert database.stat().st_size == size
+
+
+def test_a_later_recording_of_the_same_market_goes_on_and_nothing_is_told_across_the_gap(
+    recording: Path, config: str, tmp_path: Path
+) -> None:
+    database, half_ms, gap_ms = tmp_path / "bot.db", 1_767_709_200_000, 2 * 3_600_000
+    first, later = tmp_path / "first", tmp_path / "later"
+    for part, since_ms, until_ms in ((first, 0, half_ms), (later, half_ms + gap_ms, half_ms + DAY_MS)):
+        shutil.copytree(recording, part)
+        next(part.rglob("truth.csv.gz")).unlink()
+        for path in part.rglob("*.csv.gz"):
+            header, *rows = gzip.decompress(path.read_bytes()).decode().splitlines()
+            kept = [row for row in rows if since_ms <= int(row.partition(",")[0]) < until_ms]
+            path.write_bytes(gzip.compress("\n".join([header, *kept]).encode()))
+    told = lines(called("--config", config, "replay", first, "--db", database, "--json"))
+    goes_on = called("--config", config, "replay", later, "--db", database, "--json")
+    assert f"the recording {later} goes on with the recording {first}" in goes_on.stderr
+    new = lines(goes_on)[len(told) :]
+    assert lines(goes_on)[: len(told)] == told != []
+    assert new
+    quiet_until_ms = half_ms + gap_ms + 12 * 300_000
+    assert min(int(str(alert["taken_at_ms"])) for alert in new) > quiet_until_ms
 
 
 def test_a_database_that_begins_later_than_the_recording_is_refused(

@@ -73,6 +73,33 @@ async def test_a_recording_that_grew_or_is_there_in_part_is_the_same_one(made: M
         await made(Origin("other", {"okx/BTC-USDT-SWAP/ohlcv_5m": "9,9"})).open()
 
 
+async def test_a_later_recording_of_the_same_series_goes_on_and_each_is_known_from_then_on(made: Make) -> None:
+    await filled(made, WINTER)
+    ends_at_ms = tick(0).snapshot.taken_at_ms
+    spring = Origin("the recording spring", CRASH.marks, begins_at_ms=ends_at_ms)
+    summer = Origin("the recording summer", {**CRASH.marks, "binance/BTCUSDT/ohlcv_5m": "9,9"}, ends_at_ms + 86_400_000)
+    notes: list[str] = []
+    for origin in (spring, summer, WINTER, spring, summer):
+        store = made(origin)
+        notes += (await store.open()).notes
+        await store.close()
+    begins, goes_on = "nothing is known from 2025-12-01 00:05 UTC to", "goes on with the recording"
+    assert [note.partition(goes_on)[0] for note in notes] == ["the recording spring ", "the recording summer "]
+    assert f"{begins} 2025-12-02 00:05 UTC, and nothing is told across it" in notes[1]
+    with pytest.raises(WrongSource, match="holds the recording summer"):
+        await made(Origin("other", {"binance/BTCUSDT/ohlcv_5m": "5,5"})).open()
+
+
+async def test_a_recording_that_begins_before_the_end_or_is_of_other_series_does_not_go_on(made: Make) -> None:
+    await filled(made, WINTER)
+    ends_at_ms = tick(0).snapshot.taken_at_ms
+    after = r"or another one of its markets that begins after 2025-12-01 00:05 UTC, where it stands"
+    with pytest.raises(WrongSource, match=after):
+        await made(Origin("crash", CRASH.marks, begins_at_ms=ends_at_ms - 1)).open()
+    with pytest.raises(WrongSource, match="cannot take bybit"):
+        await made(Origin("bybit", {"bybit/BTCUSDT/ohlcv_5m": "7,8"}, begins_at_ms=ends_at_ms)).open()
+
+
 async def test_a_recording_of_other_markets_is_another_one(made: Make) -> None:
     await filled(made, WINTER)
     with pytest.raises(WrongSource, match="cannot take sol"):
