@@ -49,7 +49,7 @@ def say(text: str) -> None:
 
 class Bot:
     """The app on a live feed at such venues, served as the command serves it. ``database``: None makes a new one.
-    ``words``: the markets; None takes the largest."""
+    ``words``: the markets; None takes the largest. ``streams_closes``: OKX's closing candles."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class Bot:
         paced: bool,
         database: Path | None = None,
         words: Sequence[str] | None = None,
+        streams_closes: bool = True,
         **feed: Any,
     ) -> None:
         self.venues = venues
@@ -74,6 +75,8 @@ class Bot:
             exchange.streaming = {**exchange.streaming, "maxPingPongMisses": 1e9}
 
         self.feed = LiveFeed(THREE, words, clock=venues.clock, rewrite=rewrite, largest=markets, **feed)
+        if not streams_closes:
+            self.feed.stream_lead_s = None
         source = {"kind": "live", "history_days": history_days}
         store = {"path": str(database or Path(self._folder.name) / "bot.db")}
         config = parse({"source": source, "charts": {"draw": False}, "store": store}, "the benchmark")
@@ -215,6 +218,7 @@ async def soak(spec: Mapping[str, Any]) -> dict[str, Any]:
             3,
             history_days=4.0,
             paced=False,
+            streams_closes=False,  # a bar has no time for a handshake
             look_every_s=0.5 * speed,
             grace_s=2.0 * speed,
             silent_s=20.0 * speed,

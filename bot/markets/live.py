@@ -11,6 +11,7 @@ from bot.markets import live_choice
 from bot.markets.ccxt_errors import VenueError, VenueFatal
 from bot.markets.feed import Refusals, Source
 from bot.markets.live_budget import is_for_good
+from bot.markets.live_closing import LEAD_S
 from bot.markets.live_connect import ClientFactory, Reached, Venues, explain
 from bot.markets.live_depth import Books, DepthTowards
 from bot.markets.live_exchange import Rewrite
@@ -55,6 +56,8 @@ class LiveFeed:
     ``heard_until_ms``: when an earlier run last listened, so that the time between is a gap of liquidations."""
 
     source = Source.LIVE
+    stream_lead_s: float | None = LEAD_S
+    """How long before a bar's close venues' streams of candles are opened; None where time is too quick for them."""
 
     def __init__(
         self,
@@ -217,6 +220,7 @@ class LiveFeed:
             look_every_ms=round(self._look_every_s * 1000),
             with_interest=frozenset(m.base for m in self.markets if name in m.open_interest_venues),
             after_ms=after_ms,
+            stream_lead_s=self.stream_lead_s,
         )
         watch = None
         if reached.client.rules.streams_prints:

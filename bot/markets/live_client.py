@@ -7,12 +7,12 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from bot.markets import live_depth, live_interest, live_own, live_prints, live_tiers
+from bot.markets import live_closing, live_depth, live_interest, live_own, live_prints, live_tiers
 from bot.markets.ccxt_errors import VenueError, classify
 from bot.markets.feed import Refusals
 from bot.markets.live_budget import CallGate, Window
 from bot.markets.live_exchange import Exchange, OwnCalls
-from bot.markets.live_types import BAR_MS, Book, Clock, Listing, MarketSeries, PrintSink, number, whole_ms
+from bot.markets.live_types import BAR_MS, Book, CandleSink, Clock, Listing, MarketSeries, PrintSink, number, whole_ms
 from bot.markets.symbols import QUOTES
 from bot.markets.venues import CandlesCall, InterestNow, OwnCall, TierUnit, VenueRules, split_multiplier
 from detectors.leverage import MarginTier
@@ -337,6 +337,16 @@ class CcxtClient:
         try:
             await live_prints.stream(self.rules, self.exchange, listings, sink)
         except Exception as error:
+            raise classify(error, None, self._clock.now_ms()) from error
+
+    async def watch_candles(self, listings: Sequence[Listing], sink: CandleSink, begin: asyncio.Future[None]) -> None:
+        refuse = partial(self._refuse, series="closing")
+        try:
+            by_id = {self._id(listing): listing for listing in listings}
+            await self.gate.enter(self._clock.sleep)
+            await live_closing.stream(self.rules, self.exchange, by_id, sink, refuse, begin)
+        except Exception as error:
+            self._refuse("stream_broke", "closing")
             raise classify(error, None, self._clock.now_ms()) from error
 
     async def close(self) -> None:

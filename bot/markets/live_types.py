@@ -231,7 +231,16 @@ class VenueClient(Protocol):
     async def watch_prints(self, listings: Collection[Listing], sink: "PrintSink") -> None:
         """Stream liquidations for ever; returns only by raising. What is added to ``listings`` is heard too."""
 
+    async def watch_candles(self, listings: Sequence[Listing], sink: "CandleSink", begin: asyncio.Future[None]) -> None:
+        """Connect now, and stream candles for ever from when ``begin`` is over; returns only by raising."""
+
     async def close(self) -> None: ...
+
+
+class CandleSink(Protocol):
+    """Takes the candles that a stream says are final."""
+
+    def closed(self, base: str, bar: Bar) -> None: ...
 
 
 class PrintSink(Protocol):

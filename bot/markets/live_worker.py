@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from bot.markets.ccxt_errors import VenueError
+from bot.markets.live_closing import ClosingCandles
 from bot.markets.live_types import (
     BAR_MS,
     BarBatch,
@@ -45,7 +46,8 @@ _MARKETS_AT_ONCE = 10
 
 class VenueWorker:
     """``deliver`` takes every batch; ``failed`` every error, with the series it was about. The first bar asked for is
-    the next that closes after ``after_ms`` (None: after now)."""
+    the next that closes after ``after_ms`` (None: after now). ``stream_lead_s``: how long before a close the venue's
+    stream of candles is opened, where it has one; None: never."""
 
     def __init__(
         self,
@@ -58,8 +60,12 @@ class VenueWorker:
         look_every_ms: int,
         with_interest: frozenset[str] = frozenset(),
         after_ms: int | None = None,
+        stream_lead_s: float | None = None,
     ) -> None:
         self.client, self.listings = client, listings
+        self._closing: ClosingCandles | None = None
+        if client.rules.streams_closes and stream_lead_s is not None:
+            self._closing = ClosingCandles(client, listings, clock, stream_lead_s)
         self._clock, self._deliver, self._failed = clock, deliver, failed
         self._look_every_ms = look_every_ms
         started_ms = self._latest_close_ms() if after_ms is None else after_ms
@@ -92,6 +98,8 @@ class VenueWorker:
         async with asyncio.TaskGroup() as tasks:
             for task in (self._look_for_ever, self._close_for_ever, self._set_clock_for_ever, self._ratios_for_ever):
                 tasks.create_task(task())
+            if self._closing is not None:
+                tasks.create_task(self._closing.run())
 
     async def _try(self, series: str, call: Callable[[], Awaitable[_T]]) -> _T | None:
         try:
@@ -149,6 +157,8 @@ class VenueWorker:
             line = [one for one in self.listings.values() if self._lacks(one.base, closed_at_ms)]
             if not line:
                 break
+            # Those with nothing left to wait for are not to stand in line behind the others.
+            line.sort(key=lambda one: self._streamed(one.base, closed_at_ms) is None)
             if attempt:
                 await self._clock.sleep(_RETRY_AFTER_S * attempt)
             rates = await self._ask_line(line, closed_at_ms, rates)
@@ -232,8 +242,18 @@ class VenueWorker:
             told = await self._interest(listing, since_ms, closed_at_ms, now)
         return replace(told, bars=bars, funding=await self._funding(listing, closed_at_ms))
 
+    def _streamed(self, base: str, closed_at_ms: int) -> Bar | None:
+        """The bar that closed then, if the stream has told it and it is the only one that lacks."""
+        if self._closing is None or self._closed_ms[base] != closed_at_ms - BAR_MS:
+            return None
+        return self._closing.of(base, closed_at_ms)
+
     async def _bars(self, listing: Listing, since_ms: int, closed_at_ms: int) -> Sequence[Bar]:
-        bars = await self._try("bars", lambda: self.client.bars(listing, since_ms, closed_at_ms)) or ()
+        streamed = self._streamed(listing.base, closed_at_ms)
+        if streamed is not None:
+            bars: Sequence[Bar] = [streamed]
+        else:
+            bars = await self._try("bars", lambda: self.client.bars(listing, since_ms, closed_at_ms)) or ()
         if bars:
             self._closed_ms[listing.base] = bars[-1].closed_at_ms
         return bars

@@ -144,6 +144,9 @@ class VenueRules:
     bars_page: int = 100
     candles_call: CandlesCall | None = None
     """None: through ccxt."""
+    streams_closes: bool = False
+    """Whether a bar that closes is taken from the venue's stream of candles (`live_closing.py`); what it does not tell
+    in time is asked for."""
     volume_unit: AmountUnit | None = None
     interest_history_unit: AmountUnit | None = None
     interest_now_unit: AmountUnit | None = None
@@ -283,6 +286,7 @@ _TABLE = (
             closed_at=8,
             newest=1_400,  # it serves 1,440
         ),
+        streams_closes=True,  # 40 questions for candles in two seconds make a line of five hundred half a minute long
         prices_call=OwnCall(
             "publicGetMarketTickers", {"instType": "SWAP"}, ("data",), "instId", price_key="last", stamp_key="ts"
         ),

@@ -52,6 +52,12 @@ class Faults:
     """Bases, as the feed behind the venues calls them, that the venue does not list."""
     poison_frames: str | None = None
     """As `poison`, for what websockets push."""
+    unconfirmed: set[str] = field(default_factory=set)
+    """Bases, as `delisted`, whose final candle is never pushed."""
+    confirms_after_ms: int = 0
+    """How long after its close a candle is pushed as final."""
+    short_rows: bool = False
+    """Candles are pushed with half of their cells, but for the last."""
     script: list[Fault] = field(default_factory=list)
 
     def answer(
@@ -79,8 +85,9 @@ class Faults:
     def clear(self) -> None:
         self.script.clear()
         self.delisted.clear()
-        self.skew_ms = self.lag_ms = self.replayed = 0
-        self.silent = self.doubled = False
+        self.unconfirmed.clear()
+        self.skew_ms = self.lag_ms = self.replayed = self.confirms_after_ms = 0
+        self.silent = self.doubled = self.short_rows = False
         self.poison_frames = None
 
     async def meet(self, path: str) -> Fault | None:

@@ -70,6 +70,9 @@ class LocalFeed(LiveFeed):
         midnight_ms = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS
         self._time = VenueTime(midnight_ms if now_ms is None else now_ms)
         self._running = AsyncExitStack()
+        if self._speed > 1:
+            # Their handshakes take real time, of which a bar has less than a second.
+            self.stream_lead_s = None
         super().__init__(
             venues,
             None if markets is None or copies else [market.base for market in self._story.load()],

@@ -10,16 +10,13 @@ from aiohttp import web
 from bot.markets.local.grid import newest
 from bot.markets.local.limits import Rule
 from bot.markets.local.listing import Listing
-from bot.markets.local.okx_stream import CONTRACT_DECIMALS, OkxStreams
+from bot.markets.local.okx_candles import INTERVALS_MS, candle_row
+from bot.markets.local.okx_stream import OkxStreams
 from bot.markets.local.query import Document, Query, Refusal
 from bot.markets.local.server import Handler
 from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS
 
 # fmt: off
-INTERVALS_MS = {
-    "1m": MINUTE_MS, "3m": 3 * MINUTE_MS, "5m": 5 * MINUTE_MS, "15m": 15 * MINUTE_MS, "30m": 30 * MINUTE_MS,
-    "1H": HOUR_MS, "2H": 2 * HOUR_MS, "4H": 4 * HOUR_MS, "6Hutc": 6 * HOUR_MS, "12Hutc": 12 * HOUR_MS, "1Dutc": DAY_MS,
-}
 PERIODS_MS = {
     "5m": 5 * MINUTE_MS, "15m": 15 * MINUTE_MS, "30m": 30 * MINUTE_MS, "1H": HOUR_MS, "2H": 2 * HOUR_MS,
     "4H": 4 * HOUR_MS, "1D": DAY_MS, "1Dutc": DAY_MS,
@@ -141,12 +138,7 @@ class OkxVenue(OkxStreams):
         for opened_at_ms in reversed(newest(first_ms, last_ms, step_ms, limit)):
             bar = listing.candle(opened_at_ms, step_ms, now_ms)
             if bar is not None:
-                prices = [listing.tick_text(price) for price in (bar.open, bar.high, bar.low, bar.close)]
-                units = listing.units(bar.volume_base)
-                contracts = listing.contracts_text(bar.volume_base, CONTRACT_DECIMALS)
-                closed = "1" if bar.closed_at_ms <= now_ms else "0"
-                turnover = f"{units * bar.close:.4f}"
-                rows.append([str(opened_at_ms), *prices, contracts, f"{units:.4f}", turnover, closed])
+                rows.append(candle_row(listing, bar, now_ms))
         return self._reply(rows)
 
     def _book(self, query: Query) -> Document:

@@ -1,23 +1,43 @@
-"""OKX's public websocket, ``/ws/v5/public``: liquidation orders, tickers, mark prices, funding, open interest."""
+"""OKX's websockets: ``/ws/v5/public`` for liquidation orders, tickers, mark prices, funding and open interest,
+``/ws/v5/business`` for candles.
+
+A connection over which nothing has been sent for 30 s is cut (4004), which a ping prevents. Limits: 480 operations an
+hour and connection, 3 handshakes a second and address, 64 KB of channels in an operation.
+"""
 
 import json
 from collections.abc import Callable, Mapping
 
-from bot.markets.local.listing import Listing
+from bot.markets.local.clock import Clock
+from bot.markets.local.history import History
+from bot.markets.local.limits import Limiter, Rule
+from bot.markets.local.listing import Listing, Terms
+from bot.markets.local.okx_candles import BUSINESS, CONTRACT_DECIMALS, CandlePushes, is_candle
 from bot.markets.local.server import News, Stream, VenueServer
 from detectors.market import Side
 
-CONTRACT_DECIMALS = 2
-"""Contracts trade in hundredths."""
 _LIQUIDATIONS = "liquidation-orders"
 _MOST_CHARACTERS = 65_536
 """In one subscription."""
+_SILENT_S = 30.0
+_HANDSHAKES = Rule("handshakes", 3, 1.0)
+_OPERATIONS = 480
+_EVERY_S = 7.5
+"""One more operation may be sent each so many seconds."""
 
 
 class OkxStreams(VenueServer):
     name = "okx"
-    stream_roots = ("/ws/v5/public",)
+    stream_roots = ("/ws/v5/public", BUSINESS)
     replays_prints = 3
+
+    def __init__(
+        self, history: History, clock: Clock, terms: Mapping[str, Terms], limiter: Limiter | None = None
+    ) -> None:
+        super().__init__(history, clock, terms, limiter)
+        self.operations = 0
+        """Received over all connections."""
+        self._talks: dict[Stream, _Talk] = {}
 
     def by_instrument(self) -> dict[str, Listing]:
         return {f"{listing.base}-USDT-SWAP": listing for listing in self.listed().values()}
@@ -90,7 +110,24 @@ class OkxStreams(VenueServer):
             "open-interest": self.open_interest,
         }
 
+    def admit(self) -> None:
+        if self.limiter.use(_HANDSHAKES).over:
+            raise self.fault_answer(429, 0.0)
+
+    def _talk(self, stream: Stream) -> "_Talk":
+        if stream not in self._talks:
+            self._talks = {one: talk for one, talk in self._talks.items() if one in self.streams}
+            self._talks[stream] = _Talk(self.limiter.now_s(), max(int(_OPERATIONS * self.limiter.scale), 1))
+        return self._talks[stream]
+
+    async def push(self) -> None:
+        for stream in list(self.streams):
+            if self._talk(stream).is_silent(stream.sent, self.limiter.now_s()):
+                await stream.close(4004)
+        await super().push()
+
     async def on_text(self, stream: Stream, text: str) -> None:
+        talk = self._talk(stream)
         if text == "ping":
             await self.send(stream, ["pong"])
             return
@@ -102,8 +139,16 @@ class OkxStreams(VenueServer):
         if operation not in ("subscribe", "unsubscribe") or len(text) > _MOST_CHARACTERS:
             await self.send(stream, [{"event": "error", "code": "60012", "msg": f"Invalid request: {text[:200]}"}])
             return
+        self.operations += 1
+        if not talk.may_operate(self.limiter.now_s()):
+            await self.send(stream, [{"event": "error", "code": "60014", "msg": "Requests too frequent"}])
+            return
         for topic in topics:
-            key = self._key(topic)
+            key = self._key(topic, stream)
+            if key == BUSINESS:
+                moved = "This channel has been migrated to the '/business' URL. Please subscribe using the new URL."
+                await self.send(stream, [{"event": "error", "code": "64001", "msg": moved, "connId": "local"}])
+                continue
             if key is None:
                 wrong = f"Wrong URL or channel:{topic.get('channel')},instId:{topic.get('instId')} doesn't exist."
                 error = {"event": "error", "code": "60018", "msg": wrong, "connId": "local"}
@@ -116,9 +161,17 @@ class OkxStreams(VenueServer):
             stream.topics[key] = None
             if topic["channel"] == _LIQUIDATIONS:
                 await self.replay_prints(stream)
+            elif is_candle(topic["channel"]):
+                talk.candles.begin(key, self.now_ms)
+                await self.send(stream, talk.candles.frames(key, self.by_instrument(), self.now_ms, self.faults))
 
-    def _key(self, topic: Mapping[str, str]) -> str | None:
-        channel = topic.get("channel")
+    def _key(self, topic: Mapping[str, str], stream: Stream) -> str | None:
+        """None for what there is none of; `BUSINESS` for what is there alone."""
+        channel = topic.get("channel", "")
+        if is_candle(channel) and topic.get("instId") in self.by_instrument():
+            return f"{channel}:{topic['instId']}" if stream.path == BUSINESS else BUSINESS
+        if stream.path == BUSINESS:
+            return None
         if channel == _LIQUIDATIONS:
             return channel if topic.get("instType") == "SWAP" else None
         known = channel in self._channels and topic.get("instId") in self.by_instrument()
@@ -150,9 +203,34 @@ class OkxStreams(VenueServer):
         return [{"arg": {"channel": _LIQUIDATIONS, "instType": "SWAP"}, "data": items}] if items else []
 
     def price_frames(self, stream: Stream) -> list[object]:
+        if stream.path == BUSINESS:
+            pushes, listed = self._talk(stream).candles, self.by_instrument()
+            return [one for key in stream.topics for one in pushes.frames(key, listed, self.now_ms, self.faults)]
         return [
             {"arg": {"channel": channel, "instId": instrument}, "data": [record(listing)]}
             for channel, record in self._channels.items()
             for instrument, listing in self.by_instrument().items()
             if f"{channel}:{instrument}" in stream.topics
         ]
+
+
+class _Talk:
+    """What a venue remembers of one connection. ``operations``: how many may be sent at once."""
+
+    def __init__(self, now_s: float, operations: int) -> None:
+        self.candles = CandlePushes()
+        self._most = self._left = float(operations)
+        self._filled_s = self._heard_s = now_s
+        self._sent = 0
+
+    def is_silent(self, sent: int, now_s: float) -> bool:
+        """Whether nothing has been sent, pongs included, for too long."""
+        if sent != self._sent:
+            self._sent, self._heard_s = sent, now_s
+        return now_s - self._heard_s > _SILENT_S
+
+    def may_operate(self, now_s: float) -> bool:
+        self._left = min(self._most, self._left + (now_s - self._filled_s) / _EVERY_S * self._most / _OPERATIONS)
+        self._filled_s = now_s
+        self._left -= 1
+        return self._left >= 0

@@ -29,10 +29,13 @@ class Stream:
     def __init__(self, path: str, socket: web.WebSocketResponse) -> None:
         self.path = path
         self.topics: dict[str, None] = {}
+        self.sent = 0
+        """Frames."""
         self._socket = socket
 
     async def send(self, text: str) -> None:
         if not self._socket.closed:
+            self.sent += 1
             try:
                 await self._socket.send_str(text)
             except ConnectionError:
@@ -130,6 +133,9 @@ class VenueServer(ABC):
 
     @abstractmethod
     def price_frames(self, stream: Stream) -> list[object]: ...
+
+    def admit(self) -> None:  # noqa: B027 - most venues count no handshakes
+        """Count a websocket's handshake against the venue's limits. Raises `Refusal` over a limit."""
 
     def mine(self, base: str, prints: Sequence[Print]) -> Sequence[Print]:
         """Those of a market's liquidations that happen here, among the venues that run."""
@@ -240,6 +246,7 @@ class VenueServer(ABC):
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         if not any(f"{request.path}/".startswith(f"{root}/") for root in self.stream_roots):
             raise self.refuse(request.path, "path")
+        self.admit()
         # Pings are answered here, so that a silent venue can leave them unanswered.
         socket = web.WebSocketResponse(autoping=False, heartbeat=None)
         await socket.prepare(request)

@@ -106,7 +106,11 @@ class Rig:
         """On to the next bar close, until all markets have it; False if some had not, that long after it."""
         now_ms = self.clock.venues_ms
         closed_at_ms = now_ms // BAR_MS * BAR_MS + BAR_MS
-        await self.advance(closed_at_ms + AFTER_CLOSE_MS - now_ms)
+        return await self.next_bar_due(closed_at_ms, give_up_ms)
+
+    async def next_bar_due(self, closed_at_ms: int, give_up_ms: int = GIVE_UP_MS) -> bool:
+        """On to when this close is due, as `next_bar`."""
+        await self.advance(closed_at_ms + AFTER_CLOSE_MS - self.clock.venues_ms)
         while self.clock.venues_ms < closed_at_ms + give_up_ms:
             for _ in range(round(PATIENCE_S / 0.01)):
                 if self._had(closed_at_ms):
