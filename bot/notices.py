@@ -70,10 +70,9 @@ class NoticeBoard:
     def tell(self, chats: Collection[Chat], message: Message) -> None:
         """Queue something for certain chats alone."""
         self._posted += 1
-        nonce = f"n{self._session:x}{self._posted:x}"[-25:]
         for chat in chats:
             if chat.platform in self._platforms and not self._stopped:
-                self._queue(chat, nonce, message)
+                self._queue(chat, self._nonce(chat), message)
 
     async def stop(self) -> None:
         """Send nothing more; what waits is dropped."""
