@@ -69,7 +69,7 @@ class Following:
         """Markets that are not followed any more, with why."""
         self._unwatched_s: dict[str, float] = {}
         """Since when nobody watches a market or view, by the steady clock."""
-        self._busy = asyncio.Lock()
+        self._busy, self._reading = asyncio.Lock(), asyncio.Lock()
         self._is_full = False
 
     # --- for commands
@@ -98,6 +98,17 @@ class Following:
         is_idle = self.catching_up is None or self.catching_up.condition is None
         when = "in about a minute" if is_idle else "in some minutes, for that of other markets is being read too"
         return f"Its history is being read from {venues}: first alerts {when}."
+
+    async def refresh(self) -> bool:
+        """Ask the venues what they list, if that is ten minutes ago; whether it was done. Takes `ANSWER_WITHIN_S`."""
+        if self._reading.locked() or not self._feed.joins.is_old:
+            return False
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S), self._reading:
+                await self._feed.joins.reload()
+        except TimeoutError:
+            return False
+        return True
 
     def conditions(self) -> list[str]:
         """For ``/status``."""
@@ -179,7 +190,8 @@ class Following:
         as the view of a venue that was out. Raises StoreUnavailable."""
         joins = self._feed.joins
         if joins.is_due:
-            await joins.reload()
+            async with self._reading:
+                await joins.reload()
             await self._begin_chosen(await joins.choose())
         watches = await self._store.subscriptions()
         named = _named(watches)

@@ -18,9 +18,9 @@ async def watch(asked: Asked) -> Message:
     house, request = asked.house, asked.request
     if not asked.words:
         return menus.choose_market(house)
-    offers = house.following.offers() if house.following else []
-    wanted = asking.subscription(asked.words, [*house.markets, *offers], house.kinds, house.defaults)
-    is_new = any(wanted.market.partition("@")[0] == one.base for one in offers)
+    wanted = await _wanted(asked)
+    asset = wanted.market.partition("@")[0]
+    is_new = house.following is not None and any(asset == one.base for one in house.following.offers())
     if "@" in wanted.market or is_new:
         wanted = await _begun(house, wanted)
     if request.user_id is not None:
@@ -36,6 +36,23 @@ async def watch(asked: Asked) -> Message:
     whole = await watching(asked)
     change = (Button("Change", f"/adjust {menus.word_of(wanted.market)}"), Button("Settings", "/settings"))
     return Message(title, whole.lines, whole.footer, whole.table, buttons=(change,))
+
+
+async def _wanted(asked: Asked) -> Subscription:
+    """Of a market that is followed or could be; one that is on no list may have been listed just now."""
+    house = asked.house
+
+    def read() -> Subscription:
+        offers = house.following.offers() if house.following else []
+        return asking.subscription(asked.words, [*house.markets, *offers], house.kinds, house.defaults)
+
+    try:
+        return read()
+    except NotUnderstood as error:
+        word = asked.words[0].partition("@")[0]
+        if error.instead[0] != word or house.following is None or not await house.following.refresh():
+            raise
+    return read()
 
 
 async def _begun(house: House, wanted: Subscription) -> Subscription:

@@ -60,7 +60,8 @@ class Joins:
         self._words, self._largest, self._simulated = words, largest, simulated
         self._missing: dict[tuple[str, str], int] = {}
         """How often in a row a market was not on a venue's list, by venue and base."""
-        self._due_ms = clock.now_ms() + RELOAD_EVERY_MS
+        self._read_ms = clock.now_ms()
+        self._due_ms = self._read_ms + RELOAD_EVERY_MS
         self.chosen: set[str] = set()
         """Bases that the config asks for; what is followed besides, somebody asked for."""
 
@@ -139,6 +140,11 @@ class Joins:
         """Whether the venues are to be asked for their lists again."""
         return self._clock.now_ms() >= self._due_ms
 
+    @property
+    def is_old(self) -> bool:
+        """Whether it is worth asking for a name that is on no list."""
+        return self._clock.now_ms() - self._read_ms >= ASK_AGAIN_MS
+
     async def reload(self) -> None:
         """Ask what is listed now; take into views what they are newly listed on, and out of them what is gone."""
         is_open = False
@@ -151,7 +157,8 @@ class Joins:
                 is_open = True
                 self._tell(NoticeKind.VENUE, venue, "markets", f"{venue}: no new list of markets ({explain(error)})")
         self._leave_gone()
-        self._due_ms = self._clock.now_ms() + (ASK_AGAIN_MS if is_open or self._missing else RELOAD_EVERY_MS)
+        self._read_ms = self._clock.now_ms()
+        self._due_ms = self._read_ms + (ASK_AGAIN_MS if is_open or self._missing else RELOAD_EVERY_MS)
 
     def _count_missing(self, venue: str) -> None:
         one = self._venues.reached[venue]

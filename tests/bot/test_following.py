@@ -114,8 +114,23 @@ async def test_a_chat_that_asks_for_a_market_not_followed_yet_is_told_when_alert
         assert suggested == ["PEPE"]
         assert "Did you mean PEPE" in (await app.commands.handle(request("/watch PEPPE"))).title
 
+        feed = app.feed
+        assert isinstance(feed, LocalFeed)
+        assert feed.venues is not None
+        feed.joins._due_ms = 2**53
+        for venue in VENUES:
+            feed.venues[venue].faults.delisted.add("DOGE")
+        feed.joins._read_ms = 0
+        assert "No market called" in (await app.commands.handle(request("/watch NOTHING"))).title
+        assert app.following is not None
+        assert "DOGE" not in app.following.offered(), "a name on no list is worth asking the venues again"
+        for venue in VENUES:
+            feed.venues[venue].faults.clear()
+        feed.joins._read_ms = 0
+
         await until(lambda: app.catching_up is not None and app.catching_up.condition is None)
         answer = await app.commands.handle(request("/watch 1000pepe min $1"))
+        assert "DOGE" not in app.following.offered(), "a name that is known is not"
         assert answer.title == (
             "Watching PEPE. Its history is being read from binance and okx: first alerts in about a minute."
         )

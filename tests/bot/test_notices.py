@@ -143,9 +143,7 @@ async def test_gaps_and_changes_of_one_market_are_not_sent_but_a_stopped_venue_i
     assert await rig.told(stopped()) == [("1", "⚠ venue: okx is stopped; geo-block")]
 
 
-async def test_that_a_market_has_come_or_gone_is_sent_and_what_is_for_certain_chats_reaches_each_of_them(
-    rig: Rig,
-) -> None:
+async def test_that_a_market_has_gone_is_sent_and_what_is_for_certain_chats_reaches_each_of_them(rig: Rig) -> None:
     gone = Notice(NoticeKind.MARKET, LATER_MS, "", "markets", "DOGE is followed no more")
     assert await rig.told(gone, gone) == [("1", "⚠ market: DOGE is followed no more")]
     rig.board.tell([READER, OTHER, Chat("elsewhere", "4")], Message("DOGE has ended"))
