@@ -1,6 +1,7 @@
 """The files that hosts read, as far as they can be run here: commands are executed, the rest is checked against itself.
 
-There is no Docker engine here: of the Dockerfile its CMD and HEALTHCHECK are run and its sources looked for.
+There is no Docker engine here: of the Dockerfile its CMD and HEALTHCHECK are run and its sources looked for. Nor is
+this system run by systemd: what the unit forbids is forbidden by mounts, where that is allowed.
 """
 
 import json
@@ -91,12 +92,40 @@ def test_on_heroku_without_a_database_url_it_refuses_to_start_and_says_why() -> 
     assert "DATABASE_URL" in done.stderr
 
 
+CONFINED = """
+set -e
+mount --make-rprivate /
+mount --bind . .
+cd "$PWD"
+mount --bind data data
+mount --bind out out
+mount -o remount,bind,ro .
+mount -o remount,bind,ro /
+if touch deploy/written 2> /dev/null; then exit 9; fi
+exec "$@"
+"""
+"""What the unit's ProtectSystem=strict and ReadWritePaths make of the machine; as root, in mounts of its own."""
+
+
+def confined(command: list[str], tree: Path) -> list[str]:
+    """The command with a tree of its own to write to and nothing else, where this system lets us; plain elsewhere."""
+    for name in ("data", "out"):
+        (tree / name).mkdir()
+    for name in ("bot", "detectors", "storage", "deploy"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    unshare = shutil.which("unshare")
+    if unshare is None or subprocess.run([unshare, "-m", "true"], capture_output=True, check=False).returncode:
+        return command
+    return [unshare, "-m", "sh", "-c", CONFINED, "sh", *command]
+
+
 def test_the_command_serves_health_on_the_port_and_ends_in_order_at_sigterm(tmp_path: Path) -> None:
-    port = free_port()
+    port, tree = free_port(), tmp_path / "opt"
+    tree.mkdir()
     process = subprocess.Popen(
-        [*here(docker("CMD")), "--local"],
-        cwd=ROOT, env=environ(PORT=str(port)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
+        [*confined(here(docker("CMD")), tree), "--local"],
+        cwd=tree, env=environ(PORT=str(port), HOME="/nonexistent", MPLCONFIGDIR=str(tree / "out/cache")),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
         for _ in range(600):
@@ -110,6 +139,7 @@ def test_the_command_serves_health_on_the_port_and_ends_in_order_at_sigterm(tmp_
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=30)
     assert process.returncode == 0, said
+    assert "Read-only" not in said
     assert time.monotonic() - told_s < 10
     assert "Traceback" not in said
     assert probe(str(port)) == 1
