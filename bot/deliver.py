@@ -42,6 +42,10 @@ STOP_WITHIN_S = 5.0
 FAULTS_ALLOWED = 8
 """Errors of our own that one delivery may meet in one life; what it waited for, or was killed in, does not count."""
 LONGEST_BACKOFF_S = 60.0
+LONGEST_TURN_S = 2.0
+"""What waits longer for its turn leaves its place to others meanwhile: the topics of one group wait for one another."""
+_TURN_KEPT_S = 10.0
+"""How long a turn is kept that was not used in time, as while the whole platform had to wait."""
 
 
 class Platform(Protocol):
@@ -89,10 +93,12 @@ class Deliverer:
         self._paces = {platform.name: Pace(platform.per_second, burst=5) for platform in platforms}
         self._chat_paces: dict[tuple[str, str], tuple[Pace, ...]] = {}
         """By platform and `Limits.key`."""
+        self._turns: dict[Chat, float] = {}
+        """By chat that waits for it without a place: when its turn is, by the steady clock."""
         self._paused_until_s: dict[str, float] = {}
+        """By platform that told the bot as a whole to wait."""
         self._faults: Counter[int] = Counter()
         """By delivery."""
-        """By platform that told the bot as a whole to wait."""
         self._evidence: Once[str, Evidence | None] = Once(_EVIDENCE_KEPT)
         self._settler = Settler(store, look_every_s)
         self._workers: dict[str, set[asyncio.Task[None]]] = {platform.name: set() for platform in platforms}
@@ -118,7 +124,9 @@ class Deliverer:
         self._wake.set()
 
     async def drain(self) -> None:
-        """Send all that is due now, storms' alerts included; what must wait for a retry stays. Raises Fatal."""
+        """Send all that is due now, storms' alerts included; what must wait, for a retry or for a turn that is far off,
+        stays. Raises Fatal.
+        """
         while not self._stopping:
             found = await self._look(flush=True)
             if workers := self._under_way():
@@ -133,7 +141,7 @@ class Deliverer:
         the chat or the platform is done; whether to try again is the caller's. Raises PlatformError, TimeoutError.
         """
         platform = self._platforms[chat.platform]
-        await self._wait_turn(chat, platform)
+        await self._wait_turn(self._turn(chat, platform), platform)
         if self._stopping:
             raise Retry("stopping", 0, ambiguous=True)
         try:
@@ -211,14 +219,19 @@ class Deliverer:
 
     async def _serve(self, claim: Claim, platform: Platform, context: Context | None) -> None:
         sending = False
+        settlement: Settlement
         try:
-            if context is None:
-                (context,) = await self._store.contexts([claim])
-            notices = await self._notices(claim)
-            message = in_context(await self._compose(claim.task, notices), context, notices)
-            await self._wait_turn(claim.chat, platform)
-            sending = not self._stopping
-            settlement = await self._send(claim, platform, message) if sending else self._later(0, "stopping")
+            turn_s = self._kept_turn(claim.chat) or self._turn(claim.chat, platform)
+            if turn_s - time.monotonic() > LONGEST_TURN_S:
+                settlement = self._put_off(claim.chat, turn_s)
+            else:
+                if context is None:
+                    (context,) = await self._store.contexts([claim])
+                notices = await self._notices(claim)
+                message = in_context(await self._compose(claim.task, notices), context, notices)
+                await self._wait_turn(turn_s, platform)
+                sending = not self._stopping
+                settlement = await self._send(claim, platform, message) if sending else self._later(0, "stopping")
         except Retry as error:
             self._pause(platform.name, error)
             settlement = self._later(error.after_s, error.reason, ambiguous=error.ambiguous)
@@ -282,14 +295,31 @@ class Deliverer:
             late_by_ms = self._market_ms() - delivery.event.taken_at_ms
         return Notice(delivery.event, delivery.reason, late_by_ms, delivery.possible_repeat)
 
-    async def _wait_turn(self, chat: Chat, platform: Platform) -> None:
+    def _turn(self, chat: Chat, platform: Platform) -> float:
+        """The next turn of this chat, which is taken, by the steady clock."""
         limits = platform.limits(chat.chat_id)
         paces = self._chat_paces.get((platform.name, limits.key))
         if paces is None:
             paces = tuple(Pace(rate.per_second, rate.burst) for rate in limits.rates)
             self._chat_paces[platform.name, limits.key] = paces
         now_s = time.monotonic()
-        await asyncio.sleep(max(pace.take(now_s) for pace in (*paces, self._paces[platform.name])))
+        return now_s + max(pace.take(now_s) for pace in paces)
+
+    def _kept_turn(self, chat: Chat) -> float | None:
+        """The turn that the chat was put off to; None where it was not, or has long missed it."""
+        turn_s = self._turns.pop(chat, None)
+        return turn_s if turn_s is not None and time.monotonic() - turn_s < _TURN_KEPT_S else None
+
+    def _put_off(self, chat: Chat, turn_s: float) -> Later:
+        self._turns[chat] = turn_s
+        wait_s = turn_s - time.monotonic()
+        asyncio.get_running_loop().call_later(wait_s + 0.002, self._wake.set)  # due times are whole milliseconds
+        return self._later(wait_s, "its turn in this chat, or in the group it is in, is later")
+
+    async def _wait_turn(self, turn_s: float, platform: Platform) -> None:
+        """Until a chat's turn has come, and then the platform's."""
+        now_s = time.monotonic()
+        await asyncio.sleep(max(turn_s - now_s, self._paces[platform.name].take(now_s)))
         rest_s = self._paused_until_s.get(platform.name, 0.0) - time.monotonic()
         while rest_s > 0 and not self._stopping:
             await asyncio.sleep(min(rest_s, self._look_every_s))

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from bot import deliver
 from bot.deliver import FAULTS_ALLOWED, IN_FLIGHT, Deliverer
 from bot.errors import Moved, Retry
+from bot.pacing import Limits, Rate
 from detectors.event import Severity
 from storage.chat_settings import ChatSettings, Sound
 from storage.chats import Chat
@@ -16,6 +19,18 @@ from storage.sqlite import SqliteStore
 from storage.store import NewAlert, NewDelivery, StoredAlert
 from tests.bot.delivering import Bench, FakePlatform, compose, running, until
 from tests.storage.make import ALICE, BOB, alert, event, evidence, released, tick
+
+
+@dataclass
+class Groups(FakePlatform):
+    """Topics, ``GROUP/TOPIC``, share the pace of their group."""
+
+    name: str = "groups"
+    burst: int = 1
+    group_per_second: float = 1.0
+
+    def limits(self, chat_id: str) -> Limits:
+        return Limits(chat_id.partition("/")[0], (Rate(self.group_per_second, self.burst),))
 
 
 @pytest.fixture
@@ -37,6 +52,28 @@ async def test_a_platform_that_hangs_takes_no_place_from_another(bench: Bench) -
         await until(lambda: bench.platform.titles(BOB) == ["🟢 long a"])
         assert slow.in_flight == IN_FLIGHT
         await deliverer.stop(within_s=0)
+
+
+async def test_topics_that_wait_for_their_group_s_turn_hold_no_place_that_others_need(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliver, "LONGEST_TURN_S", 0.05)
+    groups = Groups(group_per_second=50.0, burst=2)
+    topics = [Chat("groups", f"{group}/{topic}") for topic in range(20) for group in ("a", "b")]
+    others = [Chat("groups", str(n)) for n in range(5)]
+    await bench.store.commit_tick(tick(0, alert(event(), *topics)))
+    await bench.store.commit_tick(tick(1, alert(event(1, subject="later"), *others)))
+    deliverer = Deliverer(bench.store, [groups], compose, look_every_s=5.0)
+    began_s = asyncio.get_running_loop().time()
+    async with running(deliverer):
+        await until(lambda: len(groups.sent) == len(topics) + len(others))
+    took_s = asyncio.get_running_loop().time() - began_s
+    order = [chat_id for chat_id, _ in groups.sent]
+    assert sorted(order) == sorted(chat.chat_id for chat in (*topics, *others))
+    assert max(order.index(chat.chat_id) for chat in others) < 15
+    assert 18 / 50 <= took_s < 1.5, "each group keeps its pace, and its turns are used as they come"
+    attempts = await bench.store._read(lambda c: c.execute("SELECT max(attempts) FROM deliveries").fetchone())
+    assert attempts == (2,), "a turn that is waited for is kept"
 
 
 async def test_a_platform_that_tells_the_bot_to_wait_is_left_alone_and_others_go_on(bench: Bench) -> None:

@@ -168,6 +168,14 @@ FAULTS = (
     ),
     Fault(
         "P4",
+        "topics that wait for their group's turn hold the places that other chats need",
+        "bot/deliver.py",
+        "            if turn_s - time.monotonic() > LONGEST_TURN_S:\n",
+        "            if turn_s - time.monotonic() > 1e9:\n",
+        (f"{MANY}::test_topics_that_wait_for_their_group_s_turn_hold_no_place_that_others_need",),
+    ),
+    Fault(
+        "P4",
         "a chat is asked again before the time that Telegram named",
         "bot/platforms/telegram/errors.py",
         '    return Retry(f"Telegram asks to wait {seconds:.0f} s", seconds)',
