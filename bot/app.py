@@ -1,5 +1,6 @@
 """The composition root: builds every part from the config, owns start and stop. Any part can be replaced by a fake."""
 
+import asyncio
 import logging
 import os
 import time
@@ -15,12 +16,11 @@ from bot import memory
 from bot.charting import ChartFolder
 from bot.chats import Chats, make_platforms
 from bot.commands import Commands
-from bot.config import Config
+from bot.config import Config, ConfigError
 from bot.deliver import Deliverer, Notice, words
 from bot.digests import release_due
 from bot.fits import LOOK_EVERY_S, Fitter
 from bot.following import Following, Waiting
-from bot.markets import names
 from bot.markets.feed import ReplayableFeed, Source, origin_of
 from bot.markets.live import LiveFeed
 from bot.markets.recorded import RecordedFeed
@@ -33,9 +33,9 @@ from bot.playback import Moment, Tally
 from bot.reliving import Resumed
 from bot.schedule import Schedule
 from bot.score import Scorer
-from bot.stores import make_store
+from bot.stores import is_new, make_store
+from bot.terminal import terminal_watches
 from bot.watch import Watcher
-from detectors.market import Market
 from detectors.registry import find_kinds
 from storage.chats import EVERY_MARKET, Chat, Subscription
 from storage.errors import StoreError
@@ -93,7 +93,7 @@ class App:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         memory.few_arenas()
-        self.config, self.feed = config, feed
+        self.config, self.feed, self._environ = config, feed, environ
         self.printer = printer or console.Printer(console.make_console(config.console.colour))
         self.schedule = schedule or Schedule()
         self.store: Store = store or make_store(config, environ, feed.source, origin=origin_of(feed), on_wait=self._say)
@@ -139,6 +139,7 @@ class App:
             if isinstance(feed, LiveFeed)
             else None
         )
+        told = [Chat(*name.split(":", 1)) for name in config.notices.chats]
         self.commands = Commands(
             self.store,
             feed,
@@ -151,12 +152,13 @@ class App:
             most_chats=config.policy.max_chats_per_user,
             waiting_for=self._waiting_for,
             following=self.following,
+            private_faults=self._private_faults,
+            operators=told,
         )
         # Only a market that lives by the wall clock can be late.
         market_ms = feed.clock.now_ms if isinstance(feed, LiveFeed) and feed.source is Source.LIVE else None
         everywhere = [console.ConsolePlatform(self.printer), *others]
         self.deliverer = Deliverer(self.store, everywhere, self._compose, market_ms=market_ms)
-        told = [Chat(*name.split(":", 1)) for name in config.notices.chats]
         # The terminal has every notice already.
         self.board = NoticeBoard(self.store, self.deliverer.say, told, [one.name for one in others])
         self.tally = Tally()
@@ -198,6 +200,11 @@ class App:
         markets = await self.feed.start()
         self._closing.push_async_callback(self.feed.close)
         self.board.started_ms = self.feed.clock.now_ms() if isinstance(self.feed, LiveFeed) else None
+        watched, unknown = terminal_watches(self.config.console.watch, markets)
+        if unknown:
+            will_be_made: bool = await asyncio.to_thread(is_new, self.config, self._environ)
+            if will_be_made:
+                raise ConfigError("The config", unknown)
         opened = await self.store.open()
         if self.charts is not None:
             self._closing.push_async_callback(self.charts.close)
@@ -212,19 +219,14 @@ class App:
         if self.stands_at_ms is not None:
             await self.scorer.refresh(self.stands_at_ms)
         if opened.created:
-            await self._subscribe(markets)
+            for base in watched:
+                await self.store.watch(console.CHAT, replace(self.defaults, market=base))
 
     def _take_up(self, moments: Iterator[Moment]) -> None:
         first = next(moments, None)
         if first is not None:
             self.begins_at_ms = first[0].taken_at_ms
             self.moments = chain((first,), moments)
-
-    async def _subscribe(self, markets: Sequence[Market]) -> None:
-        """The terminal's chat of a new store: what the config says."""
-        for name in self.config.console.watch:
-            base = EVERY_MARKET if name == EVERY_MARKET else names.resolve(name, markets).base
-            await self.store.watch(console.CHAT, replace(self.defaults, market=base))
 
     async def __aexit__(self, *_: object) -> None:
         await self.schedule.stop()
@@ -340,7 +342,11 @@ class App:
         going_on = self.catching_up.condition if self.catching_up else None
         conditions = [one for one in (going_on, self.store.condition) if one]
         conditions += self.following.conditions() if self.following else []
-        return [*conditions, *self.notes, *faults, *self.board.condition(), *self.notices]
+        return [*conditions, *faults, *self.notices]
+
+    def _private_faults(self) -> Sequence[str]:
+        """With paths and ids of chats in them."""
+        return [*self.notes, *self.board.condition()]
 
     def _waiting_for(self, market: str) -> str | None:
         return self.catching_up.waiting_for(market) if self.catching_up else None

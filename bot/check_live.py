@@ -29,6 +29,7 @@ from bot.markets.venues import rules_for
 from bot.platforms.seam import ChecksChats
 from detectors import figures
 from detectors.market import MINUTE_MS, MarketSnapshot
+from storage.chats import Chat
 from storage.known_chats import subscribed
 
 _GO_LIVE = 'to go live, write kind = "live" under [source]'
@@ -87,11 +88,24 @@ async def _platform_rows(config: Config) -> list[Row]:
     for platform in platforms:
         found = await platform.check()
         place = place_of(config, os.environ, local=False)
-        if isinstance(platform, ChecksChats) and place is not None and all(row.ok for row in found):
-            chats = await asyncio.to_thread(subscribed, place, platform.name, _MOST_CHATS)
-            found = [*found, *await platform.check_chats(chats)]
+        if isinstance(platform, ChecksChats) and all(row.ok for row in found):
+            chats = [one.chat_id for one in _operators(config) if one.platform == platform.name]
+            if place is not None:
+                chats += await asyncio.to_thread(subscribed, place, platform.name, _MOST_CHATS)
+            found = [*found, *await platform.check_chats(list(dict.fromkeys(chats)))]
         rows += [Row(one.what, one.ok, one.says, one.fix) for one in found]
-    return rows
+    on = {platform.name for platform in platforms}
+    return rows + [_without_notices(chat) for chat in _operators(config) if chat.platform not in on]
+
+
+def _operators(config: Config) -> list[Chat]:
+    return [Chat(*name.split(":", 1)) for name in config.notices.chats]
+
+
+def _without_notices(chat: Chat) -> Row:
+    token = {"telegram": TELEGRAM_TOKEN, "discord": DISCORD_TOKEN}[chat.platform]
+    fix = f"switch {chat.platform} on and set {token}, or take it out of [notices] chats"
+    return Row("notices", False, f"{chat} gets none: {chat.platform} is not on", fix)
 
 
 async def offers(config: Config, word: str, *, local: bool) -> Offers:

@@ -5,6 +5,7 @@ a key at once.
 """
 
 import difflib
+import re
 import tomllib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from bot.markets.feed import Source
@@ -24,6 +25,7 @@ from detectors.market import Market
 from detectors.registry import find_kinds
 
 DEFAULT_ESTIMATE = EstimateSettings()
+_CHAT = re.compile(r"telegram:-?\d{1,16}(/\d{1,10})?|discord:\d{1,20}", re.ASCII)
 HOW_TO_GO_ON = (
     "This is the embedded default. To change it, go live or play a recording: copy config.example.toml "
     'to config.toml and edit it; kind = "live" there watches Binance, Bybit and OKX, with no key (python -m bot check '
@@ -120,8 +122,17 @@ class LogSection(Section):
     format: Literal["text", "json"] = "text"
 
 
+def _chat(name: str) -> str:
+    if not _CHAT.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no chat; write telegram:123456 or telegram:-100123456 (a chat's number, not its name), "
+            "telegram:-100123456/42 (a topic) or discord:1199123456 (a channel's number)"
+        )
+    return name
+
+
 class NoticesSection(Section):
-    chats: tuple[Annotated[str, Field(pattern=r"^(telegram|discord):[^\s:]+$")], ...] = ()
+    chats: tuple[Annotated[str, AfterValidator(_chat)], ...] = ()
     """The operator's own, as ``PLATFORM:ID``."""
 
 
@@ -224,7 +235,8 @@ def _fault(details: ErrorDetails, *prefix: str) -> str:
         case "too_short":
             return f"{key}: must not be empty; {_default_of(path)}"
         case "value_error":
-            return f"{key}: {details['ctx']['error']}; see config.example.toml"
+            said = str(details["ctx"]["error"])
+            return f"{key}: {said}" if "; " in said else f"{key}: {said}; see config.example.toml"
         case "model_type" | "dataclass_type" | "mapping_type" | "dict_type":
             return f"{key}: must be a table, not {details['input']!r}; write [{key}] with its keys under it"
     said = details["msg"].replace("Input should be ", "must be ").replace("a valid tuple", "a list in brackets")

@@ -93,8 +93,12 @@ class Fitter:
             if (unapplied := self._unapplied(base)) is not None:
                 self._tell(await self._watcher.use_fit(base, unapplied))
                 return base
-            if await self._fit(base, times[base]):
-                return base
+            try:
+                if await self._fit(base, times[base]):
+                    return base
+            except StoreUnavailable:
+                self._not_before_ms.pop(base, None)  # it is tried again once the store is there, not in a week
+                raise
         return None
 
     def _due_ms(self, market: str) -> int:

@@ -241,11 +241,11 @@ class Following:
                     self._feed.joins.say(f"{base} is followed no more: nobody watches it by name")
 
     async def _end(self, base: str) -> None:
+        self._tell(await self._watcher.remove(base))  # first, for it may fail, and it goes on being followed then
         if "@" in base:
             self._feed.views.end(base)
         else:
             self._feed.joins.end(base)
-        self._tell(await self._watcher.remove(base))
         if self.catching_up is not None:
             self.catching_up.forget(base)
         self._unwatched_s.pop(base, None)

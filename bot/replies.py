@@ -174,10 +174,12 @@ def status(
     *,
     venues: Sequence[str] = (),
     now_ms: int | None = None,
+    private: bool = True,
 ) -> Message:
     """What runs, how old its data are, what was refused, and what is owed to chats.
 
     ``venues``: sentences about live venues. ``now_ms``: what ages are counted from; None: the newest data.
+    ``private``: for the operator, with what is said of other chats.
     """
     newest_ms = max((view.taken_at_ms for view in markets.values() if view), default=None)
     if now_ms is not None and newest_ms is not None:
@@ -199,10 +201,8 @@ def status(
     lines.append(f"Input refused: {_counted(refused)}")
     lines.append(f"Gaps not bridged: {gaps}")
     if counts.parked:
-        reasons = ", ".join(sorted(set(counts.parked.values())))
-        lines.append(
-            f"Chats that cannot be reached: {len(counts.parked)} ({reasons}); any command there brings one back"
-        )
+        reasons = f" ({', '.join(sorted(set(counts.parked.values())))})" if private else ""
+        lines.append(f"Chats that cannot be reached: {len(counts.parked)}{reasons}; any command there brings one back")
     lines += faults
     rows = tuple(_market_row(market, view, newest_ms) for market, view in markets.items())
     return Message("Status", tuple(lines), (), Table(("market", "price", "data age", "open interest from"), rows))

@@ -21,6 +21,23 @@ def check_host(environ: Mapping[str, str]) -> None:
     raise ConfigError("This host", [f"{DATABASE_URL}: {why}, and there is no {DATABASE_URL}; {fix}"])
 
 
+def is_new(config: Config, environ: Mapping[str, str]) -> bool:
+    """Whether a start would make the database. False where that cannot be told: opening it says why."""
+    url = environ.get(DATABASE_URL)
+    if not config.store.path:
+        return True
+    if not url:
+        return not Path(config.store.path).exists()
+    import psycopg  # whoever uses SQLite need not load libpq
+
+    from storage.postgres_look import look
+
+    try:
+        return not look(url).has_tables
+    except psycopg.Error:
+        return False
+
+
 def make_store(
     config: Config,
     environ: Mapping[str, str],

@@ -121,7 +121,7 @@ class SqliteStore(SqlStore):
 
     @property
     def condition(self) -> str | None:
-        full = f"The disk of {self.where} is full: make room; alerts may come late"
+        full = "The disk of the database is full: make room; alerts may come late"
         return full if self._full else super().condition
 
     async def heartbeat(self, now_ms: int) -> None:

@@ -24,7 +24,7 @@ async def recent(asked: Asked) -> Message:
 
 
 async def status(asked: Asked) -> Message:
-    house = asked.house
+    house, private = asked.house, asked.house.is_operator(asked.chat)
     engines = house.watcher.engines.values()
     refused = Counter(house.feed.refusals)
     for engine in engines:
@@ -38,9 +38,10 @@ async def status(asked: Asked) -> Message:
         await house.store.counts(),
         refused,
         sum(engine.gaps for engine in engines),
-        house.faults(),
+        [*(house.private_faults() if private else ()), *house.faults()],
         venues=[*venues, *house.conditions()],
         now_ms=now_ms,
+        private=private,
     )
 
 

@@ -5,7 +5,7 @@ harm.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from bot import asking
@@ -74,7 +74,8 @@ _MOST_SUGGESTED = 3
 
 
 class Commands:
-    """``faults``: sentences for ``/status`` about what goes wrong in the background. ``conditions``: of the chats."""
+    """``faults``: sentences for ``/status`` about what goes wrong in the background, ``private_faults`` those that are
+    for ``operators`` alone. ``conditions``: of the chats."""
 
     def __init__(
         self,
@@ -90,10 +91,24 @@ class Commands:
         waiting_for: Callable[[str], str | None] = lambda _: None,
         following: Following | None = None,
         most_chats: int = 20,
+        private_faults: Callable[[], Sequence[str]] = tuple,
+        operators: Collection[Chat] = (),
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._house = House(
-            store, feed, watcher, kinds, defaults, charts, faults, conditions, waiting_for, following, most_chats
+            store,
+            feed,
+            watcher,
+            kinds,
+            defaults,
+            charts,
+            faults,
+            conditions,
+            waiting_for,
+            following,
+            most_chats,
+            private_faults,
+            operators,
         )
         self._doorman, self._now_s = Doorman(), now_s
 

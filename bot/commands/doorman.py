@@ -11,14 +11,16 @@ A_CHAT = (1.0, 20)
 """A command a second, 20 at once: a menu pressed through quickly is answered, a flood is not."""
 A_USER = (1.0, 30)
 REMEMBERED = 10_000
+TERMINAL = "console"
+"""The platform where nobody but the operator sits."""
 
 
 @dataclass(slots=True)
 class Doorman:
     """Remembers the chats and users that asked last, so that it cannot be made to remember without end."""
 
-    free: frozenset[str] = frozenset({"console"})
-    """Platforms where nobody but the operator sits."""
+    free: frozenset[str] = frozenset({TERMINAL})
+    """Platforms where nobody waits."""
     _paces: OrderedDict[Hashable, Pace] = field(default_factory=OrderedDict)
 
     def wait_s(self, request: Request, now_s: float) -> float:

@@ -1,11 +1,12 @@
 """What a command is: its description for every platform, and the coroutine that answers it."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot import asking
 from bot.asking import NotUnderstood
 from bot.charting import ChartFolder
+from bot.commands.doorman import TERMINAL
 from bot.following import Following
 from bot.markets.feed import Feed
 from bot.markets.live import LiveFeed
@@ -23,7 +24,8 @@ from storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What commands work with. ``faults``: sentences for ``/status``; ``conditions``: one of each chat platform."""
+    """What commands work with. ``faults``: sentences for ``/status``; ``conditions``: one of each chat platform;
+    ``private_faults``: with paths and chats' ids in them, for an operator's chat alone."""
 
     store: Store
     feed: Feed
@@ -41,6 +43,13 @@ class House:
 
     most_chats: int = 20
     """Chats in which one user can have something watched."""
+
+    private_faults: Callable[[], Sequence[str]] = tuple
+    operators: Collection[Chat] = ()
+    """Chats of whoever runs the bot, beside the terminal."""
+
+    def is_operator(self, chat: Chat) -> bool:
+        return chat.platform == TERMINAL or chat in self.operators
 
     @property
     def markets(self) -> tuple[Market, ...]:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bot import run
 from bot.app import App, make_feed
-from bot.config import Config
+from bot.config import Config, ConfigError, ConsoleSection
 from bot.markets.names import UnknownMarket
 from bot.markets.simulated import SimulatedFeed
 from bot.platforms.console import CHAT, Printer
@@ -118,6 +118,22 @@ async def test_a_start_that_fails_closes_what_was_opened(tmp_path: Path) -> None
             pass
     with pytest.raises(UnknownMarket):
         make_feed(simulated(tmp_path, markets=["BTX"]))
+
+
+async def test_a_market_misspelt_for_the_terminal_is_said_before_a_database_is_made_and_once_mended_it_watches(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "bot.db"
+    right = simulated(tmp_path, store=str(path))
+    wrong = right.model_copy(update={"console": ConsoleSection(watch=("BTC", "BTX"))})
+    with pytest.raises(ConfigError, match=r"console\.watch: there is no market called 'BTX'; did you mean BTC\?"):
+        async with app_of(wrong, io.StringIO()):
+            pass
+    assert not path.exists()
+    async with app_of(right, io.StringIO()) as app:
+        assert [one.subscription.market for one in await app.store.subscriptions(CHAT)] == ["*"]
+    async with app_of(wrong, io.StringIO()) as app:  # a market that goes does not keep a bot from starting
+        assert [one.subscription.market for one in await app.store.subscriptions(CHAT)] == ["*"]
 
 
 async def test_parts_can_be_replaced(tmp_path: Path) -> None:

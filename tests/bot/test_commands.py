@@ -198,6 +198,30 @@ async def test_status_says_what_became_of_the_deliveries_and_since_when_somethin
     assert f"Oldest pending: {figures.moment(event().taken_at_ms)}" in text
 
 
+async def test_status_tells_paths_and_other_chats_to_the_operator_alone() -> None:
+    operator, stranger, store = Chat("telegram", "1"), Chat("telegram", "2"), SqliteStore(None, "simulated")
+    commands = Commands(
+        store,
+        FEED,
+        await standing(store, 600),
+        KINDS,
+        defaults=DEFAULT,
+        faults=lambda: ["Fits that failed: 1"],
+        private_faults=lambda: ["/var/lib/bot.db was restored"],
+        operators=[operator],
+    )
+    for chat in (old := Chat("telegram", "-5"), new := Chat("telegram", "-100777")):
+        await store.watch(chat, DEFAULT)
+    await store.migrate_chat(old, new)
+    for chat, private in ((CHAT, True), (operator, True), (stranger, False)):
+        text = as_text(await commands.handle(asks(chat, "/status")))
+        assert "Fits that failed: 1" in text
+        assert "Chats that cannot be reached: 1" in text
+        assert ("/var/lib/bot.db" in text) is private
+        assert ("-100777" in text) is private
+    await store.close()
+
+
 async def test_help_lists_every_command_and_kind(commands: Commands) -> None:
     text = as_text(await commands.handle(asks(CHAT, "/help")))
     assert all(spec.usage in text for spec in SPECS)

@@ -50,6 +50,17 @@ def test_the_example_documents_every_key_with_its_default() -> None:
     assert {key for key, value in known.items() if not is_alike(documented[key], value)} == set()
 
 
+@pytest.mark.parametrize("chat", ["telegram:@ops", "telegram:", "discord:-5", "discord:1/2", "slack:1", "telegram:1:2"])
+def test_a_chat_that_notices_could_never_reach_is_a_fault(chat: str) -> None:
+    (told,) = faults({"notices": {"chats": ["telegram:1", chat]}})
+    assert told.startswith(f"notices.chats.1: {chat!r} is no chat; write telegram:123456")
+
+
+def test_chats_topics_and_channels_get_notices() -> None:
+    chats = ("telegram:1", "telegram:-1001", "telegram:-1001/42", "discord:1199")
+    assert parse({"notices": {"chats": list(chats)}}, "test").notices.chats == chats
+
+
 def test_the_example_as_it_stands_is_the_default_config() -> None:
     config = load(EXAMPLE)
     assert (config.estimate, config.clusters) == (EstimateSettings(), ClusterSettings())

@@ -236,3 +236,22 @@ async def test_a_stop_breaks_a_fit_off_at_once(store: SqliteStore) -> None:
     await asyncio.wait_for(job.stop(), 2.0)
     assert await store.fits("BTC") == []
     assert job.failed == 0
+
+
+async def test_a_fit_that_the_store_broke_off_is_tried_again_at_the_next_look_not_a_week_later(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = await watching(store, bars=700)
+    one, asked = fitter(store, live, hours=168.0), 0
+
+    async def away(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+        raise StoreUnavailable("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "gaps", away)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await one.look()
+    assert asked == 2

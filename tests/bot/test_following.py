@@ -3,18 +3,23 @@
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bot import following
 from bot.app import App
+from bot.following import Following
 from bot.markets.live_types import BAR_MS
 from bot.markets.local.feed import LocalFeed
 from bot.message import as_text
 from bot.platforms.console import CHAT, request
 from bot.platforms.seam import Choices
 from detectors.market import HOUR_MS
+from storage.chats import Watch
+from storage.errors import StoreUnavailable
+from storage.store import NewAlert
 from tests.bot.test_live_app import NOW_MS, VENUES, feed_of, opened, running, stored, until
 
 
@@ -151,3 +156,32 @@ async def test_a_chat_that_asks_for_a_market_not_followed_yet_is_told_when_alert
         assert (await app.commands.handle(request("/unwatch PEPE"))).title.startswith("PEPE has no settings of its own")
     after = opened(await stored(tmp_path / "bot.db", "PEPE"))
     assert after == list(range(after[0], after[-1] + BAR_MS, BAR_MS)), "a bar is missing or told twice"
+
+
+async def test_what_the_store_cannot_end_goes_on_being_followed_and_is_ended_at_the_next_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(following, "ENDS_AFTER_S", 0.0)
+    followed, failing = {"PEPE", "PEPE@okx"}, [StoreUnavailable("the disk is full")]
+
+    class Nobody:
+        async def subscriptions(self) -> list[Watch]:
+            return []
+
+        async def remove(self, _: str) -> list[NewAlert]:
+            if failing:
+                raise failing.pop()
+            return []
+
+    views = SimpleNamespace(alone=lambda: [base for base in followed if "@" in base], end=followed.remove)
+    joins = SimpleNamespace(
+        is_due=False, gone=dict, asked_for={"PEPE"}, bases=set, end=followed.remove, say=lambda _: None
+    )
+    feed: Any = SimpleNamespace(views=views, joins=joins, markets=())
+    nobody: Any = Nobody()
+    one = Following(feed, nobody, nobody, most=9, ready_hours=1.0, tell=lambda _: None, say=lambda _, __: None)
+    with pytest.raises(StoreUnavailable):
+        await one.look()
+    assert followed == {"PEPE", "PEPE@okx"}
+    await one.look()
+    assert "PEPE@okx" not in followed

@@ -248,7 +248,7 @@ async def test_what_the_feed_says_reaches_the_chats_of_the_config_through_the_wh
         await tell_notices(app, feed)
         await until(lambda: not app.board._workers)
         assert platform.sent == [("1", "⚠ stale: okx: no bars for 10 min")]
-        assert "No notices to discord:2: that platform is not on" in app._faults()
+        assert "No notices to discord:2: that platform is not on" in app._private_faults()
         assert (await app.store.counts()).deliveries == {}
         assert any("no bars for 10 min" in said for said in app.notices)
 

@@ -13,7 +13,7 @@ from bot.config import Config, ConfigError
 from bot.markets.recorded import RecordedFeed
 from bot.markets.simulated import SimulatedFeed, write_simulation
 from bot.platforms import console
-from bot.stores import check_host, make_store
+from bot.stores import check_host, is_new, make_store
 from storage.errors import StoreError, WrongSource
 from storage.postgres import PostgresStore
 from storage.sqlite import SqliteStore
@@ -38,6 +38,20 @@ def test_database_url_wins_over_the_file_but_memory_stays_memory() -> None:
     assert isinstance(make_store(config("bot.db"), environ, "live"), PostgresStore)
     assert isinstance(make_store(config("bot.db"), {}, "live"), SqliteStore)
     assert isinstance(make_store(config(""), environ, "simulated"), SqliteStore)
+
+
+async def test_whether_a_start_would_make_the_database_is_known_before_it_does(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    file, memory = config(str(tmp_path / "bot.db")), config("")
+    for settings, environ in ((file, {}), (file, {"DATABASE_URL": postgres_url})):
+        assert is_new(settings, environ)
+        store = make_store(settings, environ, "simulated")
+        await store.open()
+        await store.close()
+        assert not is_new(settings, environ)
+    assert is_new(memory, {"DATABASE_URL": postgres_url})
+    assert not is_new(file, {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/bot"})
 
 
 @pytest.mark.parametrize(

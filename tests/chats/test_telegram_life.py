@@ -212,7 +212,7 @@ async def test_check_says_what_is_wrong_and_how_to_mend_it() -> None:
         says = {row.what: row for row in rows}
         assert "@ClusterwatchBot" in says["Telegram token"].says
         assert says["Telegram privacy mode"].ok
-        assert says["Telegram chats"].says == "1 of 4 that watch something can be written to"
+        assert says["Telegram chats"].says == "1 of 4 that are told something can be written to"
         assert isinstance(platform, ChecksChats)
         assert "right to post" in says[f"Telegram chat {channel}"].fix
         assert "not in the chat" in says[f"Telegram chat {gone}"].says

@@ -1,6 +1,7 @@
 """``python -m bot check`` for Discord: the token, the application, the servers and the bot's rights in them."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 import discord
 
@@ -16,10 +17,19 @@ SHOWN = 25
 
 async def rows(token: str) -> list[CheckRow]:
     """Asks over REST alone, so a bot that runs elsewhere is not disturbed. Never raises."""
+    return await _asked(lambda client: _rows(client, token))
+
+
+async def chat_rows(token: str, channel_ids: Sequence[str]) -> list[CheckRow]:
+    """One row for all channels that the bot sees, and one for each that it does not. Never raises."""
+    return await _asked(lambda client: _chat_rows(client, token, channel_ids)) if channel_ids else []
+
+
+async def _asked(ask: Callable[[Client], Awaitable[list[CheckRow]]]) -> list[CheckRow]:
     client = Client()
     try:
         async with asyncio.timeout(WITHIN_S):
-            return await _rows(client, token)
+            return await ask(client)
     except Exception as error:  # noqa: BLE001 - a check says what is wrong, whatever it is
         if fatal(error) is not None:
             return [CheckRow("Discord token", ok=False, says="refused", fix=FATAL_CODES[4004])]
@@ -46,6 +56,19 @@ async def _rows(client: Client, token: str) -> list[CheckRow]:
     if len(guilds) > SHOWN:
         found.append(CheckRow("Discord servers", ok=True, says=f"and {len(guilds) - SHOWN} more"))
     return found
+
+
+async def _chat_rows(client: Client, token: str, channel_ids: Sequence[str]) -> list[CheckRow]:
+    await client.login(token)
+    wrong = []
+    for channel_id in channel_ids:
+        try:
+            await client.http.get_channel(int(channel_id))
+        except (discord.Forbidden, discord.NotFound) as error:
+            fix = "add the bot to its server, with View Channel there, or take it out of what is watched or notified"
+            wrong.append(CheckRow(f"Discord channel {channel_id}", ok=False, says=in_words(error), fix=fix))
+    said = f"the bot sees {len(channel_ids) - len(wrong)} of {len(channel_ids)} that are told something"
+    return [CheckRow("Discord channels", ok=True, says=said), *wrong]
 
 
 def _application(application: discord.AppInfo) -> CheckRow:

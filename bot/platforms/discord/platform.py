@@ -210,6 +210,9 @@ class DiscordPlatform:
     async def check(self) -> Sequence[CheckRow]:
         return await checking.rows(self._token)
 
+    async def check_chats(self, chat_ids: Sequence[str]) -> Sequence[CheckRow]:
+        return await checking.chat_rows(self._token, chat_ids)
+
     # --- `bot.platforms.discord.client.Listener`
 
     async def on_logged_in(self) -> None:

@@ -47,7 +47,7 @@ async def _about_bot(bot: QuietBot) -> Sequence[CheckRow]:
 async def _about_chats(bot: QuietBot, chat_ids: Sequence[str]) -> Sequence[CheckRow]:
     rows = [await _reach(bot, chat_id) for chat_id in chat_ids]
     wrong = [row for row in rows if not row.ok]
-    said = f"{len(rows) - len(wrong)} of {len(rows)} that watch something can be written to"
+    said = f"{len(rows) - len(wrong)} of {len(rows)} that are told something can be written to"
     return [CheckRow("Telegram chats", ok=True, says=said), *wrong]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.platforms.discord import DiscordPlatform, checking, rights
-from bot.platforms.seam import CheckRow
+from bot.platforms.seam import CheckRow, ChecksChats
 from tests.bot.platforms.discord.rig import Rig
 from tests.chats.discord_server import world as w
 from tests.chats.discord_server.world import Channel
@@ -38,6 +38,16 @@ async def test_without_a_server_the_fix_is_the_invite(rest: Rig) -> None:
     row = list(await rest.platform.check())[-1]
     assert (row.says, row.ok) == ("none yet", True)
     assert "oauth2/authorize" in row.fix
+
+
+async def test_a_channel_that_the_bot_does_not_see_has_a_row_of_its_own(rest: Rig, channel: Channel) -> None:
+    assert isinstance(rest.platform, ChecksChats)
+    asked = [str(channel.id), "123456789012345678"]
+    all_of_them, gone = await rest.platform.check_chats(asked)
+    assert (all_of_them.ok, all_of_them.says) == (True, "the bot sees 1 of 2 that are told something")
+    assert (gone.ok, gone.what) == (False, "Discord channel 123456789012345678")
+    assert "View Channel" in gone.fix
+    assert not await rest.platform.check_chats([])
 
 
 async def test_a_refused_token_is_one_row_that_does_not_show_it(rest: Rig) -> None:

@@ -3,6 +3,7 @@
 from bot.deliver import Deliverer
 from bot.markets.live_types import Notice, NoticeKind
 from bot.message import POSSIBLE_REPEAT as REPEAT
+from bot.message import Message
 from bot.notices import NoticeBoard
 from storage.chats import Chat
 from storage.sqlite import SqliteStore
@@ -60,9 +61,10 @@ async def test_a_notice_reaches_every_channel_that_asked_for_notices(rest: Rig, 
     try:
         for at_ms in (600_000, 1_200_000):
             await board.post([Notice(NoticeKind.VENUE, at_ms, "okx", "bars", f"okx: {at_ms}", stopped=True)])
+        board.tell(chats, Message("PEPE is followed no more"))
         await eventually(lambda: not board._workers)
         assert [[message.title for message in place.seen] for place in places] == [
-            ["⚠ venue: okx: 600000", "⚠ venue: okx: 1200000"]
+            ["⚠ venue: okx: 600000", "⚠ venue: okx: 1200000", "PEPE is followed no more"]
         ] * 2
         assert rest.server.messages.repeats_refused == 0
     finally:
