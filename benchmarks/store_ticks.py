@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bot import memory
 from bot.markets.simulated import SimulatedFeed
 from detectors.market import MarketSnapshot
 from storage.chats import EVERY_MARKET, Chat, Subscription
@@ -133,7 +134,9 @@ async def measure(stores: Mapping[str, SqlStore], *, days: float, looks: int, fe
     ready_ms = moments[0][0].taken_at_ms + READY_HOURS * 3_600_000
     hour = -1
     for moment in moments:
-        measuring.on = moment[0].taken_at_ms > ready_ms
+        if not measuring.on and moment[0].taken_at_ms > ready_ms:
+            measuring.on = True
+            memory.settle()  # as the bot does once it is up
         await watcher.take(moment)
         if moment[0].bar is not None and moment[0].taken_at_ms // 3_600_000 > hour:
             hour = moment[0].taken_at_ms // 3_600_000
