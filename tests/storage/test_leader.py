@@ -121,7 +121,7 @@ async def test_whoever_waits_goes_on_waiting_while_the_server_is_away_and_leads_
         assert "cannot be reached" in str(follower.condition)
         assert follower.standing_by
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(opening), 0.8)
+            await asyncio.wait_for(asyncio.shield(opening), 0.3)
         await leader.close()
         back = time.monotonic()
         await relay.mend()
