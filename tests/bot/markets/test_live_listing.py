@@ -18,7 +18,7 @@ from bot.message import Message
 from bot.reliving import Resumed
 from bot.watch import Watcher
 from detectors.event import Event
-from detectors.market import MarketSnapshot
+from detectors.market import HOUR_MS, MarketSnapshot
 from storage.chats import Chat, Subscription
 from storage.sql_store import SqlStore
 from storage.sqlite import SqliteStore
@@ -126,7 +126,7 @@ async def bot(
     names: Sequence[str] = VENUES, *, unlisted: Sequence[str] = ("DOGE",), of: Sequence[str] = VENUES, **settings: Any
 ) -> AsyncIterator[Bot]:
     """It follows the largest, BTC, of what is listed at the start, which ``unlisted`` is not."""
-    most, seed, days = settings.pop("most", 10), settings.pop("seed", SEED), settings.pop("days", DAYS)
+    most, seed, days = settings.pop("most", 10), settings.pop("seed", SEED), settings.pop("days", 0.1)
     usual = {"largest": 1, **settings}
     markets = ["BTC", "DOGE"]
     async with rig(names, markets, days=days, seed=seed, before=off(*unlisted, of=of), **usual) as rigged:
@@ -158,7 +158,7 @@ async def replayed(past: Sequence[MarketSnapshot], from_ms: int, base: str) -> T
 
 
 async def test_a_market_listed_while_running_and_watched_tells_what_a_replay_from_its_first_bar_tells() -> None:
-    async with bot() as made:
+    async with bot(days=DAYS) as made:
         rigged = made.rigged
         await made.bars(1)
         assert not made.following.offers()
@@ -278,8 +278,8 @@ async def test_a_market_that_is_taken_off_every_list_ends_with_its_reason_and_be
 
 
 async def test_a_venue_that_lists_a_followed_market_joins_its_view_and_leaves_it_again() -> None:
-    async with bot(unlisted=("BTC",), of=["okx"]) as made:
-        await made.put_past("BTC")
+    async with bot(unlisted=("BTC",), of=["okx"], days=0.5) as made:
+        await made.put_past("BTC", 0.5)
         await made.bars(2)
         before = open_interest(made)
         made.rigged.venues["okx"].faults.clear()
@@ -337,18 +337,16 @@ async def test_a_list_that_has_lost_most_of_its_markets_is_not_believed() -> Non
 
 
 async def test_a_market_of_two_hours_is_said_to_be_new_and_one_with_a_past_to_be_read() -> None:
-    async with bot(("binance",), unlisted=(), days=2.0) as made:
-        await made.following.open("DOGE")
-        assert (
-            made.following.outlook("DOGE") == "Its history is being read from binance: first alerts in about a minute."
-        )
-        made.past.condition = "Fetching the past"
-        assert "in some minutes, for that of other markets is being read too" in made.following.outlook("DOGE")
     async with bot(("binance",), unlisted=(), days=2 / 24) as made:
         await made.following.open("DOGE")
         assert made.following.outlook("DOGE") == (
             "It is new, listed 2 h ago: alerts on its clusters come once 24 h are known, in about 22 h."
         )
+        made.following._ready_ms = 2 * HOUR_MS
+        said = "Its history is being read from binance: first alerts in about a minute."
+        assert made.following.outlook("DOGE") == said
+        made.past.condition = "Fetching the past"
+        assert "in some minutes, for that of other markets is being read too" in made.following.outlook("DOGE")
 
 
 async def test_venues_that_do_not_answer_do_not_keep_the_chat_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
