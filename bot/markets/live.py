@@ -255,7 +255,7 @@ class LiveFeed:
         self, stretches: Sequence[Stretch], on_progress: Callable[[Progress], None] = lambda _: None
     ) -> AsyncIterator[Past]:
         """What the venues tell of each stretch, in that order; after `start`, and beside `poll`."""
-        async for told in warm_start(stretches, self._venues.reached, on_progress=on_progress, failed=self._failed):
+        async for told in warm_start(stretches, self._venues.reached, self.views.whole_now, on_progress, self._failed):
             merger = self._mergers.get(told.stretch.market.base)  # None: it has ended meanwhile
             if told.snapshots and merger is not None:
                 merger.go_on_after(told.snapshots[-1])

@@ -62,13 +62,14 @@ class Progress:
 async def warm_start(
     stretches: Sequence[Stretch],
     sources: Mapping[str, Reached],
-    *,
+    whole_now: Callable[[str], Mapping[str, float]],
     on_progress: Callable[[Progress], None],
     failed: Callable[[str, VenueError, str], None],
 ) -> AsyncIterator[Past]:
     """What was told of each stretch, in the order of ``stretches``.
 
-    ``failed`` is told (venue, error, series); a series that fails is missing, and the rest goes on.
+    ``failed`` is told (venue, error, series); a series that fails is missing, and the rest goes on. ``whole_now`` tells
+    of a view what each of its venues holds open now (`Merger.whole`), by which the others stand for one that failed.
     """
 
     async def fetch(wanted: Stretch) -> Past:
@@ -92,7 +93,7 @@ async def warm_start(
             )
         )
         series = {venue: one for venue, one in zip(asked, told, strict=True) if one.bars}
-        snapshots = [one async for one in in_turns(merged_history(market, series))]
+        snapshots = [one async for one in in_turns(merged_history(market, series, whole_now(market.base)))]
         return Past(wanted, snapshots, not faults)
 
     # No market is fetched long before it is taken: a month of one is some megabytes.

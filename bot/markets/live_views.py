@@ -3,7 +3,7 @@
 Such a view is a market of its own, with a base of its own; so everything that is kept by base holds for it as well.
 """
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import replace
 
 from bot.markets.live_choice import over
@@ -35,6 +35,11 @@ class Views:
     def closed_at_ms(self, base: str) -> int:
         """Close of the last bar that was handed out; 0 before the first. Raises KeyError for an unknown market."""
         return self._mergers[base].closed_at_ms
+
+    def whole_now(self, base: str) -> Mapping[str, float]:
+        """As `Merger.whole`; empty for a view that has ended."""
+        merger = self._mergers.get(base)
+        return merger.whole if merger is not None else {}
 
     def find(self, base: str) -> Market:
         """The market that ``BTC@okx`` is, begun or not. Raises `NoView`."""

@@ -26,7 +26,8 @@ Gap = PrintGap
 class PrintWatch:
     """The `PrintSink` of one venue. `take` hands over what has come since the last time.
 
-    ``heard_until_ms``: when an earlier run last listened; the first gap begins there, else now.
+    ``heard_until_ms``: when an earlier run last listened; the first gap begins there, else now. Ages and gaps are by the
+    venue's clock, as bars are: ours may be minutes off.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class PrintWatch:
         self._waiting: dict[str, list[Print]] = {}
         self._known: set[tuple[str, Print]] = set()
         self._order: deque[tuple[str, Print]] = deque()
-        self._beat_ms = clock.now_ms()
+        self._beat_ms = client.now_ms()
         self._beat_s = clock.steady_s()
         self._connected = self._was_connected = False
         self.gaps.append(Gap(self._venue, min(self._beat_ms, heard_until_ms or self._beat_ms)))
@@ -66,7 +67,7 @@ class PrintWatch:
 
     def seen(self, frame: Sequence[tuple[str, Print]]) -> None:
         self.beat()
-        now_ms = self._clock.now_ms()
+        now_ms = self._client.now_ms()
         new = []
         for key in frame:
             if now_ms - key[1].taken_at_ms > OLDEST_MS:
@@ -85,7 +86,7 @@ class PrintWatch:
             self._known.discard(self._order.popleft())
 
     def beat(self) -> None:
-        now_ms = self._clock.now_ms()
+        now_ms = self._client.now_ms()
         if not self._connected:
             self._connected = True
             self._end_gap(now_ms)

@@ -5,6 +5,8 @@
 - Open interest: the sum over the counted venues, only where each of them has a sample of that very bar. A venue that
   misses two bars in a row is dropped from the count, which is said, and the sum of the others is scaled up to what
   the whole was, so that a silent venue never looks like positions being closed. When it is back, it is counted again.
+  While nobody knows yet what the whole is, its snapshots name only the venues that are counted: the map then takes the
+  sum for a change of scale, as it does when a venue joins.
 - A venue that joins while running brings positions of unknown entry: the view then names it among the venues counted,
   from which the map knows that the level has changed and the positions have not (`LiquidationMap.rebase`).
 - Volume: the sum; of a venue that missed the bar, its usual share is assumed.
@@ -16,8 +18,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bot.markets.live_types import BAR_MS, MarketSeries, known_at_ms
-from detectors.market import MINUTE_MS, Bar, Funding, LiquidationTotal, Market, MarketSnapshot, OpenInterest, Print
+from bot.markets.live_types import BAR_MS, MarketSeries
+from bot.markets.merge_totals import Totals
+from detectors.market import MINUTE_MS, Bar, Funding, Market, MarketSnapshot, OpenInterest, Print
 from detectors.market import VenueSample as Sample
 
 DROPPED_AFTER_BARS = 2
@@ -53,7 +56,7 @@ class Merger:
         self._samples: dict[int, dict[str, float]] = defaultdict(dict)
         self._funding: dict[int, dict[str, Funding]] = defaultdict(dict)
         self._settled_ms = 0
-        self._totals: list[LiquidationTotal] = []
+        self._totals = Totals()
         self._prints: list[Print] = []
         self._usual: dict[str, float] = {}
         self._looks: dict[str, Sample] = {}
@@ -89,8 +92,7 @@ class Merger:
                 self.late += 1
             else:
                 self._funding[moment_ms].setdefault(venue, rate)
-        if series.totals:
-            self._totals = sorted([*self._totals, *series.totals], key=known_at_ms)
+        self._totals.add(series.totals)
         if series.sample is not None:
             self.note(series.sample)
 
@@ -150,6 +152,11 @@ class Merger:
             return True
         return venue in self._counted and venue not in self._samples.get(closed_at_ms, ())
 
+    @property
+    def whole(self) -> Mapping[str, float]:
+        """Open interest by venue when last all were counted, in base units; empty where that is not known of all."""
+        return self._whole if self._whole.keys() >= set(self.market.open_interest_venues) else {}
+
     def leads(self, venue: str) -> bool:
         """Whether the price now is that venue's."""
         return self._pick_reference(self._looks) == venue
@@ -160,6 +167,7 @@ class Merger:
             self.closed_at_ms = self._settled_ms = snapshot.bar.closed_at_ms
             self._taken_at_ms, self.price = snapshot.taken_at_ms, snapshot.price
             self._forget(self.closed_at_ms)
+            self._totals.pass_over(self.closed_at_ms)
 
     def take_notes(self) -> list[tuple[str, str]]:
         """(venue, sentence) about the count of open interest and the reference, since the last call."""
@@ -175,7 +183,7 @@ class Merger:
             return None
         self._taken_at_ms, self.price = taken_at_ms, sample.price
         return MarketSnapshot(
-            market=self.market,
+            market=self._as_counted(),
             taken_at_ms=taken_at_ms,
             price=sample.price,
             low=sample.price,
@@ -198,12 +206,8 @@ class Merger:
         bar = self._sum_volume(bars, bars[reference])
         self._taken_at_ms, self.price = max(self._taken_at_ms, closed_at_ms), bar.close
         self._forget(closed_at_ms)
-        known = 0
-        while known < len(self._totals) and known_at_ms(self._totals[known]) <= closed_at_ms:
-            known += 1
-        totals, self._totals[:known] = self._totals[:known], []
         return MarketSnapshot(
-            market=self.market,
+            market=self._as_counted(),
             taken_at_ms=self._taken_at_ms,
             price=bar.close,
             low=bar.low,
@@ -212,7 +216,7 @@ class Merger:
             open_interest=interest,
             funding=tuple(self._settle(closed_at_ms)),
             prints=self._take_prints(),
-            liquidations=tuple(totals),
+            liquidations=self._totals.take(closed_at_ms),
             by_venue=self._by_venue(bars),
         )
 
@@ -250,15 +254,24 @@ class Merger:
                 self._notes.append((venue, f"{venue}'s open interest is counted again"))
             elif given and venue in self._counted and self._missed[venue] >= DROPPED_AFTER_BARS:
                 self._counted.remove(venue)
-                self._notes.append((venue, f"{venue}'s open interest is not counted, its usual share is assumed"))
+                assumed = "its usual share is assumed" if self.whole else "and nobody knows its usual share"
+                self._notes.append((venue, f"{venue}'s open interest is not counted, {assumed}"))
         if not self._counted or any(venue not in given for venue in self._counted):
             return None
         total = sum(given[venue] for venue in self.market.open_interest_venues if venue in self._counted)
         if len(self._counted) == len(self.market.open_interest_venues):
             self._whole = dict(given)
-        else:
+        elif self.whole:
             total *= _scale(self._whole, self._counted)
         return OpenInterest(at_ms, total, BAR_MS)
+
+    def _as_counted(self) -> Market:
+        """The view as its snapshots name it: open interest that is only a part, of a whole that nobody knows, is that
+        of the venues counted."""
+        venues = self.market.open_interest_venues
+        if len(self._counted) in (0, len(venues)) or self.whole:
+            return self.market
+        return replace(self.market, open_interest_venues=tuple(venue for venue in venues if venue in self._counted))
 
     def _sum_volume(self, bars: Mapping[str, Bar], reference: Bar) -> Bar:
         for venue, bar in bars.items():
@@ -306,16 +319,20 @@ class Merger:
         return tuple(told)
 
 
-def merged_history(market: Market, series: Mapping[str, MarketSeries]) -> Iterator[MarketSnapshot]:
+def merged_history(
+    market: Market, series: Mapping[str, MarketSeries], now: Mapping[str, float] | None = None
+) -> Iterator[MarketSnapshot]:
     """The snapshots of a stretch of the past, oldest first, with the stretch's own first full count as the level.
 
-    Before the moment from which every venue has open interest, those that have it stand for the whole.
+    Before the moment from which every venue has open interest, those that have it stand for the whole. Where there is
+    no such moment, for a venue failed to tell, they stand for a whole of which each has the share that it has ``now``
+    (open interest by venue, as `Merger.whole`); without that, the snapshots name only the venues that are counted.
     """
     shared = [set(series[v].interest_base) for v in market.open_interest_venues if v in series]
     if len(shared) < len(market.open_interest_venues):
         shared = []
     first = min(set.intersection(*shared), default=None) if shared else None
-    whole = {v: series[v].interest_base[first] for v in market.open_interest_venues} if first is not None else None
+    whole = {v: series[v].interest_base[first] for v in market.open_interest_venues} if first is not None else now
     merger = Merger(market, whole)
     for venue in market.venues:
         if venue in series:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.markets import check
+from bot.markets import check, live_choice
 from bot.markets.ccxt_errors import VenueError, VenueFatal
 from bot.markets.feed import NoVenue
 from bot.markets.live import LiveFeed
@@ -122,6 +122,21 @@ async def test_prints_sent_twice_or_long_ago_are_dropped_and_counted() -> None:
         assert received(rigged)["bybit"] - before == 51
 
 
+@pytest.mark.parametrize("wrong_by_ms", [-180_000, 180_000])
+async def test_prints_are_as_old_as_the_venue_s_clock_says_however_wrong_ours_is_at_the_start(wrong_by_ms: int) -> None:
+    async with rig(["bybit"], ["BTC"], days=0.2) as rigged:
+        rigged.clock.wrong_by_ms = wrong_by_ms
+        await rigged.restart(0)
+        await until(lambda: rigged.feed._parts["bybit"].client.now_ms() == rigged.clock.venues_ms)
+        await until(lambda: not [gap for gap in rigged.feed.gaps if gap.until_ms is None])
+        before = received(rigged)["bybit"]
+        await rigged.venues["bybit"].burst("BTC", 50)
+        await until(lambda: received(rigged)["bybit"] - before == 50)
+        await rigged.venues["bybit"].close_streams()
+        await until(lambda: [gap.since_ms for gap in rigged.feed.gaps if not gap.until_ms] == [rigged.clock.venues_ms])
+        assert "print_old bybit/prints" not in rigged.feed.refusals
+
+
 async def test_a_dead_socket_is_noticed_and_its_gap_kept() -> None:
     async with rig(["binance"], ["BTC"], days=0.2, silent_s=45.0, look_every_s=10.0) as rigged:
         await until(lambda: not [gap for gap in rigged.feed.gaps if gap.until_ms is None])
@@ -172,6 +187,37 @@ async def test_a_ban_stops_one_venue_and_the_others_go_on() -> None:
         assert len(totals) >= 3
         assert max(totals) / min(totals) < 1.05, "a silent venue looked like positions being closed"
         assert next(row.stopped for row in rigged.feed.status() if row.venue == "binance") == "banned (418)"
+
+
+@pytest.mark.parametrize("sized_at_start", [100, 0])
+async def test_a_venue_whose_history_of_open_interest_fails_does_not_look_like_positions_being_closed(
+    sized_at_start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_choice, "SIZED_AT_START", sized_at_start)
+    async with rig(["binance", "okx"], ["BTC"], days=0.2) as rigged:
+        usual = [one.open_interest.base for one in await rigged.past(0.1) if one.open_interest is not None]
+        rigged.venues["binance"].faults.answer(503, path="openInterestHist")
+        past = [one for one in await rigged.past(0.1) if one.open_interest is not None]
+        named = {one.market.open_interest_venues for one in past}
+        share = past[-1].open_interest.base / usual[-1] if past[-1].open_interest else 0.0
+        assert len(past) >= len(usual) - 2 > 20
+        if sized_at_start:
+            assert named == {("binance", "okx")}
+            assert share == pytest.approx(1.0, rel=0.05)
+        else:
+            assert named == {("okx",)}, "a part was taken for the whole"
+            assert share < 0.8
+        assert await rigged.next_bar()
+        assert rigged.bars[-1].market.open_interest_venues == ("binance", "okx")
+
+
+async def test_a_view_that_ended_while_its_past_was_fetched_ends_nobody_else_s() -> None:
+    async with rig(["binance", "okx"], ["BTC"], days=0.2) as rigged:
+        alone = rigged.feed.views.find("BTC@okx")
+        rigged.feed.views.begin(alone)
+        rigged.feed.views.end("BTC@okx")
+        told = await rigged.past(0.1, [alone, *rigged.feed.markets])
+        assert {one.market.base for one in told} == {"BTC@okx", "BTC"}
 
 
 async def test_a_venue_that_is_geo_blocked_at_the_start_is_left_out_with_the_reason() -> None:

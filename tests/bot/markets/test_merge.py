@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bot.markets.live_types import BAR_MS, MarketSeries
 from bot.markets.merge import Merger, merged_history
+from detectors.estimate import EstimateSettings, MarketEstimate
 from detectors.market import Bar, Funding, Market, MarketSnapshot, Print, Side, VenueSample
 
 T0 = 1_765_000_200_000 // BAR_MS * BAR_MS
@@ -114,6 +115,46 @@ def test_when_nobody_says_anything_nobody_is_dropped() -> None:
     merger, told = run([WHOLE, {}, {}, {}, WHOLE])
     assert told == [100.0, None, None, None, 100.0]
     assert not merger.take_notes()
+
+
+def test_while_the_whole_is_not_known_only_the_venues_that_are_counted_are_named() -> None:
+    merger = Merger(MARKET)  # beyond the hundredth market nobody is asked before the first bar
+    told = []
+    for n, interest in enumerate([without("binance"), without("binance"), without("binance"), WHOLE, WHOLE], 1):
+        give(merger, n, interest)
+        snapshot = emit(merger, n)
+        told.append((interest_of(snapshot), snapshot.market.open_interest_venues))
+    assert told[1:3] == [(50.0, ("bybit", "okx"))] * 2, "a part stands for the whole, whose size nobody knows"
+    assert told[3:] == [(100.0, VENUES)] * 2
+    assert merger.market.open_interest_venues == VENUES, "the third is asked for no more"
+    assert [text for _, text in merger.take_notes()] == [
+        "binance's open interest is not counted, and nobody knows its usual share",
+        "binance's open interest is counted again",
+    ]
+
+
+def test_a_look_names_the_venues_that_its_open_interest_counts() -> None:
+    merger = Merger(MARKET)
+    for n in (1, 2):
+        give(merger, n, without("binance"))
+        counted = emit(merger, n).market.open_interest_venues
+    merger.note(VenueSample("bybit", "BTC/USDT:USDT", T0, T0, price=100.0))
+    merger.reference = "bybit"
+    look = merger.look(close(3))
+    assert look is not None
+    assert look.market.open_interest_venues == counted == ("bybit", "okx")
+
+
+def test_a_whole_that_is_not_known_at_first_never_looks_like_positions_opened_or_closed() -> None:
+    merger, estimate, shares = Merger(MARKET), MarketEstimate.empty(EstimateSettings()), []
+    rising = [{venue: amount * (1 + n / 100) for venue, amount in WHOLE.items()} for n in range(12)]
+    for n, interest in enumerate(rising, 1):
+        give(merger, n, interest if n >= 10 else without("binance", interest))
+        estimate.apply(emit(merger, n))
+        held = estimate.map.open_interest_base
+        shares += [estimate.map.known.sum() / held] if held else []
+    assert shares[-4] > 0.1, "nothing was opened in the first place"
+    assert shares[-3] == pytest.approx(shares[-4], abs=0.01)
 
 
 @given(
@@ -289,6 +330,34 @@ def test_a_venue_whose_history_is_shorter_joins_without_a_jump() -> None:
     assert len(told) == n_bars - 1
     assert {round(total, 9) for total in told if total is not None} == {100.0}
     assert told.count(None) <= 2
+
+
+def part_of_history(bars: int = 6) -> dict[str, MarketSeries]:
+    """Half of open interest lacks: what tells of it failed."""
+    found = {}
+    for venue in VENUES:
+        samples = {close(n): WHOLE[venue] for n in range(1, bars + 1) if venue != "binance"}
+        found[venue] = MarketSeries([bar(n) for n in range(1, bars + 1)], samples)
+    return found
+
+
+@pytest.mark.parametrize("with_bars", [True, False])
+def test_a_venue_without_open_interest_in_a_catch_up_has_the_share_that_it_has_now(with_bars: bool) -> None:
+    series = part_of_history()
+    if not with_bars:
+        del series["binance"]
+    told = [
+        (interest_of(one), one.market.open_interest_venues)
+        for one in merged_history(MARKET, series, {**WHOLE, "binance": 150.0})
+    ]
+    assert told[1:] == [(pytest.approx(200.0), VENUES)] * 5
+
+
+def test_without_any_whole_a_catch_up_names_only_the_venues_that_it_counts() -> None:
+    for whole in (None, {}, without("okx")):
+        told = [(interest_of(one), one.market) for one in merged_history(MARKET, part_of_history(), whole)]
+        named = replace(MARKET, open_interest_venues=("bybit", "okx"))
+        assert told[1:] == [(50.0, named)] * 5
 
 
 def test_history_and_live_merge_to_the_same_snapshots() -> None:
