@@ -60,6 +60,8 @@ class Observed:
     source: str
     started_at_ms: int | None = None
     """Of a total over an interval; None: prints, seen as they came."""
+    beside_prints: bool = False
+    """A total of one of several venues, which does not stream: the prints are of the others."""
 
 
 @dataclass
@@ -127,21 +129,25 @@ class MarketEstimate:
         for total in snapshot.liquidations:
             at_ms = total.started_at_ms + total.interval_ms
             for side, notional_usd in ((Side.LONG, total.long_usd), (Side.SHORT, total.short_usd)):
-                self.observed.append(Observed(at_ms, side, notional_usd, total.venue, total.started_at_ms))
+                beside = len(snapshot.market.venues) > 1 and total.venue in snapshot.market.venues
+                source = snapshot.market.venue if beside else total.venue
+                self.observed.append(Observed(at_ms, side, notional_usd, source, total.started_at_ms, beside))
         while self.observed and self.observed[0].at_ms < snapshot.taken_at_ms - OBSERVED_KEPT_MS:
             self.observed.popleft()
 
     def observed_usd(self, side: Side, since_ms: int) -> tuple[float, str] | None:
         """Observed liquidations of a side that ended after ``since_ms``, and whose; None where none is known.
 
-        Prints where there are any, or else totals: the two tell of the same liquidations and must not be added up.
+        Prints where there are any, and totals of venues that do not stream beside the others' prints; or else totals of
+        one source. Of the same venues the two tell of the same liquidations and must not be added up.
         """
         known = [one for one in self.observed if one.at_ms > since_ms]
-        known = [one for one in known if one.started_at_ms is None] or known
+        heard = [one for one in known if one.started_at_ms is None or one.beside_prints]
         if not known:
             return None
-        source = known[-1].source
-        return sum(one.notional_usd for one in known if one.side is side and one.source == source), source
+        source = (heard or known)[-1].source
+        counted = heard or [one for one in known if one.source == source]
+        return sum(one.notional_usd for one in counted if one.side is side), source
 
     def _follow_venues(self, snapshot: MarketSnapshot) -> float:
         """A venue that joins or leaves the sum of open interest must not look like positions opened or closed.
@@ -198,7 +204,9 @@ class MarketEstimate:
                 "funding": [[f.taken_at_ms, f.rate, f.interval_hours] for f in self.funding],
                 "prices": list(self.prices),
                 "interest_venues": self.interest_venues,
-                "observed": [[o.at_ms, o.side, o.notional_usd, o.source, o.started_at_ms] for o in self.observed],
+                "observed": [
+                    [o.at_ms, o.side, o.notional_usd, o.source, o.started_at_ms, o.beside_prints] for o in self.observed
+                ],
             }
         ).encode()
         arrays = to_planes(self.candles) + self.baseline.to_bytes() + self.trail.to_bytes()

@@ -147,9 +147,18 @@ class Window:
         self._taken: deque[float] = deque()
         self._line = asyncio.Lock()
 
-    async def enter(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    def try_enter(self) -> bool:
+        """Take a place if there is one, past those that wait."""
+        while self._taken and self._taken[0] + self._budget.window_ms / 1000 <= self._now_s():
+            self._taken.popleft()
+        if is_free := len(self._taken) < self._budget.calls:
+            self._taken.append(self._now_s())
+        return is_free
+
+    async def enter(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, *, spare: int = 0) -> None:
+        """Wait for a place. So many are left to others (``spare``)."""
         async with self._line:
-            while len(self._taken) >= self._budget.calls:
+            while len(self._taken) >= self._budget.calls - spare:
                 left_s = self._taken[0] + self._budget.window_ms / 1000 - self._now_s()
                 if left_s > 0:
                     await sleep(left_s)

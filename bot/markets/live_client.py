@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from bot.markets import live_closing, live_depth, live_interest, live_own, live_prints, live_tiers
-from bot.markets.ccxt_errors import VenueError, classify
+from bot.markets.ccxt_errors import VenueError, VenueRetry, classify
 from bot.markets.feed import Refusals
 from bot.markets.live_budget import CallGate, Window
 from bot.markets.live_exchange import Exchange, OwnCalls
@@ -26,6 +26,9 @@ _AT_ONCE = 12
 _OF_ONE_KIND = _AT_ONCE - 2
 """Of them for one question about every market, so that prices never wait behind five hundred tables."""
 
+_RATES_KEPT = 100
+"""Of a limit on funding rates, for those that are just settled: the past can wait."""
+
 
 class CcxtClient:
     """The `VenueClient` of a real venue."""
@@ -36,6 +39,7 @@ class CcxtClient:
         self.gate = CallGate(clock.steady_s, rules.calls_a_second)
         self._clock, self._refusals = clock, refusals
         self._extra = Window(rules.interest_budget) if rules.interest_budget else None
+        self._rates_left = Window(rules.funding_budget) if rules.funding_budget else None
         self._own = OwnCalls(exchange)
         self._in_flight = asyncio.Semaphore(_AT_ONCE)
         self._ids: dict[str, str] = {}
@@ -320,7 +324,11 @@ class CcxtClient:
         refuse = partial(self._refuse, "open_interest_not_a_number", "open_interest")
         return live_interest.read(self.rules, told, listing, unit, (since_ms, until_ms), self.now_ms(), refuse)
 
-    async def funding(self, listing: Listing, since_ms: int) -> Sequence[Funding]:
+    async def funding(self, listing: Listing, since_ms: int, *, wait: bool = True) -> Sequence[Funding]:
+        if self._rates_left is not None and wait:
+            await self._rates_left.enter(spare=_RATES_KEPT)
+        elif self._rates_left is not None and not self._rates_left.try_enter():
+            raise VenueRetry("its limit on funding rates is used up")
         rows = await self._ask("fetch_funding_rate_history", listing.symbol, since_ms, self.rules.funding_page)
         settled = []
         for row in rows if isinstance(rows, list) else ():

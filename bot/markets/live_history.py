@@ -140,7 +140,9 @@ async def _of_venue(
             # The last rate is asked for again with the next page, whose first interval it tells.
             new = [rate for rate in page if not found or rate.taken_at_ms > found[-1].taken_at_ms]
             found += new
-            if not new or from_ms == page[-1].taken_at_ms:
+            # A venue that is not in the table may give shorter pages than it is asked for.
+            is_last = client.rules.known and len(page) < client.rules.funding_page
+            if is_last or not new or from_ms == page[-1].taken_at_ms:
                 break
             from_ms = page[-1].taken_at_ms
         return [rate for rate in found if since_ms < rate.taken_at_ms <= until_ms]

@@ -216,8 +216,9 @@ class VenueClient(Protocol):
     async def interest(self, listing: Listing, since_ms: int, until_ms: int) -> MarketSeries:
         """Open interest (and liquidation totals) at the bar closes from ``since_ms`` to ``until_ms``, both included."""
 
-    async def funding(self, listing: Listing, since_ms: int) -> Sequence[Funding]:
-        """Rates settled at or after then, at most a page."""
+    async def funding(self, listing: Listing, since_ms: int, *, wait: bool = True) -> Sequence[Funding]:
+        """Rates settled at or after then, at most a page. Where the venue's limit on these is used up it waits for
+        minutes, or raises `VenueRetry` at once."""
 
     async def ratios(self, listings: Sequence[Listing]) -> Mapping[str, float]:
         """Long/short ratio of accounts."""

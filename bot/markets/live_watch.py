@@ -26,8 +26,8 @@ Gap = PrintGap
 class PrintWatch:
     """The `PrintSink` of one venue. `take` hands over what has come since the last time.
 
-    ``heard_until_ms``: when an earlier run last listened; the first gap begins there, else now. Ages and gaps are by the
-    venue's clock, as bars are: ours may be minutes off.
+    ``heard_until_ms``: when an earlier run last listened; the first gap begins there, else now. Ages and gaps are by
+    the venue's clock, as bars are: ours may be minutes off.
     """
 
     def __init__(

@@ -298,8 +298,10 @@ class VenueWorker:
             return ()
         # One rate more than needed tells the interval.
         since_ms = self._settled_ms[base] - _LONGEST_FUNDING_MS
-        told = await self._try("funding", lambda: self.client.funding(listing, since_ms)) or ()
-        new = [rate for rate in told if rate.taken_at_ms > self._settled_ms[base]]
+        told = await self._try("funding", lambda: self.client.funding(listing, since_ms, wait=False))
+        if told is None:  # it stays due; no bar waits for it
+            self._due_ms.setdefault(base, closed_at_ms)
+        new = [rate for rate in told or () if rate.taken_at_ms > self._settled_ms[base]]
         if new:
             self._settled_ms[base] = new[-1].taken_at_ms
             self._due_ms.pop(base, None)

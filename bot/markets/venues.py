@@ -164,6 +164,8 @@ class VenueRules:
     """Whether its history can be asked for up to a time."""
     interest_budget: Budget | None = None
     """A limit on open-interest history and ratios that ccxt does not model."""
+    funding_budget: Budget | None = None
+    """The same for settled funding rates."""
     ratio_timeframe: str = ""
     """What five minutes are called where a long/short ratio of accounts can be asked for; empty: it cannot."""
     funding_page: int = 100
@@ -223,6 +225,7 @@ _TABLE = (
         interest_page=500,
         interest_window_ms=30 * DAY_MS,
         interest_budget=Budget(calls=950, window_ms=300_000),  # 1,000 an address, and a reserve
+        funding_budget=Budget(calls=480, window_ms=300_000),  # 500 an address, shared with what we do not ask
         ratio_timeframe="5m",
         funding_page=1000,
         print_side=PrintSide.ORDER,

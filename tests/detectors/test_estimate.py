@@ -10,7 +10,7 @@ from detectors.estimate import OBSERVED_KEPT_MS, EstimateSettings, MarketEstimat
 from detectors.fit import fit_model
 from detectors.leverage import LeverageModel
 from detectors.map_settings import MapSettings
-from detectors.market import DAY_MS, HOUR_MS, Funding, LiquidationTotal, Print, Side
+from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Funding, LiquidationTotal, Print, Side
 from detectors.trail import COLUMN_MS
 from tests.detectors.histories import PLAIN, RandomMarket, Tape, days, random_market, snapshots_of, story
 
@@ -91,6 +91,46 @@ def test_totals_count_from_their_end() -> None:
     estimate.apply(replace(snapshot, liquidations=(total,)))
     assert estimate.observed_usd(Side.SHORT, snapshot.taken_at_ms - 1) == (7.0, "bybit")
     assert estimate.observed_usd(Side.SHORT, snapshot.taken_at_ms) is None
+
+
+def test_of_several_venues_the_totals_of_one_that_does_not_stream_are_added_to_the_others_prints() -> None:
+    estimate = MarketEstimate.empty(SETTINGS)
+    tape = Tape(100.0)
+    venues = ("okx", "gate")
+    told = []
+    for prints, totals in ((1, 0), (0, 1), (2, 3)):
+        snapshot = tape.bar(100.0)
+        seen = tuple(Print(snapshot.taken_at_ms, Side.LONG, 100.0, 1.0, 100.0) for _ in range(prints))
+        started_ms = snapshot.taken_at_ms - 5 * MINUTE_MS
+        ended = tuple(LiquidationTotal(started_ms, 5 * MINUTE_MS, 1000.0, 7.0, "gate") for _ in range(totals))
+        market = replace(snapshot.market, venues=venues)
+        estimate.apply(replace(snapshot, market=market, prints=seen, liquidations=ended))
+        estimate = MarketEstimate.from_bytes(SETTINGS, estimate.to_bytes())
+        told.append([estimate.observed_usd(side, 0) for side in Side])
+    assert told == [
+        [(100.0, "okx+gate"), (0.0, "okx+gate")],
+        [(1100.0, "okx+gate"), (7.0, "okx+gate")],
+        [(4300.0, "okx+gate"), (28.0, "okx+gate")],
+    ]
+
+
+def test_prints_and_totals_of_the_same_source_are_never_added_up() -> None:
+    estimate = MarketEstimate.empty(SETTINGS)
+    snapshot = Tape(100.0).bar(100.0)
+    prints = (Print(snapshot.taken_at_ms, Side.LONG, 100.0, 1.0, 100.0),)
+    total = LiquidationTotal(snapshot.taken_at_ms - HOUR_MS, HOUR_MS, 5000.0, 7.0, snapshot.market.venue)
+    estimate.apply(replace(snapshot, prints=prints, liquidations=(total,)))
+    assert estimate.observed_usd(Side.LONG, 0) == (100.0, snapshot.market.venue)
+
+
+def test_prints_from_before_a_venue_joined_count_too() -> None:
+    estimate = MarketEstimate.empty(SETTINGS)
+    tape = Tape(100.0)
+    for venues in (("okx",), ("binance", "okx")):
+        snapshot = tape.bar(100.0)
+        prints = (Print(snapshot.taken_at_ms, Side.LONG, 100.0, 1.0, 100.0),)
+        estimate.apply(replace(snapshot, market=replace(snapshot.market, venues=venues), prints=prints))
+    assert estimate.observed_usd(Side.LONG, 0) == (200.0, "binance+okx")
 
 
 def test_nothing_observed_is_not_known_and_never_zero() -> None:

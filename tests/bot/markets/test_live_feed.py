@@ -211,6 +211,16 @@ async def test_a_venue_whose_history_of_open_interest_fails_does_not_look_like_p
         assert rigged.bars[-1].market.open_interest_venues == ("binance", "okx")
 
 
+async def test_a_stretch_of_the_past_takes_one_call_for_its_rates() -> None:
+    async with rig(["binance", "bybit", "okx"], ["BTC", "ETH"], days=1.0) as rigged:
+        paths = {"binance": "/fapi/v1/fundingRate", "bybit": "/v5/market/funding/history"}
+        paths["okx"] = "/api/v5/public/funding-rate-history"
+        told = await rigged.past(1.0)
+        asked = {venue: rigged.venues[venue].requests[path] for venue, path in paths.items()}
+        assert asked == dict.fromkeys(paths, 2), "a short page was followed by another"
+        assert sum(len(one.funding) for one in told) == 2 * 3
+
+
 async def test_a_view_that_ended_while_its_past_was_fetched_ends_nobody_else_s() -> None:
     async with rig(["binance", "okx"], ["BTC"], days=0.2) as rigged:
         alone = rigged.feed.views.find("BTC@okx")

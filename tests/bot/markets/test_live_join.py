@@ -71,13 +71,17 @@ async def test_a_venue_that_was_out_at_the_start_joins_and_the_level_starts_anew
         assert any("binance is left out until it answers" in text for text in texts)
         assert any("binance joins 1 market; open interest of ETH is counted with it from here on" in t for t in texts)
 
-        engine = MarketEngine(rigged.feed.markets[0], Config().engine_settings(), find_kinds())
+        engine = MarketEngine(past[0].market, Config().engine_settings(), find_kinds())
         before = 0.0
         for snapshot in [*past, *rigged.bars]:
             step = engine.step(snapshot)
             assert step is not None
             if snapshot is rigged.bars[0]:
                 before = share_held(engine)
+        view = engine.view()
+        assert view is not None
+        assert view.market.venues == engine.market.venues == ("binance", "okx"), "alerts name the venues of the start"
+        assert (past[0].market.coverage, view.market.coverage) == ("full", "partly sampled")
         assert engine.gaps == engine.quiet_bars == 0, "a venue that joins silenced the market"
         assert share_held(engine) < 1.2 * before, "what the venue held looked like new positions"
         assert {row.venue for row in rigged.feed.status()} == {"binance", "okx"}

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
 
 from bot.markets import live_choice, live_exchange, live_own
+from bot.markets.ccxt_errors import VenueRetry
 from bot.markets.feed import Refusals
 from bot.markets.live_client import CcxtClient
 from bot.markets.live_connect import Venues
@@ -18,8 +20,8 @@ from bot.markets.local.history import History
 from bot.markets.local.venues import LocalVenues
 from bot.markets.simulated import SimulatedFeed
 from bot.markets.simulated_exchange import START_MS
-from bot.markets.venues import VENUES, AmountUnit
-from detectors.market import HOUR_MS
+from bot.markets.venues import VENUES, AmountUnit, Budget, VenueRules
+from detectors.market import DAY_MS, HOUR_MS
 from tests.bot.markets.live_rig import SteppedClock
 
 EVERY = ["binance", "bybit", "okx", "gate"]
@@ -37,13 +39,34 @@ async def local(markets: list[str], copies: int = 0) -> AsyncIterator[tuple[Loca
 
 
 @asynccontextmanager
-async def client(venues: LocalVenues, clock: SteppedClock, name: str) -> AsyncIterator[CcxtClient]:
+async def client(
+    venues: LocalVenues, clock: SteppedClock, name: str, rules: VenueRules | None = None
+) -> AsyncIterator[CcxtClient]:
+    rules = rules or VENUES[name]
     async with aiohttp.ClientSession() as session:
-        made = CcxtClient(VENUES[name], make_exchange(VENUES[name], session, clock, venues.rewrite), clock, Refusals())
+        made = CcxtClient(rules, make_exchange(rules, session, clock, venues.rewrite), clock, Refusals())
         try:
             yield made
         finally:
             await made.close()
+
+
+async def test_funding_rates_stay_within_binance_s_own_limit_on_them() -> None:
+    history = History(SimulatedFeed(3, markets=["BTC"]))
+    history.reach(START_MS + DAY_MS)
+    time = VenueTime(START_MS + DAY_MS)
+    async with LocalVenues(history, time, ["binance"], limits_scale=0.02) as venues:  # ten calls in five minutes
+        clock = SteppedClock(time)
+        rules = replace(VENUES["binance"], funding_budget=Budget(calls=10, window_ms=300_000))
+        async with client(venues, clock, "binance", rules) as one:
+            for _ in range(10):
+                assert await one.funding(BTC, START_MS, wait=False)
+            for _ in range(5):
+                with pytest.raises(VenueRetry, match="its limit on funding rates is used up"):
+                    await one.funding(BTC, START_MS, wait=False)
+        assert (venues["binance"].requests["/fapi/v1/fundingRate"], venues["binance"].refused) == (10, 0)
+        assert VENUES["binance"].funding_budget is not None
+        assert VENUES["binance"].funding_budget.calls < 500
 
 
 @pytest.mark.parametrize("name", EVERY)

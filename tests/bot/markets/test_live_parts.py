@@ -143,6 +143,20 @@ async def test_no_window_ever_holds_more_calls_than_it_may() -> None:
     assert all(later - earlier >= 10 for earlier, later in zip(times, times[5:], strict=False))
 
 
+async def test_of_a_window_a_part_can_be_kept_for_those_that_cannot_wait() -> None:
+    steady = Steady()
+    window = Window(Budget(calls=5, window_ms=10_000), steady)
+    begun_s = steady.now_s
+    for _ in range(3):
+        await window.enter(steady.sleep, spare=2)
+    assert steady.now_s == begun_s
+    waiting = asyncio.create_task(window.enter(steady.sleep, spare=2))
+    assert [window.try_enter() for _ in range(3)] == [True, True, False]
+    await waiting
+    assert steady.now_s >= begun_s + 10, "what can wait took what was kept"
+    assert window.try_enter()
+
+
 def test_stale_is_said_once_after_two_missed_intervals_and_recovered_once() -> None:
     clock = SetClock()
     fresh = Freshness("okx", clock, 10.0)

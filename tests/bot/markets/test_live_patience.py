@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from bot.markets.ccxt_errors import VenueError, VenueFatal
+from bot.markets.ccxt_errors import VenueError, VenueFatal, VenueRetry
 from bot.markets.live_patience import LONGEST_S, Patience
 from bot.markets.live_types import BAR_MS, BarBatch, Listing, MarketSeries, VenueClient
 from bot.markets.live_worker import VenueWorker
@@ -92,6 +92,7 @@ class Slow:
         self.rules, self._refuses = rules, refuses
         self.asked: list[str] = []
         self.asked_ratios: list[int] = []
+        self.rates_are_used_up, self.bar = False, BAR
         self.answers: dict[str, asyncio.Event] = {}
 
     def now_ms(self) -> int:
@@ -101,9 +102,12 @@ class Slow:
         del listings
         return {}
 
-    async def funding(self, listing: Listing, since_ms: int) -> Sequence[Funding]:
+    async def funding(self, listing: Listing, since_ms: int, *, wait: bool = True) -> Sequence[Funding]:
         del listing, since_ms
-        return ()
+        assert not wait, "a bar was to wait for its rate"
+        if self.rates_are_used_up:
+            raise VenueRetry("its limit on funding rates is used up")
+        return [Funding(NOON_MS, 1e-4, 8.0)]
 
     async def ratios(self, listings: Sequence[Listing]) -> Mapping[str, float]:
         self.asked_ratios.append(len(listings))
@@ -118,7 +122,7 @@ class Slow:
         if listing.base in self._refuses:
             raise VenueFatal("geo-block (451)")
         await self.answers.setdefault(listing.base, asyncio.Event()).wait()
-        return [BAR]
+        return [self.bar]
 
 
 def worker(venue: Slow, count: int) -> tuple[VenueWorker, list[BarBatch], list[VenueError]]:
@@ -189,3 +193,19 @@ async def test_ratios_come_a_few_at_a_time_and_no_bar_waits_for_them() -> None:
     assert sum(len(batch.markets) for batch in batches) == 12
     await working.ask_ratios()
     assert venue.asked_ratios == [5, 5, 2]
+
+
+async def test_a_rate_that_could_not_be_asked_for_comes_with_a_later_bar_and_holds_none_up() -> None:
+    venue = Slow(VENUES["binance"])
+    working, batches, failed = worker(venue, 1)
+    venue.answers["M00"] = asyncio.Event()
+    venue.answers["M00"].set()
+    venue.rates_are_used_up = True
+    await working.close(NOON_MS)
+    told = batches.pop().markets["M00"]
+    assert (len(told.bars), list(told.funding), len(failed)) == (1, [], 1)
+    venue.rates_are_used_up = False
+    for n in (1, 2):
+        venue.bar = replace(BAR, opened_at_ms=NOON_MS + (n - 1) * BAR_MS)
+        await working.close(NOON_MS + n * BAR_MS)
+    assert [[rate.taken_at_ms for rate in batch.markets["M00"].funding] for batch in batches] == [[NOON_MS], []]

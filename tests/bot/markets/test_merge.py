@@ -346,11 +346,9 @@ def test_a_venue_without_open_interest_in_a_catch_up_has_the_share_that_it_has_n
     series = part_of_history()
     if not with_bars:
         del series["binance"]
-    told = [
-        (interest_of(one), one.market.open_interest_venues)
-        for one in merged_history(MARKET, series, {**WHOLE, "binance": 150.0})
-    ]
-    assert told[1:] == [(pytest.approx(200.0), VENUES)] * 5
+    told = list(merged_history(MARKET, series, {**WHOLE, "binance": 150.0}))[1:]
+    assert [interest_of(one) for one in told] == [pytest.approx(200.0)] * 5
+    assert {one.market.open_interest_venues for one in told} == {VENUES}
 
 
 def test_without_any_whole_a_catch_up_names_only_the_venues_that_it_counts() -> None:
