@@ -6,6 +6,7 @@ market are in, what comes live of it waits, for bars must be taken in order; a n
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Collection, Sequence
 
@@ -20,8 +21,10 @@ from bot.message import Message
 from bot.reliving import Resumed
 from detectors.leverage import MarginTier, maintenance_rate
 from detectors.market import Market, MarketSnapshot
-from storage.market_facts import StoredTiers
+from storage.errors import StoreUnavailable
+from storage.market_facts import StoredReach, StoredTiers
 
+log = logging.getLogger(__name__)
 _AT_ONCE = 64
 """Snapshots of the time since the last run in one commit."""
 _TIERS_WITHIN_S = 15.0
@@ -30,9 +33,7 @@ _TIERS_APART = 0.05
 _SAID_EVERY_S = 15.0
 _AGAIN_AFTER_S = (30.0, 120.0, 600.0)
 """When what no venue answered is asked for again; the last for ever."""
-
-
-_REBUILD_AGAIN_S = 5.0
+_STORE_AGAIN_S = 5.0
 _REBUILD_TRIES = 3
 
 
@@ -118,13 +119,15 @@ class CatchingUp:
     async def _fetch(self, market: Market) -> None:
         # Bars that close later come live, whoever else has had this one.
         until_ms = self._feed.clock.now_ms() // BAR_MS * BAR_MS
+        again: list[Stretch] = []
         with nothing_ends_it(self._app, f"the past of {market.base} could not be fetched"):
-            missing = self._missing([market], min(self._days, FIRST_STAGE_DAYS), until_ms)
-            again = await self._first(missing)
-            if not missing:
-                await self._catch_up(market.base, ())
+            again = await self._first(self._missing([market], min(self._days, FIRST_STAGE_DAYS), until_ms))
+        if market.base in self._held:  # nothing was missing, or it cannot be had
+            await self._catch_up(market.base, ())
+        with nothing_ends_it(self._app, f"the older past of {market.base} could not be fetched"):
             again += await self._put_all(await self._older([market]))
             await self._ask_until_told(again)
+        self._lacking.discard(market.base)
 
     async def stop(self) -> None:
         await cancelled(list(self._adding))
@@ -132,7 +135,7 @@ class CatchingUp:
     # --- the stages
 
     async def run(self) -> None:
-        """Both stages; ends when all is in."""
+        """Both stages; ends when all is in. Raises Superseded."""
         markets = self._feed.markets
         shown = self._app.printer.show
         first_days = min(self._days, FIRST_STAGE_DAYS)
@@ -146,8 +149,10 @@ class CatchingUp:
         self.first_stage_done.set()
         shown(Message(f"Caught up: {self._bars:,} bars in {time.monotonic() - self._started_s:.1f} s"))
         self._begin(f"Fetching the rest of {self._days:g} days")
-        older = await self._older(markets)
-        again += await self._put_all(older)
+        older: list[Stretch] = []
+        with nothing_ends_it(self._app, "the rest of the past could not be fetched"):
+            older = await self._older(markets)
+            again += await self._put_all(older)
         await self._use_newest_tiers(markets)
         if older:
             shown(Message(f"The whole past is in: {self._bars:,} bars in {time.monotonic() - self._started_s:.0f} s"))
@@ -189,8 +194,9 @@ class CatchingUp:
         """A stored market goes on where it stood; then comes what waited."""
         if not await self._rebuild(market):
             return
-        with nothing_ends_it(self._app, f"the bars of {market} since the last run could not be taken in"):
-            for start in range(0, len(snapshots), _AT_ONCE):
+        for start in range(0, len(snapshots), _AT_ONCE):
+            # What one call could not commit is committed with the next.
+            with nothing_ends_it(self._app, f"bars of {market} since the last run could not be taken in"):
                 await self._app.take(tuple(snapshots[start : start + _AT_ONCE]))
         while held := self._held.get(market):
             self._held[market] = []
@@ -211,14 +217,14 @@ class CatchingUp:
                 self._to_rebuild.discard(market)
             if market in self._to_rebuild:
                 faults += self._app.failed_ticks > before
-                await asyncio.sleep(_REBUILD_AGAIN_S)
+                await asyncio.sleep(_STORE_AGAIN_S)
         return market not in self._to_rebuild
 
     async def _older(self, markets: Sequence[Market]) -> list[Stretch]:
         """What lies before the first stored bar, as far as it was never asked for. With that bar: see `joined_to`."""
         stretches = []
         for market in markets:
-            reach = await self._app.store.reach(market.base)
+            reach = await self._reach(market.base)
             wanted = Stretch.of_days(market, self._days, self._feed.live_from_ms)
             if reach.first_bar_opened_at_ms is None:
                 continue
@@ -227,6 +233,15 @@ class CatchingUp:
             if not asked and wanted.since_ms + BAR_MS < until_ms:
                 stretches.append(Stretch(market, wanted.since_ms, until_ms))
         return stretches
+
+    async def _reach(self, market: str) -> StoredReach:
+        """How far back it is stored, however long the store is away."""
+        while True:
+            try:
+                return await self._app.store.reach(market)
+            except StoreUnavailable as error:
+                log.warning("how far back %s is stored cannot be read, and is asked for again: %s", market, error)
+                await asyncio.sleep(_STORE_AGAIN_S)
 
     async def _put_all(self, stretches: Sequence[Stretch]) -> list[Stretch]:
         """Returns those that no venue told of."""
@@ -261,10 +276,10 @@ class CatchingUp:
     async def _use_newest_tiers(self, markets: Collection[Market]) -> None:
         """Make the estimate anew where the margin that venues ask for has changed since it was made."""
         for market in markets:
-            newest, used = await self._newest_tiers(market.base), self._app.watcher.tiers(market.base)
-            if used is not None and not _are_apart(newest.tiers, used.tiers, self._position_usd):
-                continue
             with nothing_ends_it(self._app, f"the leverage tiers of {market.base} could not be taken in"):
+                newest, used = await self._newest_tiers(market.base), self._app.watcher.tiers(market.base)
+                if used is not None and not _are_apart(newest.tiers, used.tiers, self._position_usd):
+                    continue
                 asked = (await self._app.store.reach(market.base)).asked_from_ms
                 asked = asked or self._feed.live_from_ms
                 put_before = self._app.watcher.put_before

@@ -46,17 +46,17 @@ async def serve_live(
     if app.following is not None:
         app.following.catching_up = past
     following = asyncio.create_task(follow(app, feed, past), name="follow")
-    catching_up = asyncio.create_task(past.run(), name="catch up")
     ready = asyncio.create_task(past.first_stage_done.wait(), name="first stage")
     ends: list[asyncio.Task[object]] = [
         asyncio.create_task(app.deliverer.run(), name="deliver"),
         asyncio.create_task(app.chats.run(), name="chats"),
         asyncio.create_task(stopping.wait(), name="stopping"),
+        asyncio.create_task(catch_up(past), name="catch up"),
         following,
     ]
     if interactive:
         ends.append(asyncio.create_task(console.chat(app.commands.handle, app.printer, app.commands.words)))
-    await asyncio.wait([*ends, catching_up, ready], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([*ends, ready], return_when=asyncio.FIRST_COMPLETED)
     timer: asyncio.Task[None] | None = None
     if past.first_stage_done.is_set():
         app.caught_up = True
@@ -78,7 +78,7 @@ async def serve_live(
     await closing
     with suppress(Superseded):  # of which one of the tasks tells
         await tell_notices(app, feed)
-    await cancelled([*ends, catching_up, ready])
+    await cancelled([*ends, ready])
     await past.stop()
     if time_is_up:
         folder = app.charts.folder if app.charts else None
@@ -91,6 +91,12 @@ async def follow(app: App, feed: LiveFeed, past: CatchingUp) -> None:
         app.tally.pass_by(tuple(moment))
         with nothing_ends_it(app, "a tick could not be taken in"):
             await app.take(past.let_through(moment))
+
+
+async def catch_up(past: CatchingUp) -> None:
+    """Ends only by what went wrong, which ends the bot: else nobody would know that no market's past comes any more."""
+    await past.run()
+    await asyncio.Event().wait()
 
 
 async def tell_notices(app: App, feed: LiveFeed) -> None:

@@ -283,7 +283,7 @@ async def test_after_a_change_of_settings_it_serves_at_once_and_makes_the_estima
         await rebuild(self, base)
 
     monkeypatch.setattr(Watcher, "rebuild", held_up)
-    monkeypatch.setattr(catching_up, "_REBUILD_AGAIN_S", 0.05)
+    monkeypatch.setattr(catching_up, "_STORE_AGAIN_S", 0.05)
     monkeypatch.setattr("tests.bot.test_live_app.CHANGED", {"clusters": {"deviations": 0.5}})
     async with running(tmp_path, feed_of(3.0, speed=1.0), again := io.StringIO()) as (app, _):
         await until(lambda: app.tally.snapshots > 1 and bool(failed))

@@ -1,0 +1,155 @@
+"""Catching up while the store is away now and then: nothing of the past is lost, and nothing waits for it for ever."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from bot import catching_up
+from bot.catching_up import CatchingUp
+from bot.markets.live_history import Past, Progress, Stretch
+from bot.markets.live_types import BAR_MS
+from bot.reliving import Resumed
+from bot.run_live import catch_up
+from detectors.market import DAY_MS, Market, MarketSnapshot
+from storage.errors import StoreUnavailable, Superseded
+from storage.market_facts import StoredReach
+from storage.store import Cursor
+from tests.bot.played import market, moments
+
+PLAYED = [one for moment in moments()[:300] for one in moment if one.bar is not None]
+NOW_MS = PLAYED[-1].taken_at_ms
+
+
+class Feed:
+    """Tells what it is asked for; ``broken``: with an error."""
+
+    def __init__(self) -> None:
+        self.markets: tuple[Market, ...] = (market(),)
+        self.live_from_ms = NOW_MS
+        self.broken = False
+        self.asked: list[Stretch] = []
+        self.clock = SimpleNamespace(now_ms=lambda: NOW_MS, sleep=asyncio.sleep)
+
+    async def past(
+        self, stretches: Sequence[Stretch], on_progress: Callable[[Progress], None] = lambda _: None
+    ) -> AsyncIterator[Past]:
+        del on_progress
+        for one in stretches:
+            self.asked.append(one)
+            if self.broken:
+                raise ZeroDivisionError
+            bars = [told for told in PLAYED if told.bar and one.since_ms <= told.bar.opened_at_ms < one.until_ms]
+            yield Past(one, bars, whole=True)
+
+    async def tiers_asked(self, within_s: float) -> None:
+        del within_s
+
+    def tiers(self, base: str) -> tuple[tuple[Any, ...], str]:
+        del base
+        return (), "a table"
+
+
+class Shell:
+    """What catching up needs of the app. Every ``fails``-th call of the store fails."""
+
+    def __init__(self, resumed: Sequence[Resumed] = (), fails: int = 2) -> None:
+        self.resumed, self._fails, self._calls = resumed, fails, 0
+        self.config = SimpleNamespace(source=SimpleNamespace(history_days=1.0))
+        self.printer = SimpleNamespace(show=lambda _: None)
+        self.failed_ticks = 0
+        self.taken: list[MarketSnapshot] = []
+        self.put: list[int] = []
+        self.store, self.watcher = self, self
+        self.engines = {market().base: None}
+
+    def _call(self) -> None:
+        self._calls += 1
+        if self._calls % self._fails == 1:
+            raise StoreUnavailable("locked")
+
+    async def take(self, snapshots: Sequence[MarketSnapshot]) -> None:
+        self.taken += snapshots  # what the store fails to commit is kept for the next call
+        self._call()
+
+    async def reach(self, base: str) -> StoredReach:
+        del base
+        self._call()
+        return StoredReach(first_bar_opened_at_ms=NOW_MS - DAY_MS // 2)
+
+    async def put_before(self, base: str, past: Sequence[MarketSnapshot], **_: Any) -> Sequence[Any]:
+        del base
+        self.put.append(len(past))
+        return ()
+
+    def tell(self, alerts: Sequence[Any]) -> None:
+        del alerts
+
+    def tiers(self, base: str) -> Any:
+        return SimpleNamespace(base=base, tiers=())
+
+    async def checkpoint_in_turns(self) -> None:
+        pass
+
+
+def catching(shell: Shell, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> CatchingUp:
+    monkeypatch.setattr(catching_up, "_STORE_AGAIN_S", 0.0)
+    monkeypatch.setattr(catching_up, "_are_apart", lambda *_: False)
+    monkeypatch.setattr(CatchingUp, "_position_usd", 1.0)
+    return CatchingUp(cast(Any, shell), cast(Any, feed))
+
+
+def stored(bars_missed: int) -> Resumed:
+    """A market that was last there so many bars ago."""
+    return Resumed(market(), Cursor(0, NOW_MS - BAR_MS * (bars_missed + 1)), settings_changed=False)
+
+
+async def test_a_store_that_is_away_does_not_end_the_second_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = Shell([stored(0)])
+    past = catching(shell, Feed(), monkeypatch)
+    await past.run()
+    assert past.condition is None
+    assert len(shell.put) == 1, "the rest of the past never came"
+
+
+async def test_a_store_that_fails_in_the_middle_of_a_catch_up_loses_no_bar_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shell, feed = Shell([stored(200)]), Feed()
+    past = catching(shell, feed, monkeypatch)
+    past.let_through(PLAYED[-1:])
+    await past.run()
+    opened = [one.bar.opened_at_ms for one in shell.taken if one.bar is not None]
+    assert opened[:200] == list(range(NOW_MS - 200 * BAR_MS, NOW_MS, BAR_MS))
+    assert past.waiting_for("BTC") is None
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_a_view_whose_past_cannot_be_fetched_goes_on_without_it(
+    is_new: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell, feed = Shell(fails=10**9), Feed()
+    feed.markets, feed.broken = (), True
+    past = catching(shell, feed, monkeypatch)
+    past.add(Resumed(market(), None, settings_changed=False) if is_new else stored(20))
+    let_through = past.let_through(PLAYED[-1:])
+    assert past.waiting_for("BTC") is not None
+    await asyncio.gather(*past._adding)
+    assert [*let_through, *shell.taken] == PLAYED[-1:], "what came live waits for ever"
+    assert past.waiting_for("BTC") is None
+    assert shell.failed_ticks == 2
+
+
+async def test_what_ends_catching_up_is_told_and_that_it_is_done_ends_nothing() -> None:
+    async def superseded() -> None:
+        raise Superseded("the database")
+
+    async def done() -> None:
+        pass
+
+    with pytest.raises(Superseded):
+        await catch_up(cast(Any, SimpleNamespace(run=superseded)))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(catch_up(cast(Any, SimpleNamespace(run=done))), 0.01)
