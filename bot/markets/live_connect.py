@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import aiohttp
 
+from bot.markets.ccxt_alone import venue_class
 from bot.markets.ccxt_errors import VenueError
 from bot.markets.feed import NoVenue, Refusals
 from bot.markets.live_client import CcxtClient
@@ -60,8 +61,9 @@ class Venues:
     async def open(self) -> None:
         """Load every venue's markets at once. Raises `NoVenue` if none answers; a few that do not are in `faults`."""
         if self._clients is None:
-            # The import takes a second, which would hold up everything else on the loop.
-            await asyncio.to_thread(__import__, "ccxt.pro")
+            # The imports take a while, which would hold up everything else on the loop.
+            for name in self.names:
+                await asyncio.to_thread(venue_class, rules_for(name).ccxt_class)
             self._session = aiohttp.ClientSession(trust_env=self._rewrite is None)
         await asyncio.gather(*(self._load(name) for name in self.names))
         # In the user's order, whoever answered first.

@@ -1,14 +1,16 @@
 """Makes a venue's ccxt exchange. ccxt is imported late: it takes a second."""
 
-import importlib
 import inspect
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 
+from bot.markets.ccxt_alone import venue_class
 from bot.markets.ccxt_errors import VenueFatal
 from bot.markets.live_types import Clock
 from bot.markets.venues import VenueRules
@@ -26,7 +28,7 @@ _LARGE = 16_000
 def make_exchange(rules: VenueRules, session: aiohttp.ClientSession, clock: Clock, rewrite: Rewrite | None) -> Exchange:
     """A ccxt.pro exchange on a shared session. Raises `VenueFatal` where this ccxt has no such venue."""
     # A class vanishes with a patch release now and then.
-    kind = getattr(importlib.import_module("ccxt.pro"), rules.ccxt_class, None)
+    kind = venue_class(rules.ccxt_class)
     if kind is None:
         raise VenueFatal(
             f"ccxt has no venue called {rules.ccxt_class}", fix="mend its name in source.venues, or take it out"
@@ -47,10 +49,17 @@ def make_exchange(rules: VenueRules, session: aiohttp.ClientSession, clock: Cloc
     exchange.has["fetchCurrencies"] = False
     exchange.milliseconds = clock.now_ms
     exchange.seconds = lambda: clock.now_ms() // 1000
+    exchange.ssl_context = _trusting(exchange.cafile)
     exchange.fetch = _large_ones_in_turn(exchange)
     if rewrite is not None:
         rewrite(exchange)
     return exchange
+
+
+@cache
+def _trusting(cafile: str) -> ssl.SSLContext:
+    """ccxt would make one for each venue in the middle of its first call: 20 ms and 1 MB each."""
+    return ssl.create_default_context(cafile=cafile)
 
 
 def _large_ones_in_turn(exchange: Exchange) -> Callable[..., Awaitable[Any]]:
