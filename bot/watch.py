@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from bot.assumptions import Assumptions, decisions_of, fingerprint
+from bot.checkpointing import Checkpoints
 from bot.deciding import Decider
 from bot.markets.past import joined_to
 from bot.ranks import ranks
@@ -30,7 +31,6 @@ from storage.market_facts import StoredTiers
 from storage.store import Cursor, NewAlert, Silence, Store, TickCommit
 
 log = logging.getLogger(__name__)
-_CHECKPOINTED_OVER_BARS = 10
 
 
 class Watcher:
@@ -66,7 +66,7 @@ class Watcher:
         self._odds = odds
         self._told_odds: dict[str, tuple[Fact, ...]] = {}
         """By key of the alert, of alerts in the queue: the store knows only what it has committed."""
-        self._evidence, self._checkpoint_every_ms = evidence, checkpoint_every_ms
+        self._evidence = evidence
         self.look_up: Callable[[Event], Awaitable[Sequence[Fact]]] = nothing_more
         """Further facts of an event that became an alert. It must be quick, for the tick waits."""
         self._busy = asyncio.Lock()
@@ -79,15 +79,7 @@ class Watcher:
         self._cursors: dict[str, Cursor] = {}
         self._noted: dict[str, Counter[str]] = defaultdict(Counter)
         """Refusals that the store has counted."""
-        self._at_bar: dict[str, int] = {}
-        """Open time of the bar that a market stands at, as long as nothing came after it. Between bars the estimate
-        holds funding and prints that the snapshots since that bar would add again, so no checkpoint is made of it."""
-        self._checkpointed: dict[str, int] = {}
-        """Open time of the bar of the last checkpoint."""
-        self._checkpoint_due: set[str] = set()
-        self._in_turns: dict[str, None] = {}
-        """Markets whose checkpoint becomes due with one of the next bars."""
-        self._turn_of_bar = 0
+        self._checkpoints = Checkpoints(checkpoint_every_ms)
 
     # --- start-up
 
@@ -110,19 +102,19 @@ class Watcher:
             decisions, changed = decisions_of((await self._store.load_market(market)).state, seal)
             await recover_stored(self._store, engine, market, decisions, adopt=changed)
             self.engines[market], self._seals[market] = engine, seal
-            self._checkpoint_due.add(market)
+            self._checkpoints.ask((market,))
 
     async def remove(self, market: str) -> Sequence[NewAlert]:
         """Follow a market no longer; what is stored stays, and what is still polled of it is passed over. Returns what
         was still to be committed. Raises StoreUnavailable, and follows it then."""
         async with self._making, self._busy:
             alerts = await self._flush()
-            self._checkpoint_due.add(market)
+            self._checkpoints.ask((market,))
             await self._save_due_checkpoints()
-            kept: list[dict[str, Any]] = [self.engines, self._seals, self._cursors, self._at_bar, self._checkpointed]
-            for one in [*kept, self._noted, self._in_turns]:
+            kept: list[dict[str, Any]] = [self.engines, self._seals, self._cursors]
+            for one in [*kept, self._noted]:
                 one.pop(market, None)
-            self._checkpoint_due.discard(market)
+            self._checkpoints.forget(market)
             return alerts
 
     def tiers(self, market: str) -> StoredTiers | None:
@@ -148,7 +140,7 @@ class Watcher:
             if rebuild_later:
                 return Resumed(market, stored.cursor, changed, to_rebuild=True)
             checkpoint = None
-            self._checkpoint_due.add(market.base)
+            self._checkpoints.ask((market.base,))
         engine.recover(
             checkpoint.blob[len(seal) :] if checkpoint else None,
             await self._store.snapshots_since(market.base, checkpoint.bar_opened_at_ms if checkpoint else None),
@@ -237,8 +229,7 @@ class Watcher:
             await self._store.put_before(market, believed, asked_from_ms=asked_from_ms, state=state)
             # Until here ticks and checkpoints were of the old one, and sealed as such.
             self.engines[market], self._seals[market] = engine, seal
-            self._checkpointed.pop(market, None)
-            self._checkpoint_due.add(market)
+            self._checkpoints.made_anew(market)
             await self._save_due_checkpoints()
         return alerts
 
@@ -255,9 +246,7 @@ class Watcher:
         step = self.engines[base].step(snapshot)
         if step is None:
             return
-        self._at_bar.pop(base, None)
-        if step.snapshot.bar is not None:
-            self._at_bar[base] = step.snapshot.bar.opened_at_ms
+        self._checkpoints.stands_at(base, step.snapshot.bar.opened_at_ms if step.snapshot.bar else None)
         self._undecided = step
         await self._decide_step()
 
@@ -306,42 +295,26 @@ class Watcher:
     async def checkpoint(self) -> None:
         """Checkpoint each market at its bar's close: now, if it stands at one that is committed, or else with the next
         one. Raises StoreUnavailable."""
-        self._checkpoint_due.update(self.engines)
+        self._checkpoints.ask(self.engines)
         async with self._busy:
             if not self._queue and self._undecided is None:
                 await self._save_due_checkpoints()
 
     async def checkpoint_in_turns(self) -> None:
         """Checkpoint every market at one of its next bars' closes: all at one close would cost as much as a close."""
-        self._in_turns.update(dict.fromkeys(self.engines))
-
-    def _take_turns(self) -> None:
-        newest = max(self._at_bar.values(), default=0)
-        if self._in_turns and newest > self._turn_of_bar:
-            self._turn_of_bar = newest
-            for base in list(self._in_turns)[: -(-len(self.engines) // _CHECKPOINTED_OVER_BARS)]:
-                del self._in_turns[base]
-                self._checkpoint_due.add(base)
+        self._checkpoints.ask_in_turns(self.engines)
 
     async def _save_due_checkpoints(self) -> None:
-        self._take_turns()
-        for base, bar in list(self._at_bar.items()):
-            last = self._checkpointed.get(base)
-            if last == bar:
-                self._checkpoint_due.discard(base)
-            elif base in self._checkpoint_due or self._is_old(last, bar):
-                # Compressing takes tens of milliseconds, which the loop would feel; nothing steps meanwhile.
-                blob = await asyncio.to_thread(self.engines[base].estimate.to_bytes)
-                await self._store.save_checkpoint(base, bar, self._seals[base] + blob)
-                self._checkpointed[base] = bar
-                self._checkpoint_due.discard(base)
-
-    def _is_old(self, last: int | None, bar: int) -> bool:
-        every_ms = self._checkpoint_every_ms
-        return every_ms is not None and (last is None or bar // every_ms > last // every_ms)
+        for base, bar in self._checkpoints.due():
+            # Compressing takes tens of milliseconds, which the loop would feel; nothing steps meanwhile.
+            blob = await asyncio.to_thread(self.engines[base].estimate.to_bytes)
+            await self._store.save_checkpoint(base, bar, self._seals[base] + blob)
+            self._checkpoints.kept(base, bar)
 
     async def _note_refusals(self, bases: Iterable[str]) -> None:
         for base in bases:
+            if not self.engines[base].refused:
+                continue
             new = Counter(self.engines[base].refused) - self._noted[base]
             if new:
                 await self._store.note_refusals(base, new)

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from bot.assumptions import fingerprint
+from bot.watch import Watcher
 from detectors.market import HOUR_MS
+from detectors.registry import find_kinds
 from storage.chats import EVERY_MARKET, Chat, Subscription, Watch
 from storage.errors import StoreUnavailable
 from storage.sqlite import SqliteStore
@@ -219,8 +221,7 @@ async def test_a_market_without_a_checkpoint_is_left_for_later_and_then_stands_w
 
 
 async def test_a_checkpoint_is_due_by_market_time_and_only_at_a_bars_close(store: SqliteStore) -> None:
-    watching = watcher(store)
-    watching._checkpoint_every_ms = 6 * HOUR_MS
+    watching = Watcher(store, config().engine_settings(), find_kinds(), checkpoint_every_ms=6 * HOUR_MS)
     await watching.start([market()])
     saved = set()
     for moment in moments()[:300]:
