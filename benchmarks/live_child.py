@@ -131,7 +131,7 @@ class Bot:
 
     @property
     def all_in(self) -> bool:
-        return self.app.catching_up is not None and self.app.catching_up.condition is None
+        return self.app.caught_up and self.app.catching_up is not None and self.app.catching_up.condition is None
 
     async def lag_ms(self) -> dict[str, float]:
         """Since the last call, in milliseconds."""

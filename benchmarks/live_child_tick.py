@@ -74,7 +74,10 @@ async def _going_on(spec: Mapping[str, Any], **more: Any) -> AsyncIterator[tuple
             await venues.order(speed=1.0)
             await venues.order(advance_ms=LATER_MS)
             begun_s = time.monotonic()
-            async with Bot(venues, spec["markets"], history_days=spec["days"], paced=False, database=database) as bot:
+            # The largest would all be copies of one of them.
+            words = [*FETCHED, *(f"COPY{n}" for n in range(4, spec["markets"] - 2))]
+            feed = {"history_days": spec["days"], "paced": False, "database": database}
+            async with Bot(venues, len(words), words=words, **feed) as bot:
                 started_s = time.monotonic() - begun_s
                 await bot.until(lambda: bot.all_in, 300)
                 found = {

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 from rich.console import Console
 
-from benchmarks.live_child import THREE, rss_mb
+from benchmarks.live_child import THREE, rss_mb, say
 from benchmarks.live_venues import Venues
 from bot import VERSION, memory
 from bot.app import App
@@ -37,7 +37,9 @@ from tests.chats.bot_process import free_port
 
 BEFORE_CLOSE_MS = 3_000
 READERS = 20
-"""Chats on each platform that watch every market."""
+"""Chats on each platform. One in four watches everything, and is told of many alerts at once in a group without
+pictures; the others watch three markets, and get each alert with its chart."""
+ORIGINALS = ("BTC", "ETH", "DOGE")
 
 
 class Everything:
@@ -79,6 +81,7 @@ class Everything:
         self.lag = LoopLag(0.01)
         self.lag.start()
         self.holds.held_s.clear()
+        say(f"{name}: " + ", ".join(f"{key} {value:.0f}" for key, value in found.items() if key != "phase"))
         return found
 
     async def close_a_bar(self) -> None:
@@ -129,7 +132,7 @@ async def measured(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     async with (
         fan_out.serving(folder, READERS) as servers,
         Venues(
-            names=THREE, markets=["BTC", "ETH", "DOGE"], copies=497, days=spec["days"] + 1, limits_scale=100.0
+            names=THREE, markets=ORIGINALS, seed=spec["seed"], copies=497, days=spec["days"] + 1, limits_scale=100.0
         ) as venues,
         serving(health, config.health, port),
     ):
@@ -140,13 +143,16 @@ async def measured(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             exchange.enableRateLimit = False
             exchange.streaming = {**exchange.streaming, "maxPingPongMisses": 1e9}
 
-        feed = LiveFeed(THREE, None, clock=venues.clock, rewrite=rewrite, largest=spec["markets"])
+        # The largest would all be copies of one of them.
+        words = [*ORIGINALS, *(f"COPY{n}" for n in range(1, spec["markets"] - 2))]
+        feed = LiveFeed(THREE, words, clock=venues.clock, rewrite=rewrite)
         platforms = configured(config, servers.environment)
         printer = Printer(Console(file=io.StringIO()))
         async with App(config, feed, printer=printer, platforms=platforms, environ=servers.environment) as app:
             health.watch(app)
-            for chat in await readers(servers):
-                await app.store.watch(chat, Subscription("*"))
+            for n, chat in enumerate(await readers(servers)):
+                for market in ("*",) if n % 4 == 0 else ORIGINALS:
+                    await app.store.watch(chat, Subscription(market))
             everything, stopping = Everything(app, feed, venues, port), asyncio.Event()
             everything.lag.start()
             beside = [
@@ -155,17 +161,16 @@ async def measured(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             ]
             running = asyncio.create_task(serve_live(app, feed, stopping, interactive=False))
             phases = []
-            past_in = lambda: app.catching_up is not None and app.catching_up.condition is None  # noqa: E731
+            past_in = lambda: app.caught_up and app.catching_up is not None and app.catching_up.condition is None  # noqa: E731
             await everything.until(past_in, 1800)
             phases.append(await everything.phase("start and the past of every market"))
-            closed = 0
-            # On until something is told: all markets but three are copies, so it may be quiet in all of them.
-            while closed < spec["closes"] or (not app.tally.alerts and closed < 6 * spec["closes"]):
+            for _ in range(spec["closes"]):
                 await everything.close_a_bar()
                 await asyncio.sleep(2.0)
-                closed += 1
+            say(f"{spec['closes']} bars closed, alerts: {app.tally.alerts.total()}")
             states = await everything.sent()
             phases.append(await everything.phase("bars closing, alerts with charts sent to both platforms"))
+            drawn = len(list((folder / "charts").glob("*.png")))
             await everything.draw(spec["charts"])
             phases.append(await everything.phase("charts drawn one after the other"))
             await app.keep_house()
@@ -181,6 +186,8 @@ async def measured(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             return {
                 "markets": len(feed.markets),
                 "chats": 2 * READERS,
+                "alerts": app.tally.alerts.total(),
+                "alert_charts": drawn,
                 "charts": len(list((folder / "charts").glob("*.png"))),
                 "states": states,
                 "phases": phases,
