@@ -78,8 +78,8 @@ FAULTS = (
         "P11",
         "nobody is told that a backup took the database's place",
         "storage/sql_writer.py",
-        "        return Opened(created=connected.created, returned=returned, notes=connected.notes)\n",
-        "        return Opened(created=connected.created, returned=returned)\n",
+        "notes=(*connected.notes, *([note] if note else ())))\n",
+        "notes=(note,) if note else ())\n",
         (f"{SQLITE}::test_a_damaged_database_is_set_aside_and_the_newest_backup_takes_its_place",),
     ),
     Fault(
