@@ -10,7 +10,7 @@ from typing import Any
 from bot.markets import live_closing, live_depth, live_interest, live_own, live_prints, live_tiers
 from bot.markets.ccxt_errors import VenueError, VenueRetry, classify
 from bot.markets.feed import Refusals
-from bot.markets.live_budget import CallGate, Window
+from bot.markets.live_budget import CallGate, EvenPace, Window
 from bot.markets.live_exchange import Exchange, OwnCalls
 from bot.markets.live_types import BAR_MS, Book, CandleSink, Clock, Listing, MarketSeries, PrintSink, number, whole_ms
 from bot.markets.symbols import QUOTES
@@ -41,6 +41,7 @@ class CcxtClient:
         self._extra = Window(rules.interest_budget) if rules.interest_budget else None
         self._rates_left = Window(rules.funding_budget) if rules.funding_budget else None
         self._own = OwnCalls(exchange)
+        self._paces = {method: EvenPace(pace) for method, pace in rules.paces.items()}
         self._in_flight = asyncio.Semaphore(_AT_ONCE)
         self._ids: dict[str, str] = {}
         """The venue's own names, by ccxt's symbol."""
@@ -51,9 +52,16 @@ class CcxtClient:
 
     async def _ask(self, method: str, *args: Any, extra: bool = False) -> Any:
         """One call of ccxt inside the venue's budget; an ``extra`` one counts against `interest_budget` too."""
+        await self._turn_of(method)
         if extra and self._extra is not None:
             await self._extra.enter()
         return await self._within_limits(lambda: getattr(self.exchange, method)(*args))
+
+    async def _turn_of(self, method: str) -> None:
+        """Wait outside of what is in flight, so that prices never wait behind a line of slow questions."""
+        pace = self._paces.get(method)
+        if pace is not None and self.exchange.enableRateLimit:
+            await pace.enter(part=self.gate.pace)  # of real time, like ccxt's
 
     async def _within_limits(self, call: Callable[[], Awaitable[Any]], *, tells_load: bool = True) -> Any:
         async with self._in_flight:
@@ -262,6 +270,7 @@ class CcxtClient:
             told = await self._ask("fetch_ohlcv", listing.symbol, _TIMEFRAME, start_ms, limit, {"until": end_ms - 1})
         else:
             query = live_own.candles_query(call, self._id(listing), start_ms, end_ms)
+            await self._turn_of(call.method)
             reply = await self._within_limits(lambda: self._own(call.method, query))
             told = live_own.candle_rows(call, reply)
         if not isinstance(told, list):

@@ -139,6 +139,9 @@ class VenueRules:
     """Over which ccxt's cost is counted. Short where the venue's own limit is: a burst must fit in it too."""
     calls_a_second: float = 10.0
     """The usual pace, of which a slower one near a limit or after a 429 is a part."""
+    paces: Mapping[str, float] = field(default_factory=dict)
+    """Calls a second of ccxt's methods that are asked of every market, evenly: below the limit of each path of its own,
+    or so slowly that reference questions leave the shared budget to bars and prices."""
     close_delay_ms: int = 2_000
     """How long after a bar's close it and its open interest can be asked for."""
     bars_page: int = 100
@@ -233,6 +236,7 @@ _TABLE = (
         book_unit=AmountUnit.BASE,
         book_levels=1000,  # weight 20
         calls_a_second=20,
+        paces={"fetch_long_short_ratio_history": 3.0},  # of the thousand in five minutes
     ),
     VenueRules(
         name="bybit",
@@ -240,6 +244,7 @@ _TABLE = (
         # 600 requests in five seconds and address, ten times what ccxt takes; a good part stays for others.
         rate_limit_ms=4.0,
         calls_a_second=50,
+        paces={"fetch_market_leverage_tiers": 10.0, "fetch_long_short_ratio_history": 10.0},
         options={"defaultType": "swap", "fetchMarkets": {"types": ["linear"]}},
         window_ms=5_000,
         bars_page=1000,
@@ -272,6 +277,17 @@ _TABLE = (
         ccxt_class="okx",
         options={"defaultType": "swap", "fetchMarkets": {"types": ["swap"]}},
         window_ms=2_000,
+        # Each path has a limit of its own, where ccxt keeps one for all: those of questions for each market are kept
+        # below, at four fifths and nine tenths.
+        rate_limit_ms=20.0,
+        paces={
+            "publicGetMarketCandles": 18.0,
+            "fetch_ohlcv": 9.0,  # history candles
+            "fetch_open_interest_history": 4.0,
+            "fetch_funding_rate_history": 4.0,
+            "fetch_market_leverage_tiers": 4.0,
+            "fetch_long_short_ratio_history": 2.0,
+        },
         bars_page=100,  # history candles give 100 a call, recent ones 300
         volume_unit=AmountUnit.BASE,  # volCcy, which ccxt reads too
         interest_history_unit=AmountUnit.CONTRACTS,
