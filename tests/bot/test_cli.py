@@ -109,13 +109,10 @@ def test_a_database_that_begins_later_than_the_recording_is_refused(
     recording: Path, config: str, tmp_path: Path
 ) -> None:
     later = tmp_path / "later"
-    write_simulation(6, 0.5, later, ["BTC"])
-    for path in (later / "simulated/BTCUSDT").glob("*.csv.gz"):
-        if not path.name.startswith("ohlcv"):
-            path.unlink()
-    candles = later / "simulated/BTCUSDT/ohlcv_5m.csv.gz"
-    header, *rows = gzip.decompress(candles.read_bytes()).decode().splitlines()
-    candles.write_bytes(gzip.compress("\n".join([header, *rows[50:]]).encode()))
+    candles = "simulated/BTCUSDT/ohlcv_5m.csv.gz"
+    header, *rows = gzip.decompress((recording / candles).read_bytes()).decode().splitlines()
+    (later / candles).parent.mkdir(parents=True)
+    (later / candles).write_bytes(gzip.compress("\n".join([header, *rows[50:150]]).encode()))
     database = tmp_path / "bot.db"
     assert called("--config", config, "replay", later, "--db", database, "--json").exit_code == 0
     result = called("--config", config, "replay", recording, "--db", database, "--json")

@@ -146,7 +146,7 @@ async def test_why_says_what_came_of_the_alert(asker: Asker) -> None:
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recordings") / "short"
-    write_simulation(5, 6.0, folder, ["BTC"])
+    write_simulation(5, 6.0, folder, ["DOGE"])
     return folder
 
 
@@ -156,7 +156,7 @@ def test_the_command_line_prints_the_record_for_people_and_for_machines(recordin
     base = ["--config", str(settings), "scorecard", str(recording)]
     told = CliRunner().invoke(main, [*base, "--chart", str(chart)])
     assert told.exit_code == 0, told.output
-    assert "Scorecard of BTC" in told.stdout
+    assert "Scorecard of DOGE" in told.stdout
     assert chart.read_bytes().startswith(PNG)
     machine = CliRunner().invoke(main, [*base, "--json"])
     record = json.loads(machine.stdout)

@@ -113,7 +113,7 @@ def test_a_simulation_is_known_by_its_seed_and_a_recording_by_how_its_candles_be
     assert "seed 1" in one.origin().name
     folders = {name: tmp_path / name for name in ("first", "longer", "other")}
     for name, seed, days in (("first", 1, 0.02), ("longer", 1, 0.05), ("other", 2, 0.02)):
-        write_simulation(seed, days, folders[name], ["BTC"])
+        write_simulation(seed, days, folders[name], ["PEPE"])  # the fewest traders
     moved = shutil.copytree(folders["first"], tmp_path / "moved")
     first, longer, other, copy = (RecordedFeed(folder).origin() for folder in (*folders.values(), moved))
     assert first.is_same(longer)

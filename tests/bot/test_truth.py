@@ -13,13 +13,13 @@ from bot.fit_words import fit_in_words
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("simulated") / "recording"
-    done = CliRunner().invoke(main, ["simulate", "--seed", "6", "--days", "8", "--market", "BTC", "--out", str(out)])
+    done = CliRunner().invoke(main, ["simulate", "--seed", "6", "--days", "8", "--market", "DOGE", "--out", str(out)])
     assert done.exit_code == 0, done.output
     return out
 
 
 def test_it_prints_the_stick_of_both_sides_and_the_map_against_known_positions(recording: Path) -> None:
-    done = CliRunner().invoke(main, ["truth", str(recording), "--market", "BTC", "--json"])
+    done = CliRunner().invoke(main, ["truth", str(recording), "--market", "DOGE", "--json"])
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
     for name in ("spearman", "baseline", "partial"):
@@ -34,7 +34,7 @@ def test_it_prints_the_stick_of_both_sides_and_the_map_against_known_positions(r
 
 
 def test_without_a_fit_only_the_default_is_measured(recording: Path) -> None:
-    done = CliRunner().invoke(main, ["truth", str(recording), "--market", "BTC", "--fit", "none"])
+    done = CliRunner().invoke(main, ["truth", str(recording), "--market", "DOGE", "--fit", "none"])
     assert done.exit_code == 0, done.output
     assert "default, whole recording" in done.stdout
     assert "fitted" not in done.stdout
@@ -42,8 +42,8 @@ def test_without_a_fit_only_the_default_is_measured(recording: Path) -> None:
 
 def test_a_recording_too_short_to_say_anything_is_refused_with_the_reason(tmp_path: Path) -> None:
     out = tmp_path / "short"
-    CliRunner().invoke(main, ["simulate", "--seed", "6", "--days", "4", "--market", "BTC", "--out", str(out)])
-    done = CliRunner().invoke(main, ["truth", str(out), "--market", "BTC"])
+    CliRunner().invoke(main, ["simulate", "--seed", "6", "--days", "4", "--market", "DOGE", "--out", str(out)])
+    done = CliRunner().invoke(main, ["truth", str(out), "--market", "DOGE"])
     assert done.exit_code == 2
     assert "longer recording" in done.output
 

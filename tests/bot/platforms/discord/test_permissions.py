@@ -12,7 +12,6 @@ import pytest
 import simcord
 
 from bot.commands import SPECS, Commands
-from bot.markets.simulated import SimulatedFeed
 from bot.message import Button, Message
 from bot.platforms.discord import DiscordPlatform
 from bot.platforms.discord.client import Client
@@ -20,6 +19,7 @@ from bot.platforms.seam import Request
 from detectors.registry import find_kinds
 from storage.chats import EVERY_MARKET, Chat, Subscription
 from storage.sqlite import SqliteStore
+from tests.bot.asking_by import FEED
 from tests.bot.platforms.discord.rig import Behind
 from tests.bot.played import market, watcher
 
@@ -49,9 +49,7 @@ async def staged(manager_role: str = "") -> AsyncIterator[Stage]:
     await store.open()
     watching = watcher(store)
     await watching.start([market()])
-    commands = Commands(
-        store, SimulatedFeed(5, 1), watching, find_kinds(), defaults=Subscription(EVERY_MARKET, within_pct=2.0)
-    )
+    commands = Commands(store, FEED, watching, find_kinds(), defaults=Subscription(EVERY_MARKET, within_pct=2.0))
 
     async def handle(asked: Request) -> Message:
         answer = await commands.handle(asked)
