@@ -13,7 +13,7 @@ run: $(VENV)/.installed-run
 	  $(error MARKET=$(MARKET) is not known: MARKET=local is, and none plays simulated markets)))
 
 test: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check

@@ -21,11 +21,11 @@ def bot(*arguments: str, stdin: str = "", timeout_s: float = 60) -> subprocess.C
     )  # fmt: skip
 
 
-def write_config(folder: Path, **source: object) -> Path:
+def write_config(folder: Path, *, charts: bool = True, **source: object) -> Path:
     """BTC alone, quick to be ready, with a store and charts in ``folder``."""
     lines = ["[source]", "seed = 5", 'markets = ["BTC"]', *(f"{key} = {value}" for key, value in source.items())]
     lines += ["[store]", f"path = {json.dumps(str(folder / 'bot.db'))}"]
-    lines += ["[charts]", f"folder = {json.dumps(str(folder / 'charts'))}"]
+    lines += ["[charts]", f"folder = {json.dumps(str(folder / 'charts'))}", f"draw = {json.dumps(charts)}"]
     lines += ["[estimate.baseline]", "ready_hours = 24"]
     path = folder / "config.toml"
     path.write_text("\n".join(lines))
@@ -52,7 +52,7 @@ async def test_what_was_simulated_replays_to_the_same_alerts_as_it_told_live(tmp
     assert bot("simulate", "--seed", "5", "--days", "3", "--market", "BTC", "--out", str(recording)).returncode == 0
     replayed = bot("--config", str(config), "replay", str(recording), "--json")
     alerts = [json.loads(line) for line in replayed.stdout.splitlines()]
-    config = write_config(tmp_path, days=3.0, warm_up_days=0.0, speed=1000.0)
+    config = write_config(tmp_path, days=3.0, warm_up_days=0.0, speed=1000.0, charts=False)
     assert bot("--config", str(config)).returncode == 0
     store = SqliteStore(tmp_path / "bot.db", "simulated")
     await store.open()

@@ -17,6 +17,7 @@ from bot.app import App, make_feed
 from bot.config import Config
 from bot.markets.feed import NoVenue
 from bot.markets.live import LiveFeed, VenueStatus
+from bot.markets.live_history import Past
 from bot.markets.live_types import BAR_MS
 from bot.markets.live_watch import Gap
 from bot.markets.local.feed import LocalFeed
@@ -92,7 +93,8 @@ async def test_a_view_of_one_venue_is_added_while_running_and_taken_up_again_aft
         assert "BTC@okx" in as_text(await app.commands.handle(request("/map BTC@okx")))
     before = [one.bar.opened_at_ms for one in await stored(tmp_path / "bot.db", "BTC@okx") if one.bar is not None]
     assert len(before) > 1.4 * DAY_MS / BAR_MS
-    async with running(tmp_path, feed_of(12.0), io.StringIO()) as (app, _):
+    later = (before[-1] - NOW_MS) / HOUR_MS + 3.0  # than the last bar, however long all of this took
+    async with running(tmp_path, feed_of(later), io.StringIO()) as (app, _):
         assert "BTC@okx" in app.watcher.engines
         await until(lambda: app.caught_up)
         await until(lambda: app._waiting_for("BTC@okx") is None)
@@ -246,20 +248,27 @@ async def test_the_newest_days_come_first_and_the_rest_is_fetched_behind_them_on
         assert "The whole past" not in again.getvalue(), "what had been asked for was asked for again"
 
 
-async def test_what_comes_live_of_a_stored_market_waits_for_the_bars_before_it(tmp_path: Path) -> None:
+async def test_what_comes_live_of_a_stored_market_waits_for_the_bars_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with running(tmp_path, feed_of(speed=1.0), out := io.StringIO()) as (app, _):
         await until(lambda: "Caught up" in out.getvalue())
     before = await stored(tmp_path / "bot.db")
     async with running(tmp_path, feed_of(3.0, speed=1.0), again := io.StringIO()) as (app, _):
         feed = app.feed
         assert isinstance(feed, LocalFeed)
-        assert feed.venues is not None
-        for name in VENUES:
-            for path in ("klines", "candles"):
-                feed.venues[name].faults.delay(0.7, path=path)
+        past, may_come = feed.past, asyncio.Event()
+
+        async def held_up(*asked: Any) -> AsyncIterator[Past]:
+            await may_come.wait()
+            async for told in past(*asked):
+                yield told
+
+        monkeypatch.setattr(feed, "past", held_up)
         await until(lambda: app.tally.snapshots > 1)
         assert len(await app.store.snapshots_since("BTC", None)) == len(before), "a price overtook the bars before it"
         assert "Still " in as_text(await app.commands.handle(request("/map BTC")))
+        may_come.set()
         await until(lambda: "Caught up" in again.getvalue())
     after = await stored(tmp_path / "bot.db")
     assert {later - earlier for earlier, later in itertools.pairwise(opened(after))} == {BAR_MS}

@@ -75,12 +75,14 @@ class Tree:
         finally:
             _write(path, source)
 
-    def run(self, tests: Sequence[str], report: Path) -> Verdict:
-        """The first failure ends it."""
+    def run(self, tests: Sequence[str], report: Path, story: Path | None = None) -> Verdict:
+        """The first failure ends it. ``story``: where crash tests keep theirs, for all runs."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider"]
         environ = {**os.environ, "PYTHONPATH": str(self.folder)}
         for name in [name for name in environ if name.startswith(("PYTEST_", "COV_"))]:
             del environ[name]  # of the run that runs this one
+        if story is not None:
+            environ["CLUSTERWATCH_TEST_STORY"] = str(story)
         report.unlink(missing_ok=True)
         began_s = time.monotonic()
         try:

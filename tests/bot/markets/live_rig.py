@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,8 +18,10 @@ from bot.markets.simulated import SimulatedFeed
 from bot.markets.simulated_exchange import START_MS
 from detectors.market import DAY_MS, Market, MarketSnapshot
 
-PATIENCE_S = 0.15
-"""Real time that everything under way gets to finish in, before venue time moves on."""
+TURN_S, QUIET_TURNS, MOST_TURNS = 0.01, 15, 500
+"""Everything under way is taken to be finished, and venue time moves on, once so many turns in a row were quiet."""
+QUIET_S = 0.002
+"""Processor time of a turn in which nothing was asked or answered. A busy machine makes turns longer, not dearer."""
 AFTER_CLOSE_MS = 2_500
 GIVE_UP_MS = 40_000
 
@@ -102,6 +105,21 @@ class Rig:
         self.clock.wake()
         await asyncio.sleep(0)
 
+    async def finished(self, met: Callable[[], bool] = lambda: False, quiet_turns: int = QUIET_TURNS) -> bool:
+        """Wait until nothing is under way any more, or until ``met``; whether it was."""
+        quiet = 0
+        for _ in range(MOST_TURNS):
+            if met():
+                return True
+            if quiet == quiet_turns:
+                break
+            if self._pump is not None and self._pump.done():
+                self._pump.result()
+            before_s = time.process_time()
+            await asyncio.sleep(TURN_S)
+            quiet = quiet + 1 if time.process_time() - before_s < QUIET_S else 0
+        return met()
+
     async def next_bar(self, give_up_ms: int = GIVE_UP_MS) -> bool:
         """On to the next bar close, until all markets have it; False if some had not, that long after it."""
         now_ms = self.clock.venues_ms
@@ -112,12 +130,8 @@ class Rig:
         """On to when this close is due, as `next_bar`."""
         await self.advance(closed_at_ms + AFTER_CLOSE_MS - self.clock.venues_ms)
         while self.clock.venues_ms < closed_at_ms + give_up_ms:
-            for _ in range(round(PATIENCE_S / 0.01)):
-                if self._had(closed_at_ms):
-                    return True
-                if self._pump is not None and self._pump.done():
-                    self._pump.result()
-                await asyncio.sleep(0.01)
+            if await self.finished(lambda: self._had(closed_at_ms)):
+                return True
             await self.advance(2_000)
         return self._had(closed_at_ms)
 
@@ -149,9 +163,9 @@ async def rig(
     history = History(SimulatedFeed(seed, markets=markets))
     now_ms = START_MS + round(days * DAY_MS) + 17_000
     history.reach(now_ms)
-    time = VenueTime(now_ms)
-    clock = SteppedClock(time)
-    async with LocalVenues(history, time, names, limits_scale=100.0) as venues:
+    venue_time = VenueTime(now_ms)
+    clock = SteppedClock(venue_time)
+    async with LocalVenues(history, venue_time, names, limits_scale=100.0) as venues:
         # Time moves in steps of minutes, so looks are as far apart and silence is counted accordingly.
         usual: dict[str, Any] = {"look_every_s": 600.0, "silent_s": 10_000.0}
 

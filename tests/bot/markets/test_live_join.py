@@ -1,6 +1,5 @@
 """A venue that is out at the start joins when it answers, and its positions never look like new ones."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -19,7 +18,7 @@ from bot.markets.venues import rules_for
 from detectors.engine import MarketEngine
 from detectors.market import DAY_MS, Market, VenueSample
 from detectors.registry import find_kinds
-from tests.bot.markets.live_rig import Rig, rig
+from tests.bot.markets.live_rig import Rig, rig, until
 from tests.bot.markets.test_live_parts import SetClock
 from tests.bot.markets.test_merge import VENUES, emit, give, interest_of
 
@@ -32,11 +31,18 @@ def out(name: str, status: int) -> Callable[[Any], None]:
 
 
 async def pass_time(rigged: Rig, seconds: int, met: Callable[[], bool]) -> None:
+    """Until ``met``, or for all of them."""
     for _ in range(seconds // 5):
         await rigged.advance(5_000)
-        await asyncio.sleep(0.05)
-        if met():
+        if await rigged.finished(met, quiet_turns=5):
             return
+
+
+async def joins(rigged: Rig) -> None:
+    """Time goes on no further than it must: what the venue is asked then takes as long as the machine is busy."""
+    both = lambda: len(rigged.feed.markets[0].venues) == 2  # noqa: E731
+    await pass_time(rigged, 60, both)
+    await until(both, 20)
 
 
 def share_held(engine: MarketEngine) -> float:
@@ -56,7 +62,7 @@ async def test_a_venue_that_was_out_at_the_start_joins_and_the_level_starts_anew
         assert [row.stopped for row in rigged.feed.status()] == ["", "the venue fails (busy)"]
         assert await rigged.next_bar()
         rigged.venues["binance"].faults.clear()
-        await pass_time(rigged, 60, lambda: len(rigged.feed.markets[0].venues) == 2)
+        await joins(rigged)
         assert rigged.feed.markets[0].open_interest_venues == ("binance", "okx")
         for _ in range(3):
             assert await rigged.next_bar()
