@@ -118,7 +118,7 @@ class CatchingUp:
 
     async def _fetch(self, market: Market) -> None:
         # Bars that close later come live, whoever else has had this one.
-        until_ms = self._feed.clock.now_ms() // BAR_MS * BAR_MS
+        until_ms = self._feed.now_ms() // BAR_MS * BAR_MS
         again: list[Stretch] = []
         with nothing_ends_it(self._app, f"the past of {market.base} could not be fetched"):
             again = await self._first(self._missing([market], min(self._days, FIRST_STAGE_DAYS), until_ms))

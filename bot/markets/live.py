@@ -123,6 +123,10 @@ class LiveFeed:
         """Market time."""
         return self._clock
 
+    def now_ms(self) -> int:
+        """By the slowest of the venues' clocks; ours may be minutes off."""
+        return self._venues.now_ms()
+
     def notices(self) -> list[Notice]:
         """What admins should be told; each is handed out once."""
         told = list(self._notices)
@@ -195,7 +199,7 @@ class LiveFeed:
             for venue in merger.market.venues:
                 self._looked.seen(venue, [base])
         delay_ms = max(one.client.rules.close_delay_ms for one in self._venues.reached.values())
-        self.live_from_ms = (self._clock.now_ms() - delay_ms) // BAR_MS * BAR_MS
+        self.live_from_ms = (self._venues.now_ms() - delay_ms) // BAR_MS * BAR_MS
         for name, reached in self._venues.reached.items():
             self._begin(name, reached, self.live_from_ms)
         for name, error in self._venues.faults.items():
@@ -256,8 +260,7 @@ class LiveFeed:
     ) -> AsyncIterator[Past]:
         """What the venues tell of each stretch, in that order; after `start`, and beside `poll`."""
         async for told in warm_start(stretches, self._venues.reached, self.views.whole_now, on_progress, self._failed):
-            merger = self._mergers.get(told.stretch.market.base)  # None: it has ended meanwhile
-            if told.snapshots and merger is not None:
+            if told.snapshots and (merger := self._mergers.get(told.stretch.market.base)):  # else it ended meanwhile
                 merger.go_on_after(told.snapshots[-1])
             yield told
 

@@ -138,8 +138,13 @@ class CcxtClient:
     async def ask_time(self) -> None:
         before_s = self._clock.steady_s()
         told = whole_ms(await self._ask("fetch_time"))
-        if told is not None:
-            self._apart_ms = round(told - (before_s + self._clock.steady_s()) * 500)
+        after_s = self._clock.steady_s()
+        if told is None:
+            return
+        apart_ms, doubt_ms = round(told - (before_s + after_s) * 500), (after_s - before_s) * 500
+        # What may be only the way there and back must not move the close that was gone by so far.
+        if self._apart_ms is None or abs(apart_ms - self._apart_ms) > doubt_ms:
+            self._apart_ms = apart_ms
 
     async def volumes_usd(self, listings: Sequence[Listing]) -> Mapping[str, float]:
         tickers = await self._ask("fetch_tickers")

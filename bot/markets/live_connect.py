@@ -19,6 +19,7 @@ from bot.markets.venues import VenueRules, rules_for
 ClientFactory = Callable[[VenueRules], VenueClient]
 _T = TypeVar("_T")
 _CLOSE_WITHIN_S = 5.0
+_TIME_WITHIN_S = 5.0
 _BELIEVED = 0.5
 """A list that is shorter than this part of the one before is a fault of the venue's, not so many delistings."""
 
@@ -84,7 +85,7 @@ class Venues:
             self.faults[name] = error
 
     async def reach(self, name: str) -> Reached:
-        """Load one venue's markets, once. Raises `VenueError`."""
+        """Load one venue's markets, and what time it has, once. Raises `VenueError`."""
         if name in self.reached:
             return self.reached[name]
         client = self._make(rules_for(name))
@@ -99,7 +100,13 @@ class Venues:
                 self._made = [one for one in self._made if one is not client]
                 await _close([client])
         self.faults.pop(name, None)
+        with contextlib.suppress(VenueError, TimeoutError):  # it is asked again soon
+            await asyncio.wait_for(client.ask_time(), _TIME_WITHIN_S)
         return self.reached[name]
+
+    def now_ms(self) -> int:
+        """By the slowest clock of a venue that was reached: ours may be minutes off."""
+        return min((one.client.now_ms() for one in self.reached.values()), default=self._clock.now_ms())
 
     def offered(self) -> dict[str, Mapping[str, Listing]]:
         """By venue, then by base asset."""

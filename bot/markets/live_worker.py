@@ -84,7 +84,7 @@ class VenueWorker:
         """What goes out with the next turn of the loop."""
 
     def _latest_close_ms(self) -> int:
-        return (self._clock.now_ms() - self.client.rules.close_delay_ms) // BAR_MS * BAR_MS
+        return (self.client.now_ms() - self.client.rules.close_delay_ms) // BAR_MS * BAR_MS
 
     def follow(self, base: str, *, with_interest: bool, after_ms: int | None = None) -> None:
         """Ask for a further one of ``listings`` too; ``after_ms`` as for the others."""

@@ -31,7 +31,7 @@ class Feed:
         self.live_from_ms = NOW_MS
         self.broken = False
         self.asked: list[Stretch] = []
-        self.clock = SimpleNamespace(now_ms=lambda: NOW_MS, sleep=asyncio.sleep)
+        self.clock = SimpleNamespace(sleep=asyncio.sleep)
 
     async def past(
         self, stretches: Sequence[Stretch], on_progress: Callable[[Progress], None] = lambda _: None
@@ -43,6 +43,9 @@ class Feed:
                 raise ZeroDivisionError
             bars = [told for told in PLAYED if told.bar and one.since_ms <= told.bar.opened_at_ms < one.until_ms]
             yield Past(one, bars, whole=True)
+
+    def now_ms(self) -> int:
+        return NOW_MS
 
     async def tiers_asked(self, within_s: float) -> None:
         del within_s

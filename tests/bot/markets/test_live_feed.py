@@ -11,6 +11,7 @@ from bot.markets import check, live_choice
 from bot.markets.ccxt_errors import VenueError, VenueFatal
 from bot.markets.feed import NoVenue
 from bot.markets.live import LiveFeed
+from bot.markets.live_history import Stretch
 from bot.markets.live_types import BAR_MS, Notice, NoticeKind
 from bot.markets.recorded import RecordedFeed
 from detectors.market import Side
@@ -135,6 +136,24 @@ async def test_prints_are_as_old_as_the_venue_s_clock_says_however_wrong_ours_is
         await rigged.venues["bybit"].close_streams()
         await until(lambda: [gap.since_ms for gap in rigged.feed.gaps if not gap.until_ms] == [rigged.clock.venues_ms])
         assert "print_old bybit/prints" not in rigged.feed.refusals
+
+
+@pytest.mark.parametrize("wrong_by_ms", [-180_000, 180_000])
+async def test_no_bar_lies_between_the_past_and_the_first_live_one_however_wrong_our_clock_is(wrong_by_ms: int) -> None:
+    async with rig(["binance", "okx"], ["BTC"], days=0.2) as rigged:
+        rigged.clock.wrong_by_ms = wrong_by_ms
+        await rigged.restart(0)
+        stretch = Stretch.of_days(rigged.feed.markets[0], 0.05, rigged.feed.live_from_ms)
+        past = [one async for told in rigged.feed.past([stretch]) for one in told.snapshots]
+        for _ in range(2):
+            await rigged.next_bar(6_000)
+        bars = [one.bar for one in (*past, *rigged.bars) if one.bar is not None]
+        truth = rigged.venues.history.markets["BTC"]
+        whole = [truth.candle(one.opened_at_ms, BAR_MS, one.closed_at_ms) for one in bars]
+        assert [one.close for one in bars] == [one and one.close for one in whole], "a bar that was still being made"
+        opened = [one.opened_at_ms for one in bars]
+        assert opened[-1] == rigged.clock.venues_ms // BAR_MS * BAR_MS - BAR_MS
+        assert opened == list(range(opened[0], opened[0] + len(opened) * BAR_MS, BAR_MS)), "a bar is missing, or twice"
 
 
 async def test_a_dead_socket_is_noticed_and_its_gap_kept() -> None:

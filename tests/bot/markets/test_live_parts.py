@@ -59,6 +59,24 @@ async def test_the_venue_s_time_goes_on_whatever_somebody_does_to_our_clock() ->
     assert client.now_ms() == NOON_MS + 67_000
 
 
+async def test_the_venue_s_time_does_not_jump_by_what_may_be_the_way_there_and_back() -> None:
+    clock, told = SetClock(), [NOON_MS, NOON_MS + 3_000, NOON_MS + 20_000]
+
+    class Venue:
+        last_response_headers = None
+
+        async def fetch_time(self) -> int:
+            clock.slept_s += 4.0
+            return told.pop(0)
+
+    client = CcxtClient(rules_for("okx"), cast(Any, Venue()), clock, Refusals())
+    seen = []
+    for _ in range(3):
+        await client.ask_time()
+        seen.append(client.now_ms() - round(clock.slept_s * 1000))
+    assert seen == [NOON_MS - 2_000, NOON_MS - 2_000, NOON_MS + 20_000 - 10_000]
+
+
 @pytest.mark.parametrize("set_to_ms", [NOON_MS - HOUR_MS, NOON_MS + HOUR_MS, NOON_MS - 1])
 async def test_a_clock_that_is_set_delays_the_next_bar_by_one_interval_at_most(set_to_ms: int) -> None:
     clock = SetClock(NOON_MS + 60_000, set_to={3: set_to_ms})
