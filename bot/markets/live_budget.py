@@ -173,11 +173,13 @@ class EvenPace:
 
     def __init__(self, calls_a_second: float, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._apart_s, self._now_s = 1 / calls_a_second, monotonic_s
-        self._turn_s = -math.inf
+        self._gone_s = -math.inf
+        self._line = asyncio.Lock()
 
     async def enter(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, part: float = 1.0) -> None:
         """Wait for this call's turn; ``part`` of the pace where the venue has to be spared."""
-        now_s = self._now_s()
-        self._turn_s = max(now_s, self._turn_s + self._apart_s / part)
-        if self._turn_s > now_s:
-            await sleep(self._turn_s - now_s)
+        # One sleeps at a time: turns given out before would all come at once after the loop was held up.
+        async with self._line:
+            if (left_s := self._gone_s + self._apart_s / part - self._now_s()) > 0:
+                await sleep(left_s)
+            self._gone_s = self._now_s()

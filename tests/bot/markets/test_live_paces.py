@@ -1,5 +1,6 @@
 """What is asked of every market goes evenly, below each path's limit, however many markets there are."""
 
+import asyncio
 from dataclasses import replace
 from typing import cast
 
@@ -61,6 +62,23 @@ def test_every_pace_at_okx_leaves_room_for_half_a_second_that_calls_were_late() 
         limit = OKX_LIMITS[f"/api/v5/{OKX_PATHS[method]}"]
         late_s = 0.5 if limit <= 10 else 0.2
         assert pace * (WINDOW_S + late_s) <= limit, method
+
+
+async def test_calls_that_waited_while_the_loop_was_held_up_do_not_go_all_at_once() -> None:
+    clock = SetClock()
+    pace = EvenPace(4.0, clock.steady_s)
+    gone_s: list[float] = []
+
+    async def call() -> None:
+        await pace.enter(held_up)
+        gone_s.append(clock.slept_s)
+
+    async def held_up(seconds: float) -> None:
+        await clock.sleep(seconds if gone_s[1:] else 2.0)
+        await asyncio.sleep(0)
+
+    await asyncio.gather(*(call() for _ in range(4)))
+    assert gone_s == [0.0, 2.0, 2.25, 2.5]
 
 
 async def test_calls_go_one_after_the_other_and_more_slowly_near_a_limit() -> None:
