@@ -2,7 +2,7 @@
 
 import tracemalloc
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from tests.detectors.histories import MARKET, RandomMarket, bars_of, days, rando
 NODES = 16
 DAYS = 30
 ROUNDS = 15
+OWN_TIERS = 4
 LONG_ROUNDS = 3
 """Of what takes a second or so."""
 
@@ -43,6 +44,8 @@ class MapFigures:
     """All that one market's engine holds, as traced by the allocator."""
     checkpoint_bytes: int
     decisions_bytes: int
+    shapes_bytes: tuple[int, int]
+    """Shapes of deposits kept of one market and of `OWN_TIERS`, each with tiers of its own."""
 
 
 def measure(nodes: int = NODES, history_days: float = DAYS, rounds: int = ROUNDS) -> MapFigures:
@@ -69,6 +72,7 @@ def measure(nodes: int = NODES, history_days: float = DAYS, rounds: int = ROUNDS
         held_bytes(settings, snapshots),
         len(engine.estimate.to_bytes()),
         len(engine.decisions()),
+        (shapes_bytes(settings, history, 1), shapes_bytes(settings, history, OWN_TIERS)),
     )
 
 
@@ -116,6 +120,19 @@ def held_bytes(settings: MapSettings, snapshots: Sequence[MarketSnapshot]) -> in
     return after - before
 
 
+def shapes_bytes(settings: MapSettings, history: BarHistory, markets: int) -> int:
+    """What is left once the maps of so many markets, no two with the same tiers, are gone again."""
+    tracemalloc.start()
+    try:
+        for n in range(markets):
+            own = replace(settings.leverage, position_usd=settings.leverage.position_usd + 1000 * markets + n)
+            step_by_step(replace(settings, leverage=own), history)
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return left
+
+
 def run(*, quick: bool = False) -> list[Report]:
     length, rounds = (3, 3) if quick else (DAYS, ROUNDS)
     reports = [_report(measure(NODES, length, rounds), NODES, length)]
@@ -127,6 +144,7 @@ def run(*, quick: bool = False) -> list[Report]:
 
 def _report(found: MapFigures, nodes: int, history_days: float) -> Report:
     per_bar = Timing(found.stepwise.seconds / found.bars, found.stepwise.loops / found.bars)
+    alone, together = found.shapes_bytes
     ratio = found.reference.seconds / found.final_map.seconds
     arrays, held, checkpoint, decisions = (
         f"{count / 1000:.0f} kB"
@@ -147,5 +165,7 @@ def _report(found: MapFigures, nodes: int, history_days: float) -> Report:
             ("memory of one market: all that its engine holds", held, "", "250 kB"),
             ("stored: checkpoint of the estimate", checkpoint, "", "100 kB"),
             ("stored: decisions (tracker, kinds' memory)", decisions, "", ""),
+            ("shapes of deposits, of a market with tiers of its own", f"{alone / 1e6:.1f} MB", "", ""),
+            (f"shapes of deposits, of {OWN_TIERS} such markets", f"{together / 1e6:.1f} MB", "", ""),
         ),
     )
