@@ -92,19 +92,20 @@ async def stream(
 
     address, ids = wire.address(exchange), list(by_id)
     client = exchange.client(address)
+    # Nobody else is to find it: what ccxt does to the connection of an address may be meant for an earlier one.
+    del exchange.clients[address]
     client.on_message_callback = handle
-    calls = {f"closing {n}": ids[n : n + _TOPICS_A_CALL] for n in range(0, len(ids), _TOPICS_A_CALL)}
-    # Nothing resolves them: they end with the connection.
+    # Nothing resolves it: it ends with the connection.
     broken = client.future("broken")
     try:
-        client.connect(exchange.session, exchange.ws_dial_delay(address))
+        connected = client.connect(exchange.session, exchange.ws_dial_delay(address))
         await asyncio.wait([broken, begin], return_when=asyncio.FIRST_COMPLETED)
-        if broken.done():
-            await broken
-        every = [exchange.watch_multiple(address, [name], wire.subscribe(some), [name]) for name, some in calls.items()]
-        await asyncio.gather(broken, *every)
+        await asyncio.wait([broken, connected], return_when=asyncio.FIRST_COMPLETED)
+        if not broken.done():
+            for start in range(0, len(ids), _TOPICS_A_CALL):
+                await client.send(wire.subscribe(ids[start : start + _TOPICS_A_CALL]))
+        await broken
     finally:
-        exchange.clients.pop(address, None)
         closing = asyncio.ensure_future(client.close())
         await asyncio.wait([closing], timeout=_CLOSE_WITHIN_S)
 

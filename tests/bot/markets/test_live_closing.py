@@ -61,6 +61,8 @@ async def before_close(rigged: Rig, begun: Callable[[Rig], bool] = subscribed) -
     await rigged.advance(closed_at_ms - round(LEAD_S * 1000) + 500 - now_ms)
     await until(lambda: rigged.venues["okx"].requests[BUSINESS] > asked_for)
     assert not subscribed(rigged), "nothing is pushed that nobody needs"
+    found = rigged.feed._parts["okx"].client.exchange.clients  # type: ignore[attr-defined]
+    assert not any(BUSINESS in address for address in found), "ccxt may drop what it finds there"
     await rigged.advance(closed_at_ms - 1_000 - rigged.clock.venues_ms)
     await until(lambda: begun(rigged))
     return closed_at_ms
