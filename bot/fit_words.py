@@ -7,6 +7,8 @@ from detectors import figures
 from detectors.market import DAY_MS
 from storage.fits import StoredFit, in_force
 
+BACK = "beat the fit in use on the days since it was made by more than luck"
+"""Why the configured weights are used again."""
 _STRETCHES = (
     (50.0, math.inf, "50x and more"),
     (20.0, 50.0, "20x to 50x"),
@@ -25,11 +27,10 @@ def weights_in_words(fits: Sequence[StoredFit], configured: str, at_ms: int) -> 
         [one for one in known if one.applies_from_ms is not None and one.applies_from_ms <= at_ms], configured
     )
     said = []
-    if used is not None:
-        words = fit_in_words(
-            dict(zip(used.before.nodes, used.before.weights, strict=True)),
-            dict(zip(used.after.nodes, used.after.weights, strict=True)),
-        )
+    if used is not None and used.reason == BACK:
+        said.append(f"Leverage weights: as configured again, {_evidence(used)}. They {BACK}.")
+    elif used is not None:
+        words = fit_in_words(used.before.together(), used.after.together())
         said.append(f"Leverage weights: fitted {_evidence(used)}. {words}.")
     refused = known[-1] if known and not known[-1].accepted else None
     if refused is not None:

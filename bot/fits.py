@@ -8,20 +8,23 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from bot.assumptions import with_leverage
+from bot.assumptions import with_leverage, with_weights
 from bot.ending import cancelled
+from bot.fit_words import BACK
 from bot.reliving import PAGE
 from bot.watch import Watcher
 from detectors.engine import EngineSettings
-from detectors.fit import FitResult
+from detectors.fit import Gain
+from detectors.leverage import LeverageModel
+from detectors.map_settings import MapSettings
 from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Market, MarketSnapshot, PrintGap
-from detectors.observed_history import HistoryWriter
+from detectors.observed_history import HistoryWriter, ObservedHistory
 from detectors.realised import RealisedShare, realised_share_of
 from detectors.receipts import ReceiptMaker
 from detectors.registry import EventKind
-from detectors.stick import fit_history, with_fit
+from detectors.stick import back_to_configured, fit_history
 from storage.errors import StoreUnavailable
 from storage.fits import NodeWeights, StoredFit
 from storage.store import NewAlert, Store
@@ -35,6 +38,16 @@ LEAST_DAYS = 17
 """Of stored series before the first: the map's first three tell nothing, and eight of the others have to be judged."""
 _REST_S = 0.001
 _ABOUT_MS = 15 * MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to be kept of a fit, and why."""
+
+    weights: NodeWeights
+    accepted: bool
+    reason: str
+    gain: Gain
 
 
 class Fitter:
@@ -135,17 +148,23 @@ class Fitter:
         in_use = engine.settings
         model = in_use.estimate.map.leverage
         result = await asyncio.to_thread(fit_history, configured.map, history, current=model, pause=self._rest)
-        share = await self._share(engine.market, since_ms, in_use, result, gaps)
+        verdict = Verdict(
+            NodeWeights(result.nodes, result.weights, result.short_weights), result.believed, result.reason, result.gain
+        )
+        used = self._watcher.assumptions.in_force(market)
+        if not result.believed and used is not None and not _same(model, configured.map.leverage):
+            verdict = await self._back(configured.map, history, model, used, verdict)
+        share = await self._share(engine.market, since_ms, in_use, verdict, gaps)
         fit = StoredFit(
             fitted_at_ms=now_ms,
             since_ms=int(history.bars.opened_at_ms[0]),
             until_ms=int(history.bars.opened_at_ms[-1]) + history.bars.interval_ms,
             prints=history.print_count or len(history.totals_usd),
-            accepted=result.believed,
-            reason=result.reason,
-            gain=result.gain,
-            before=NodeWeights(model.nodes, tuple(weight / sum(model.weights) for weight in model.weights)),
-            after=NodeWeights(result.nodes, result.weights),
+            accepted=verdict.accepted,
+            reason=verdict.reason,
+            gain=verdict.gain,
+            before=NodeWeights(model.nodes, *model.both_weights),
+            after=verdict.weights,
             configured=self._configured,
             share=share,
         )
@@ -155,13 +174,23 @@ class Fitter:
         self._tell(await self._watcher.use_fit(market, fit))
         return True
 
+    async def _back(
+        self, settings: MapSettings, history: ObservedHistory, model: LeverageModel, used: StoredFit, otherwise: Verdict
+    ) -> Verdict:
+        """The way back: a fit in use gives way to the configured weights if those beat it on the days since."""
+        gain = await asyncio.to_thread(back_to_configured, settings, history, model, used.until_ms, self._rest)
+        if gain.low <= 0:
+            return otherwise
+        plain = settings.leverage
+        return Verdict(NodeWeights(plain.nodes, *plain.both_weights), True, BACK, gain)
+
     async def _share(
-        self, market: Market, since_ms: int, in_use: EngineSettings, result: FitResult, gaps: Sequence[PrintGap]
+        self, market: Market, since_ms: int, in_use: EngineSettings, result: Verdict, gaps: Sequence[PrintGap]
     ) -> RealisedShare | None:
         """Of the weights that are used from now on, on the receipts of the same days."""
         settings = replace(in_use, realised_share=None)
-        if result.believed:
-            settings = with_leverage(settings, with_fit(settings.estimate.map.leverage, result))
+        if result.accepted:
+            settings = with_leverage(settings, with_weights(settings.estimate.map.leverage, result.weights))
         maker = ReceiptMaker(market, settings, self._kinds)
         async for page in self._pages(market.base, since_ms):
             await asyncio.to_thread(maker.add, page, self._rest)
@@ -182,6 +211,10 @@ class Fitter:
             last = page[-1].bar
             assert last is not None, "a page ends with a bar"
             after_ms = last.opened_at_ms
+
+
+def _same(one: LeverageModel, other: LeverageModel) -> bool:
+    return one.nodes == other.nodes and one.both_weights == other.both_weights
 
 
 def _is_in(gaps: Sequence[PrintGap], at_ms: int) -> bool:

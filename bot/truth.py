@@ -120,7 +120,8 @@ def as_record(found: Found) -> dict[str, Any]:
             "gain_interval": [_number(fit.gain.low), _number(fit.gain.high)],
             "days_judged": fit.gain.days,
             "realised_share": _number(fit.realised_share),
-            "weights": {f"{node:.4g}": _number(weight) for node, weight in zip(fit.nodes, fit.weights, strict=True)},
+            "weights": _weights(fit.nodes, fit.weights),
+            "short_weights": _weights(fit.nodes, fit.short_weights or fit.weights),
         }
     if found.known is not None:
         record["known_positions"] = {
@@ -142,6 +143,10 @@ def _sides(sides: Sides) -> dict[str, Any]:
         },
         "hours": sides.hours,
     }
+
+
+def _weights(nodes: Sequence[float], weights: Sequence[float]) -> dict[str, float | None]:
+    return {f"{node:.4g}": _number(weight) for node, weight in zip(nodes, weights, strict=True)}
 
 
 def _number(value: float) -> float | None:

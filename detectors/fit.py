@@ -17,6 +17,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.fit_task import Task, most_likely
 from detectors.leverage import LeverageModel, default_nodes
 from detectors.market import Side
 
@@ -30,9 +31,12 @@ PRIOR_MEDIAN = 6.4
 PRIOR_LOG_SPREAD = 1.0
 """Isolated positions on Hyperliquid lay a median 15.7 % from liquidation, 80 % of them between 3.1 and 42.7 %."""
 FARTHEST = 0.42
-SMOOTHNESS = 0.4
+SMOOTHNESS = 0.8
 """Distance in log leverage over which weights change together."""
-DEVIATION = 1.0
+SIDES_APART = 0.3
+"""How far longs and shorts differ: prior deviation of a side's own part, of all of it. They read the same screens, but
+are not the same people."""
+DEVIATION = 0.6
 """Prior standard deviation of the log of a weight against the prior's; for the smooth part and a round leverage."""
 MOST_DEVIATION = 3.0
 """No weight moves by more than this factor's exponential, whatever is observed."""
@@ -40,8 +44,6 @@ SHARE_DEVIATION = 3.0
 """The same of the realised share: nearly free."""
 BACKGROUND = 0.02
 """Part of the mean rate that is expected at the least where no exposure was traded through."""
-BACKGROUND_DEVIATION = 2.0
-"""Prior standard deviation of the log of the background against that part."""
 LEAST_EVENTS = 50.0
 """Typical liquidations that a fit needs before it is believed."""
 FOLDS = 3
@@ -52,7 +54,7 @@ LEVEL = 0.95
 """One-sided, at which a gain must be more than luck."""
 LEAST_DAYS = 8
 """Days that must be judged; fewer tell nothing, however much happened on them."""
-_STEPS = 60
+_ROUNDS = 3
 _MIXTURE_STEPS = 100
 
 
@@ -87,13 +89,24 @@ class Evidence:
             np.concatenate([self.liquidated[side] for side in Side]),
         )
 
+    def through(self, weights: Floats) -> Floats:
+        """Traded through of a map with these weights, float64[nodes] or [2, nodes] by side; float64[2 n]."""
+        both = np.broadcast_to(weights, (len(Side), weights.shape[-1]))
+        return np.concatenate([one @ self.traded_through[side] for one, side in zip(both, Side, strict=True)])
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Fitted node weights, summing to 1, and the realised share they go with."""
+    """Fitted node weights of longs and of shorts, each summing to 1, and the realised share they go with."""
 
     weights: tuple[float, ...]
+    short_weights: tuple[float, ...]
     realised_share: float
+
+    @property
+    def by_side(self) -> Floats:
+        """float64[2, nodes]."""
+        return np.array([self.weights, self.short_weights])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +126,7 @@ class FitResult:
 
     nodes: tuple[float, ...]
     weights: tuple[float, ...]
+    """Of longs; of shorts ``short_weights``."""
     realised_share: float
     """Liquidated over traded through, bar by bar, with the fitted weights over all intervals. A receipt's exposure is
     another one: see `detectors.realised`."""
@@ -122,6 +136,8 @@ class FitResult:
     """Liquidations of typical size that were observed."""
     intervals: int
     gain: Gain
+    short_weights: tuple[float, ...] = ()
+    """Empty: those of longs."""
 
     @property
     def believed(self) -> bool:
@@ -158,100 +174,49 @@ def fit_model(model: LeverageModel) -> LeverageModel:
         one: share * envelope[one] / sum(envelope[each] for each in group) for group, share in parts for one in group
     }
     nodes = tuple(sorted(weights, reverse=True))
-    return replace(model, nodes=nodes, weights=tuple(weights[node] for node in nodes))
+    return replace(model, nodes=nodes, weights=tuple(weights[node] for node in nodes), short_weights=())
 
 
 def fitted(prior: LeverageModel, evidence: Evidence) -> Weights:
     """The most likely weights given the prior's and the evidence; the prior's where nothing was liquidated."""
-    traded, seen = evidence.stacked
+    _, seen = evidence.stacked
     weights = np.asarray(prior.weights) / sum(prior.weights)
+    expected = _by_side(weights, evidence)
+    busy = (expected.sum(axis=0) > 0) | (seen > 0)  # where neither, only the background tells anything
     typical = typical_size(seen)
-    busy = (traded.sum(axis=0) > 0) | (seen > 0)  # where neither, only the background tells anything
-    quiet = int((~busy).sum())
-    expected = weights[:, None] * traded[:, busy]
     if not (typical > 0 and expected.sum() > 0):
-        return Weights(tuple(weights.tolist()), float("nan"))
-    task = _Task(prior, expected, seen, seen[busy], quiet, typical)
-    for _ in range(2):
+        return Weights(tuple(weights.tolist()), tuple(weights.tolist()), float("nan"))
+    task = Task(expected[:, busy], seen, seen[busy], int((~busy).sum()), typical, _covariance(prior), BACKGROUND)
+    logs = most_likely(task)
+    for _ in range(_ROUNDS):
         # What the weights explain of a storm is no luck: what is left of it says how much an event weighs.
-        found = _most_likely(task)
-        task.typical = min(typical, task.dispersion(found))
-    logs = _most_likely(task)[:-1]
-    moved = logs - np.average(logs, weights=weights)
-    new = weights * np.exp(np.clip(moved, -MOST_DEVIATION, MOST_DEVIATION))
-    new /= new.sum()
-    return Weights(tuple(new.tolist()), realised_share(new, evidence))
+        task.weigh(logs, typical)
+        logs = most_likely(task)
+    both = np.tile(weights, len(Side)) / len(Side)
+    moved = np.clip(logs[:-1] - np.average(logs[:-1], weights=both), -MOST_DEVIATION, MOST_DEVIATION)
+    new = weights * np.exp(moved.reshape(len(Side), -1))
+    new /= new.sum(axis=1, keepdims=True)
+    longs, shorts = (tuple(side.tolist()) for side in new)
+    return Weights(longs, shorts, realised_share(new, evidence))
 
 
-class _Task:
-    """What is fitted: logs of the weights over the prior's times a share, and last that of the background."""
-
-    def __init__(
-        self, prior: LeverageModel, expected: Floats, all_seen: Floats, seen: Floats, quiet: int, typical: float
-    ) -> None:
-        nodes = len(expected)
-        self.rows = np.vstack([expected, np.full(expected.shape[1], float(all_seen.mean()))])
-        self.seen, self.quiet, self.typical = seen, quiet, typical
-        self.start = np.append(np.full(nodes, math.log(seen.sum() / expected.sum())), math.log(BACKGROUND))
-        covariance = np.zeros((nodes + 1, nodes + 1))
-        covariance[:nodes, :nodes] = _covariance(np.log(np.asarray(prior.nodes)))
-        covariance[nodes, nodes] = BACKGROUND_DEVIATION**2
-        self.inverse: Floats = np.linalg.inv(covariance).astype(np.float64)
-
-    def dispersion(self, logs: Floats) -> float:
-        """Summed squares of what these rates leave unexplained, over their sum: a quasi-Poisson scale (McCullagh and
-        Nelder, Generalized Linear Models, 1989, 6.2), pooled over the intervals, since most expect next to nothing."""
-        rates = np.exp(logs) @ self.rows
-        background = self._background(logs)
-        left = float(((self.seen - rates) ** 2).sum()) + self.quiet * background**2
-        return float(left / (rates.sum() + self.quiet * background))
-
-    def _background(self, logs: Floats) -> float:
-        """What is liquidated in an interval whatever price trades through."""
-        return float(self.rows[-1, 0] * math.exp(logs[-1]))
-
-    def loss(self, logs: Floats) -> float:
-        rates = np.exp(logs) @ self.rows
-        away = logs - self.start
-        quiet = self.quiet * self._background(logs)
-        return float(
-            0.5 * away @ self.inverse @ away + ((rates - self.seen * np.log(rates)).sum() + quiet) / self.typical
-        )
-
-    def step(self, logs: Floats) -> Floats:
-        """Newton's."""
-        rates = np.exp(logs)[:, None] * self.rows
-        total = rates.sum(axis=0)
-        summed = rates.sum(axis=1)
-        summed[-1] += self.quiet * self._background(logs)
-        slope = self.inverse @ (logs - self.start) + (summed - rates @ (self.seen / total)) / self.typical
-        curve = self.inverse + (rates / total) @ rates.T / self.typical
-        curve[-1, -1] += self.quiet * self._background(logs) / self.typical
-        found: Floats = np.clip(np.linalg.solve(curve, slope), -2.0, 2.0)
-        return found
+def _by_side(weights: Floats, evidence: Evidence) -> Floats:
+    """What is expected of each node's longs, then of its shorts: float64[2 nodes, 2 n]."""
+    longs, shorts = (weights[:, None] * evidence.traded_through[side] for side in Side)
+    return np.block([[longs, np.zeros_like(shorts)], [np.zeros_like(longs), shorts]])
 
 
-def _most_likely(task: _Task) -> Floats:
-    logs = task.start
-    loss = task.loss(logs)
-    for _ in range(_STEPS):
-        step, size, best = task.step(logs), 1.0, loss
-        while size > 1e-3:
-            found = task.loss(logs - size * step)
-            if found < loss:
-                logs, best = logs - size * step, found
-                break
-            size /= 2
-        if loss - best <= 1e-7 * abs(loss):
-            break
-        loss = best
-    return logs
-
-
-def fit(prior: LeverageModel, default: Floats, evidence: Evidence) -> FitResult:
+def fit(
+    prior: LeverageModel,
+    evidence: Evidence,
+    judged_on: Evidence,
+    default: Floats,
+    default_evidence: Evidence,
+) -> FitResult:
     """Fits on all of the evidence, and says what fitting on the past would have gained on what followed.
 
-    ``default`` are the weights it must beat, float64[nodes], on the prior's nodes. What is judged is the recipe: the
+    ``default`` are the weights it must beat, float64[nodes] or [2, nodes] by side, on the nodes of their own evidence;
+    ``judged_on`` is the same history with exposure replaced as its first days say. What is judged is the recipe: the
     weights of each judged stretch are those fitted on all before it. What is returned is the same recipe on everything,
     so it knows the newest days as well; nobody has seen how that one does.
     """
@@ -261,30 +226,55 @@ def fit(prior: LeverageModel, default: Floats, evidence: Evidence) -> FitResult:
         prior.nodes,
         found.weights,
         found.realised_share,
-        realised_share(default, evidence),
+        realised_share(default, default_evidence),
         float(evidence.stacked[1].sum()) / typical if typical > 0 else 0.0,
         len(evidence),
-        judged(prior, default, evidence),
+        judged(prior, judged_on, default, default_evidence),
+        found.short_weights,
     )
 
 
-def judged(prior: LeverageModel, default: Floats, evidence: Evidence) -> Gain:
+def first_judged(intervals: int) -> int:
+    """The interval with which the stretches that are judged begin."""
+    return round(intervals * FIRST_FOLD)
+
+
+def judged(prior: LeverageModel, evidence: Evidence, default: Floats, default_evidence: Evidence) -> Gain:
     """Stretch after stretch fitted on all before it and compared with ``default`` there, day by day.
 
     The sums by day are held to Student's t, so a gain of one lucky day is none.
     """
-    typical = typical_size(evidence.stacked[1])
     edges = [round(len(evidence) * (FIRST_FOLD + (1 - FIRST_FOLD) * n / FOLDS)) for n in range(FOLDS + 1)]
     by_day: dict[int, float] = {}
     for start, stop in itertools.pairwise(edges):
         early, late = evidence.cut(0, start), evidence.cut(start, stop)
         if not len(late) or not early.stacked[1].sum() > 0:
             continue
-        tried = np.array(fitted(prior, early).weights)
-        gained = (likelihoods(tried, early, late) - likelihoods(default, early, late)) / typical
-        for day, one in zip(np.tile(late.day, len(Side)).tolist(), gained.tolist(), strict=True):
+        tried = likelihoods(fitted(prior, early).by_side, early, late)
+        beaten = likelihoods(default, default_evidence.cut(0, start), default_evidence.cut(start, stop))
+        for day, one in _by_day(late, tried - beaten).items():
             by_day[day] = by_day.get(day, 0.0) + one
-    return gain_of(np.array(list(by_day.values())))
+    typical = typical_size(evidence.stacked[1])
+    return gain_of(np.array(list(by_day.values())) / (typical or 1.0))
+
+
+def gain_since(interval: int, weights: tuple[Floats, Evidence], others: tuple[Floats, Evidence]) -> Gain:
+    """What these weights gain over others on the intervals from that one on, each on its own exposure; shares and
+    backgrounds are of the intervals before."""
+    evidence = weights[1]
+    typical = typical_size(evidence.stacked[1])
+    if not (0 < interval < len(evidence) and evidence.cut(0, interval).stacked[1].sum() > 0):
+        return Gain()
+    first, second = (likelihoods(one, of.cut(0, interval), of.cut(interval, len(of))) for one, of in (weights, others))
+    return gain_of(np.array(list(_by_day(evidence.cut(interval, len(evidence)), first - second).values())) / typical)
+
+
+def _by_day(evidence: Evidence, values: Floats) -> dict[int, float]:
+    """Sums by day of a value for each interval, both sides one after the other."""
+    sums: dict[int, float] = {}
+    for day, one in zip(np.tile(evidence.day, len(Side)).tolist(), values.tolist(), strict=True):
+        sums[day] = sums.get(day, 0.0) + one
+    return sums
 
 
 def gain_of(days: Floats) -> Gain:
@@ -307,24 +297,23 @@ def likelihoods(weights: Floats, early: Evidence, late: Evidence) -> Floats:
     How much is liquidated, of what these weights say and besides, is taken from the early ones: what happens whatever
     price trades through speaks for no weights.
     """
-    traded, seen = early.stacked
-    through, floor = weights @ traded, BACKGROUND * float(seen.mean())
+    through, seen = early.through(weights), early.stacked[1]
+    floor = BACKGROUND * float(seen.mean())
     share, background = seen.sum() / max(through.sum(), 1e-300), floor
     for _ in range(_MIXTURE_STEPS):  # expectation and maximisation of a sum of two Poisson parts
         part = seen / (share * through + background)
         share *= (part @ through) / max(through.sum(), 1e-300)
         background = max(floor, background * float(part.mean()))
-    traded, seen = late.stacked
-    rates = share * (weights @ traded) + background
+    rates = share * late.through(weights) + background
+    seen = late.stacked[1]
     found: Floats = seen * np.log(rates) - rates
     return found
 
 
 def realised_share(weights: Floats, evidence: Evidence) -> float:
     """Liquidated over traded through, of a map with these weights; NaN where nothing was traded through."""
-    traded, seen = evidence.stacked
-    through = float(weights @ traded.sum(axis=1))
-    return float(seen.sum()) / through if through > 0 else float("nan")
+    through = float(evidence.through(weights).sum())
+    return float(evidence.stacked[1].sum()) / through if through > 0 else float("nan")
 
 
 def typical_size(seen: Floats) -> float:
@@ -341,9 +330,13 @@ def on_nodes(model: LeverageModel, nodes: Sequence[float]) -> Floats:
     return found
 
 
-def _covariance(logs: Floats) -> Floats:
-    rounded = np.isin(np.round(np.exp(logs), 6), ROUND_LEVERAGES)
-    apart = (logs[:, None] - logs) / SMOOTHNESS
-    covariance: Floats = DEVIATION**2 * np.exp(-0.5 * apart**2) + SHARE_DEVIATION**2
-    covariance += np.diag(np.where(rounded, DEVIATION**2, 0.02**2))
-    return covariance
+def _covariance(prior: LeverageModel) -> Floats:
+    """Of the logs of longs' weights and, after them, of shorts': float64[2 nodes, 2 nodes]."""
+    nodes = np.asarray(prior.nodes)
+    rounded = np.isin(np.round(nodes, 6), ROUND_LEVERAGES)
+    apart = np.log(nodes[:, None] / nodes) / SMOOTHNESS
+    one = DEVIATION**2 * np.exp(-0.5 * apart**2) + np.diag(np.where(rounded, DEVIATION**2, 0.02**2))
+    alike = 1 - SIDES_APART**2
+    both = np.block([[one, alike * one], [alike * one, one]]) + SHARE_DEVIATION**2
+    found: Floats = both + 1e-6 * np.eye(len(both))  # a side's own part is narrow, and sums are rounded
+    return found

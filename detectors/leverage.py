@@ -102,6 +102,8 @@ class LeverageModel:
     and is 1 on average."""
     fast_from: float = 12.0
     """Nodes of at least this leverage are replaced at their own pace, the others at theirs."""
+    short_weights: tuple[float, ...] = ()
+    """Of shorts, where they are not those of longs, ``weights``. Empty: the same."""
 
     def __post_init__(self) -> None:
         if not self.nodes or len(self.nodes) != len(self.weights):
@@ -113,6 +115,23 @@ class LeverageModel:
             or not sum(self.weights)
         ):
             raise ValueError("leverage nodes must be above 1, weights not negative and not all zero")
+        shorts = self.short_weights
+        if shorts and (
+            len(shorts) != len(self.nodes) or min(shorts) < 0 or not math.isfinite(sum(shorts)) or not sum(shorts)
+        ):
+            raise ValueError("short_weights must be empty, or as many as the nodes, not negative and not all zero")
+
+    @cached_property
+    def both_weights(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Of longs and of shorts, each summing to 1."""
+        longs, shorts = (
+            tuple(float(weight / sum(of)) for weight in of) for of in (self.weights, self.short_weights or self.weights)
+        )
+        return longs, shorts
+
+    def side_weights(self, side: Side) -> NDArray[np.float64]:
+        """Of one side while nobody is crowded, float64[nodes], summing to 1."""
+        return np.asarray(self.both_weights[0 if side is Side.LONG else 1])
 
     @cached_property
     def groups(self) -> tuple[NDArray[np.int64], ...]:
@@ -127,7 +146,7 @@ class LeverageModel:
         Scaled so that turnover alone would come to rest with every contract tracked once: what is opened in a group
         (its weight) over how fast it is replaced adds up to 1.
         """
-        weights = np.asarray(self.weights) / sum(self.weights)
+        weights = np.mean(self.both_weights, axis=0)
         paces = np.asarray(self.nodes) ** self.turnover_exponent
         shares = np.array([weights[group].sum() for group in self.groups])
         means = np.array([weights[group] @ paces[group] for group in self.groups]) / np.maximum(shares, 1e-12)
@@ -158,7 +177,7 @@ class LeverageModel:
         ``crowding`` in -1..+1 says which side is *more leveraged* (+1 longs), not which side exists: a rise in
         open interest always adds to both sides in full.
         """
-        weights = np.asarray(self.weights) / sum(self.weights)
+        weights = self.side_weights(side)
         nodes = np.asarray(self.nodes)
         signed = crowding if side is Side.LONG else -crowding
         tilted: NDArray[np.float64] = weights * (nodes / (weights @ nodes)) ** (self.crowding_strength * signed)

@@ -69,10 +69,10 @@ def node_exposure(
         group_of[nodes] = group
     shapes = deposit_shapes(model, grid.log_step)
     levels = np.rint(np.clip(history.crowding, -1, 1) * CROWDING_LEVELS).astype(np.int64) + CROWDING_LEVELS
-    plain = np.asarray(model.weights) / sum(model.weights)
     turn = _Turn(history, flows.made_at, youngest_ms)
     log_kept = np.cumsum(np.log(flows.kept_at), axis=1)[group_of]
     for side in Side:
+        plain = model.side_weights(side)
         tilts = np.array([shapes.weights(side, n) for n in range(-CROWDING_LEVELS, CROWDING_LEVELS + 1)])
         tilts = np.divide(tilts, plain, out=np.ones_like(tilts), where=plain > 0)
         distances, far = _counted(model.log_distances[side], nearest)

@@ -78,7 +78,10 @@ class HistoryWriter:
         self._rows: list[tuple[float, ...]] = []
         self._printed: dict[Side, list[float]] = {side: [] for side in Side}
         self._waiting = dict.fromkeys(Side, 0.0)
-        self._totals: dict[int, dict[Side, float]] = {}
+        self._totals: dict[int, dict[str, dict[Side, float]]] = {}
+        """By hour and venue."""
+        self._venues: tuple[str, ...] = ()
+        self._last_interest, self._scale = 0.0, 1.0
         self._funding: Funding | None = None
         self._bar_interval_ms = self._interest_interval_ms = 0
         self._prints = 0
@@ -92,7 +95,8 @@ class HistoryWriter:
             for total in snapshot.liquidations:
                 if total.interval_ms == HOUR_MS:
                     hour = total.started_at_ms // HOUR_MS
-                    self._totals[hour] = {Side.LONG: total.long_usd, Side.SHORT: total.short_usd}
+                    sums = {Side.LONG: total.long_usd, Side.SHORT: total.short_usd}
+                    self._totals.setdefault(hour, {})[total.venue] = sums
             if snapshot.bar is not None:
                 self._bar(snapshot, snapshot.bar)
 
@@ -101,6 +105,13 @@ class HistoryWriter:
         interest = float("nan")
         if snapshot.open_interest is not None:
             interest, self._interest_interval_ms = snapshot.open_interest.base, snapshot.open_interest.interval_ms
+            venues = snapshot.market.open_interest_venues
+            if self._venues and venues != self._venues and interest > 0:
+                # a venue that joins or leaves the sum is nobody's position: the series goes on where it was
+                self._scale = self._last_interest / interest
+            self._venues = venues
+            interest *= self._scale
+            self._last_interest = interest
         crowding = 0.0 if self._funding is None else crowding_from(self._funding, self._crowding_funding_8h)
         prices = (bar.open, bar.high, bar.low, bar.close)
         self._rows.append((bar.opened_at_ms, *prices, bar.volume_base, interest, crowding))
@@ -118,4 +129,8 @@ class HistoryWriter:
             interval_ms, opened_at_ms, high, low, close, volume, interests, interest_interval_ms, crowdings
         )
         printed = {side: np.array(self._printed[side]) for side in Side}
-        return ObservedHistory(bars, opening, printed, dict(self._totals), self._prints)
+        totals = {
+            hour: {side: sum(sums[side] for sums in by_venue.values()) for side in Side}
+            for hour, by_venue in self._totals.items()
+        }
+        return ObservedHistory(bars, opening, printed, totals, self._prints)

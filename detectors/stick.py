@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.fit import Evidence, FitResult, fit, fit_model, fitted, on_nodes
+from detectors.fit import Evidence, FitResult, Gain, Weights, first_judged, fit, fit_model, fitted, gain_since
 from detectors.leverage import LeverageModel
 from detectors.map_settings import MapSettings
 from detectors.market import DAY_MS, HOUR_MS, Side
@@ -112,9 +112,8 @@ def measure(hours: Hours, consumed: Mapping[Side, Floats], among: NDArray[np.boo
 def of_model(settings: MapSettings, history: ObservedHistory, hours: Hours, among: NDArray[np.bool_]) -> Sides:
     """The stick of a map made with these settings."""
     exposure = claimed(settings, history)
-    weights = np.asarray(settings.leverage.weights) / sum(settings.leverage.weights)
-    close = history.bars.close
-    return measure(hours, {side: exposure.weighted(side, weights) * close for side in Side}, among)
+    leverage, close = settings.leverage, history.bars.close
+    return measure(hours, {side: exposure.weighted(side, leverage.side_weights(side)) * close for side in Side}, among)
 
 
 # --- fits
@@ -153,20 +152,48 @@ def fit_history(
 ) -> FitResult:
     """Weights for the market of this history; twice over, since how fast nodes are replaced depends on the weights.
 
+    The weights that are judged are fitted to exposure replaced as the days before them say, and the weights to beat are
+    held to their own, so that no judged day shapes what it is judged by.
+
     ``settings`` are the configured ones, whatever was fitted before: the prior stays where it was, or fits would drift
     from fit to fit. ``current`` has the weights in use, which are those to beat; None: the configured ones. ``pause``
     is called every few milliseconds.
     """
     prior = fit_model(settings.leverage)
-    default = on_nodes(current or settings.leverage, prior.nodes)
-    first = fitted(prior, evidence_of(replace(settings, leverage=prior), history, pause))
-    model = replace(prior, weights=first.weights)
-    return fit(prior, default, evidence_of(replace(settings, leverage=model), history, pause))
+    in_use = current or settings.leverage
+
+    def evidence(leverage: LeverageModel) -> Evidence:
+        return evidence_of(replace(settings, leverage=leverage), history, pause)
+
+    plain = evidence(prior)
+    whole = evidence(_weighted(prior, fitted(prior, plain)))
+    early = evidence(_weighted(prior, fitted(prior, plain.cut(0, first_judged(len(plain))))))
+    return fit(prior, whole, early, np.array(in_use.both_weights), evidence(in_use))
+
+
+def back_to_configured(
+    settings: MapSettings,
+    history: ObservedHistory,
+    current: LeverageModel,
+    since_ms: int,
+    pause: Callable[[], None] = nothing,
+) -> Gain:
+    """What the configured weights gain over ``current`` on the days that began after ``since_ms``, when those were
+    fitted; each on its own exposure."""
+    ours, theirs = (
+        (np.array(one.both_weights), evidence_of(replace(settings, leverage=one), history, pause))
+        for one in (settings.leverage, current)
+    )
+    return gain_since(int(np.searchsorted(ours[1].day, since_ms // DAY_MS, side="right")), ours, theirs)
+
+
+def _weighted(prior: LeverageModel, found: Weights) -> LeverageModel:
+    return replace(prior, weights=found.weights, short_weights=found.short_weights)
 
 
 def with_fit(model: LeverageModel, result: FitResult) -> LeverageModel:
     """The model with fitted nodes and weights in place of its own."""
-    return replace(model, nodes=result.nodes, weights=result.weights)
+    return replace(model, nodes=result.nodes, weights=result.weights, short_weights=result.short_weights)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any
 
 from detectors.fit import Gain
@@ -37,8 +38,8 @@ def load(connection: Connection, market: str) -> list[StoredFit]:
 def _row(market: str, fit: StoredFit) -> tuple[Any, ...]:
     share = fit.share
     document = {
-        "before": [fit.before.nodes, fit.before.weights],
-        "after": [fit.after.nodes, fit.after.weights],
+        "before": astuple(fit.before),
+        "after": astuple(fit.after),
         "configured": fit.configured,
         "days": fit.gain.days,
         "receipts": share.receipts if share else 0,
@@ -64,7 +65,7 @@ def _row(market: str, fit: StoredFit) -> tuple[Any, ...]:
 def _fit(row: Sequence[Any]) -> StoredFit:
     _, fitted_at, applies_from, since, until, prints, accepted, reason, gain, low, high, share, document = row
     told = json.loads(document)
-    before, after = (NodeWeights(tuple(nodes), tuple(weights)) for nodes, weights in (told["before"], told["after"]))
+    before, after = (NodeWeights(*map(tuple, told[name])) for name in ("before", "after"))
     return StoredFit(
         fitted_at_ms=fitted_at,
         since_ms=since,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bot.assumptions import configured_as
-from bot.fit_words import weights_in_words
+from bot.fit_words import BACK, weights_in_words
 from detectors.fit import Gain
 from detectors.market import DAY_MS
 from storage.fits import NodeWeights, StoredFit
@@ -43,6 +43,19 @@ def test_the_weights_in_use_are_said_old_and_new_with_date_n_and_evidence() -> N
         "Leverage weights: fitted 2026-01-05 (n = 1,412 in 27 days, gain +5.1, at least +2.7 (95 %), on 17 days it had "
         "not seen). 50x and more: 25% before, 50% now"
     )
+
+
+def test_the_way_back_to_the_configured_weights_is_said_with_its_reason() -> None:
+    back = replace(USED, reason=BACK, before=USED.after, after=USED.before)
+    assert weights_in_words([back], "ours", AT_MS + 2) == [
+        "Leverage weights: as configured again, 2026-01-05 (n = 1,412 in 27 days, gain +5.1, at least +2.7 (95 %), on "
+        "17 days it had not seen). They beat the fit in use on the days since it was made by more than luck."
+    ]
+
+
+def test_longs_and_shorts_are_said_together() -> None:
+    apart = replace(USED, after=NodeWeights((100.0, 10.0), (0.5, 0.5), (0.1, 0.9)))
+    assert "50x and more: 25% before, 30% now" in weights_in_words([apart], "ours", AT_MS + 2)[0]
 
 
 def test_a_fit_that_is_not_used_is_said_with_its_reason() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from bot import fits
 from bot.assumptions import configured_as
+from bot.fit_words import BACK
 from bot.fits import Fitter
 from bot.watch import Watcher
 from detectors.fit import FitResult, Gain, fit_model
@@ -187,6 +188,37 @@ async def test_an_accepted_fit_takes_the_place_of_the_weights_in_use(
     await play_all(live, moments()[800:])
     assert await fitter(store, live, hours=1.0).look() == "BTC"
     assert asked[1].weights == FIT.after.weights, "the weights to beat are those in use"
+
+
+async def test_the_configured_weights_come_back_where_they_beat_the_fit_in_use_since(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = await watching(store, bars=800)
+    plain = SETTINGS.estimate.map.leverage
+    await live.use_fit("BTC", FIT)
+    refused = FitResult(FIT.after.nodes, FIT.after.weights, 0.5, 0.4, 99.0, 900, Gain(-1.0, -2.0, 1.0, 17))
+    asked: list[int] = []
+    gains = [Gain(3.0, -0.5, 6.5, 9), Gain(5.0, 1.0, 9.0, 16)]
+
+    def back(_: object, __: object, current: LeverageModel, since_ms: int, pause: object) -> Gain:
+        assert current.nodes == FIT.after.nodes
+        asked.append(since_ms)
+        return gains[len(asked) - 1]
+
+    monkeypatch.setattr(fits, "fit_history", lambda *_, **__: refused)
+    monkeypatch.setattr(fits, "back_to_configured", back)
+    assert await fitter(store, live, hours=1.0).look() == "BTC"
+    assert live.engines["BTC"].settings.estimate.map.leverage.nodes == FIT.after.nodes, "it could be luck"
+    await play_all(live, moments()[800:840])
+    assert await fitter(store, live, hours=1.0).look() == "BTC"
+    assert asked == [FIT.until_ms] * 2
+    kept = (await store.fits("BTC"))[-1]
+    assert (kept.accepted, kept.reason, kept.after.nodes, kept.gain) == (True, BACK, plain.nodes, gains[1])
+    in_use = live.engines["BTC"].settings.estimate.map.leverage
+    assert (in_use.nodes, in_use.both_weights) == (plain.nodes, plain.both_weights)
+    await play_all(live, moments()[840:])
+    assert await fitter(store, live, hours=1.0).look() == "BTC"
+    assert len(asked) == 2, "there is no fit in use to go back from"
 
 
 async def test_a_switch_that_the_store_could_not_take_is_made_at_the_next_look(

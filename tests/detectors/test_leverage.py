@@ -153,3 +153,11 @@ def test_a_node_beyond_what_the_tiers_allow_stands_for_smaller_positions_or_for_
     leverage = [50, 50, 20, 10]
     assert longs == pytest.approx([1 - (1 - 1 / x) / (1 - rate) for x, rate in zip(leverage, expected, strict=True)])
     assert (np.diff(longs) >= 0).all()
+
+
+def test_shorts_may_have_weights_of_their_own() -> None:
+    model = LeverageModel((20.0, 5.0), (1.0, 1.0), short_weights=(3.0, 1.0))
+    assert model.weights_at(0.0, Side.LONG).tolist() == [0.5, 0.5]
+    assert model.weights_at(0.0, Side.SHORT).tolist() == [0.75, 0.25]
+    with pytest.raises(ValueError, match="short_weights"):
+        LeverageModel((20.0, 5.0), (1.0, 1.0), short_weights=(3.0,))

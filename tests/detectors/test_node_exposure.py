@@ -6,26 +6,30 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from detectors import stick
 from detectors.fit import (
     ROUND_LEVERAGES,
     Evidence,
+    FitResult,
     fit,
     fit_model,
     fitted,
     gain_of,
+    gain_since,
     judged,
     on_nodes,
     realised_share,
     student,
 )
+from detectors.fit_task import event_and_spread
 from detectors.leverage import LeverageModel
 from detectors.liquidation_map import LiquidationMap
 from detectors.map_settings import MapSettings
-from detectors.market import HOUR_MS, MarketSnapshot, PrintGap, Side
+from detectors.market import HOUR_MS, LiquidationTotal, MarketSnapshot, PrintGap, Side
 from detectors.node_exposure import node_exposure
 from detectors.observed_history import ObservedHistory, observed_history
 from detectors.stick import evidence_of
-from tests.detectors.histories import PLAIN, RandomMarket, Tape, bars_of, random_market, straight
+from tests.detectors.histories import BAR_MS, PLAIN, RandomMarket, Tape, bars_of, random_market, straight
 
 CROWDING = 5e-4
 
@@ -121,6 +125,11 @@ def made_up(true: dict[float, float], events: int, seed: int = 0, share: float =
     return prior, Evidence({Side.LONG: window, Side.SHORT: nothing}, liquidated, days(count))
 
 
+def fit_to(prior: LeverageModel, evidence: Evidence) -> FitResult:
+    """Held to the default's weights, which replace exposure as any others here."""
+    return fit(prior, evidence, evidence, on_nodes(LeverageModel(), prior.nodes), evidence)
+
+
 def days(count: int) -> NDArray[np.int64]:
     """Of a hundred intervals each."""
     return np.arange(count, dtype=np.int64) // 100
@@ -139,6 +148,85 @@ def test_a_fit_finds_the_leverage_that_is_liquidated_and_the_share_that_is() -> 
     assert found.realised_share == pytest.approx(0.2, rel=0.1)
 
 
+def test_longs_and_shorts_of_different_leverage_are_fitted_apart() -> None:
+    prior, longs = made_up({20.0: 1.0}, events=2000)
+    _, shorts = made_up({5.0: 1.0}, events=2000, seed=1)
+    both = Evidence(
+        {Side.LONG: longs.traded_through[Side.LONG], Side.SHORT: shorts.traded_through[Side.LONG]},
+        {Side.LONG: longs.liquidated[Side.LONG], Side.SHORT: shorts.liquidated[Side.LONG]},
+        longs.day,
+    )
+    found = fitted(prior, both)
+    assert near(prior, found.weights, 18, 22) > 1.4 * near(prior, found.short_weights, 18, 22)
+    assert near(prior, found.short_weights, 4.5, 5.5) > 1.4 * near(prior, found.weights, 4.5, 5.5)
+
+
+def test_a_side_that_showed_nothing_follows_the_other() -> None:
+    prior, evidence = made_up({20.0: 0.8, 5.0: 0.2}, events=3000)
+    found = fitted(prior, evidence)
+    before = tuple(np.asarray(prior.weights) / sum(prior.weights))
+    assert near(prior, found.short_weights, 18, 22) > 2 * near(prior, before, 18, 22)
+
+
+def test_the_size_of_events_and_the_spread_of_rates_are_told_apart() -> None:
+    rng = np.random.default_rng(5)
+    rates = np.exp(rng.normal(0, 2, 20_000))
+    seen = (3.0 * rng.poisson(rates * rng.gamma(4.0, 0.25, len(rates)) / 3.0)).astype(np.float64)
+    event, spread = event_and_spread(seen, rates, 20.0)
+    assert event == pytest.approx(3.0, rel=0.4)
+    assert spread == pytest.approx(0.25, rel=0.3)
+    plain, none = event_and_spread((3.0 * rng.poisson(rates / 3.0)).astype(np.float64), rates, 20.0)
+    assert plain == pytest.approx(3.0, rel=0.2)
+    assert none < 0.02
+
+
+def test_weights_that_beat_others_since_are_told_from_those_that_do_not() -> None:
+    _, evidence = made_up({20.0: 1.0}, events=3000)
+    prior = fit_model(LeverageModel())
+    right, wrong = (on_nodes(LeverageModel((leverage,), (1.0,)), prior.nodes) for leverage in (20.0, 5.0))
+    assert gain_since(1500, (right, evidence), (wrong, evidence)).low > 0
+    assert gain_since(1500, (wrong, evidence), (right, evidence)).low < 0
+    assert gain_since(2400, (right, evidence), (wrong, evidence)).low < 0, "too few days"
+    assert gain_since(3000, (right, evidence), (wrong, evidence)).days == 0
+
+
+def test_the_days_that_are_judged_do_not_shape_the_exposure_they_are_judged_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = random_market(RandomMarket(6 * 288))
+    printed = {side: np.random.default_rng(3).exponential(1.0, len(history.close)) for side in Side}
+    late = {side: amounts.copy() for side, amounts in printed.items()}
+    for amounts in late.values():
+        amounts[5 * 288 :] *= 50.0
+    asked: list[tuple[Evidence, Evidence]] = []
+
+    def note(prior: LeverageModel, evidence: Evidence, judged_on: Evidence, *rest: object) -> None:
+        asked.append((evidence, judged_on))
+
+    monkeypatch.setattr(stick, "fit", note)
+    for seen in (printed, late):
+        stick.fit_history(MapSettings(PLAIN), ObservedHistory(history, history.close, seen, {}))
+    (whole, judged_on), (changed, still) = asked
+    assert np.array_equal(judged_on.traded_through[Side.LONG], still.traded_through[Side.LONG])
+    assert not np.array_equal(whole.traded_through[Side.LONG], changed.traded_through[Side.LONG])
+
+
+def test_a_venue_that_joins_the_sum_of_open_interest_opens_no_positions_in_a_history() -> None:
+    tape = Tape(100.0)
+    tape.walk([100.0, 100.0], [1000.0, 1100.0])
+    tape.market = replace(tape.market, open_interest_venues=("binance", "bybit"))
+    tape.walk([100.0, 100.0], [2200.0, 2000.0])
+    found = observed_history(tape.written, CROWDING).bars.open_interest_base
+    assert found.tolist() == pytest.approx([1000.0, 1100.0, 1100.0, 1000.0])
+
+
+def test_hourly_totals_of_several_venues_add_up_and_one_told_twice_counts_once() -> None:
+    tape = Tape(100.0)
+    tape.bar(100.0, 1000.0)
+    ours = LiquidationTotal(tape.at_ms - BAR_MS, HOUR_MS, 5.0, 1.0, "binance")
+    tape.written[0] = replace(tape.written[0], liquidations=(ours, replace(ours, venue="okx", long_usd=2.0), ours))
+    (sums,) = observed_history(tape.written, CROWDING).totals_usd.values()
+    assert sums == {Side.LONG: 7.0, Side.SHORT: 2.0}
+
+
 def test_little_evidence_moves_the_weights_little() -> None:
     def moved(events: int) -> float:
         prior, evidence = made_up({20.0: 0.8, 5.0: 0.2}, events=events)
@@ -151,14 +239,14 @@ def test_little_evidence_moves_the_weights_little() -> None:
 def test_a_market_where_nothing_was_liquidated_keeps_the_prior() -> None:
     prior, evidence = made_up({20.0: 1.0}, events=1)
     silent = replace(evidence, liquidated={side: np.zeros(len(evidence)) for side in Side})
-    result = fit(prior, on_nodes(LeverageModel(), prior.nodes), silent)
+    result = fit_to(prior, silent)
     assert result.weights == pytest.approx(tuple(np.asarray(prior.weights) / sum(prior.weights)))
     assert not result.believed
 
 
 def test_a_fit_is_believed_where_it_beats_the_default_on_what_it_has_not_seen() -> None:
     prior, evidence = made_up({20.0: 0.8, 5.0: 0.2}, events=2000)
-    result = fit(prior, on_nodes(LeverageModel(), prior.nodes), evidence)
+    result = fit_to(prior, evidence)
     assert result.gain.total > 0
     assert result.believed
 
@@ -172,8 +260,8 @@ def test_a_fit_to_a_market_that_has_changed_since_is_not_believed() -> None:
         {side: np.concatenate([early.liquidated[side], late.liquidated[side]]) for side in Side},
         days(3750),
     )
-    result = fit(prior, on_nodes(LeverageModel(), prior.nodes), both)
-    assert fit(prior, on_nodes(LeverageModel(), prior.nodes), early).believed
+    result = fit_to(prior, both)
+    assert fit_to(prior, early).believed
     assert result.gain.low < 0
     assert not result.believed
 
@@ -203,7 +291,7 @@ def test_where_leverage_tells_nothing_at_most_one_fit_in_twenty_is_believed(shif
     believed = 0
     for seed in range(60):
         prior, evidence = null_market(seed, shifted=shifted)
-        believed += judged(prior, on_nodes(LeverageModel(), prior.nodes), evidence).low > 0
+        believed += judged(prior, evidence, on_nodes(LeverageModel(), prior.nodes), evidence).low > 0
     assert believed <= 3
 
 
@@ -221,9 +309,9 @@ def test_the_weights_to_beat_are_those_in_use() -> None:
         node: float(np.exp(-0.5 * (np.log(node / 15) / 0.6) ** 2)) for node in fit_model(LeverageModel()).nodes
     }
     prior, evidence = made_up(around_15x, events=2000)
-    in_use = np.array(fitted(prior, evidence).weights)
-    assert fit(prior, on_nodes(LeverageModel(), prior.nodes), evidence).believed
-    again = fit(prior, in_use, evidence)
+    in_use = fitted(prior, evidence).by_side
+    assert fit_to(prior, evidence).believed
+    again = fit(prior, evidence, evidence, in_use, evidence)
     assert not again.believed
     assert again.gain.total < 0
 

@@ -20,7 +20,7 @@ FIT = StoredFit(
     reason="beats the weights before it by more than luck",
     gain=Gain(7.25, 0.1 + 0.2, 14.0, 17),
     before=NodeWeights((100.0, 10.0), (1 / 3, 2 / 3)),
-    after=NodeWeights((125.0, 1 / 0.3), (0.1, 0.9)),
+    after=NodeWeights((125.0, 1 / 0.3), (0.1, 0.9), (0.7, 0.3)),
     configured="0123456789abcdef",
     share=RealisedShare(0.561, 17, clamped=False),
 )
