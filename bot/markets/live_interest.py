@@ -33,8 +33,8 @@ def read(
     now_ms: int,
     refuse: Callable[[], None],
 ) -> MarketSeries:
-    """Open interest at the bar closes of ``span_ms``, both included, the ratios that came with the newest, and the sums
-    of liquidations that are known by one of these closes and by none before (`live_types.known_at_ms`)."""
+    """Open interest at the bar closes of ``span_ms``, both included, the ratios that came with the newest final row, and
+    the sums of liquidations that are known by one of these closes and by none before (`live_types.known_at_ms`)."""
     since_ms, until_ms = span_ms
     told: list[tuple[int, float, Any]] = []
     for row in rows:
@@ -58,9 +58,8 @@ def read(
             totals.setdefault(stamp_ms, live_prints.totals(rules, stamp_ms, info))
         if since_ms <= closed_at_ms <= until_ms:
             found.setdefault(closed_at_ms, amount)
-            if closed_at_ms >= newest_ms:
-                newest_ms = closed_at_ms
-                newest = info if isinstance(info, dict) else newest
+        if newest_ms <= closed_at_ms <= until_ms and isinstance(info, dict):
+            newest_ms, newest = closed_at_ms, info
     return MarketSeries(
         interest_base=found,
         totals=[one for stamp_ms in sorted(totals) for one in totals[stamp_ms]],
