@@ -33,6 +33,7 @@ _TIERS_APART = 0.05
 _SAID_EVERY_S = 15.0
 _AGAIN_AFTER_S = (30.0, 120.0, 600.0)
 """When what no venue answered is asked for again; the last for ever."""
+_MISSED_AGAIN_AFTER_S = 10.0
 _STORE_AGAIN_S = 5.0
 _REBUILD_TRIES = 3
 
@@ -180,14 +181,21 @@ class CatchingUp:
         return stretches
 
     async def _first(self, stretches: Sequence[Stretch]) -> list[Stretch]:
-        """Returns those of new markets that no venue told of."""
-        again = []
+        """Returns those of new markets that no venue told of. Bars since the last run, which nothing can be put before
+        once later ones are in, are asked for once more."""
+        again, missed = [], []
         async for past in self._feed.past(stretches, self._on_progress):
             market = past.stretch.market.base
-            if market in self._known_until_ms:
+            if market not in self._known_until_ms:
+                again += [] if await self._put(past) else [past.stretch]
+            elif past.snapshots or past.whole:
                 await self._catch_up(market, past.snapshots)
-            elif not await self._put(past):
-                again.append(past.stretch)
+            else:
+                missed.append(past.stretch)
+        if missed:
+            await self._feed.clock.sleep(_MISSED_AGAIN_AFTER_S)
+            async for past in self._feed.past(missed, self._on_progress):
+                await self._catch_up(past.stretch.market.base, past.snapshots)
         return again
 
     async def _catch_up(self, market: str, snapshots: Sequence[MarketSnapshot]) -> None:

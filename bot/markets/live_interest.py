@@ -33,8 +33,8 @@ def read(
     now_ms: int,
     refuse: Callable[[], None],
 ) -> MarketSeries:
-    """Open interest at the bar closes of ``span_ms``, both included, the ratios that came with the newest final row, and
-    the sums of liquidations that are known by one of these closes and by none before (`live_types.known_at_ms`)."""
+    """Open interest at the bar closes of ``span_ms``, both included, the newest final row's ratios, and the sums of
+    liquidations that are known by one of these closes and by none before (`live_types.known_at_ms`)."""
     since_ms, until_ms = span_ms
     told: list[tuple[int, float, Any]] = []
     for row in rows:

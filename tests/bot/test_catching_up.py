@@ -30,6 +30,8 @@ class Feed:
         self.markets: tuple[Market, ...] = (market(),)
         self.live_from_ms = NOW_MS
         self.broken = False
+        self.silent = 0
+        """How many stretches no venue tells of, before they do."""
         self.asked: list[Stretch] = []
         self.clock = SimpleNamespace(sleep=asyncio.sleep)
 
@@ -41,6 +43,10 @@ class Feed:
             self.asked.append(one)
             if self.broken:
                 raise ZeroDivisionError
+            if self.silent:
+                self.silent -= 1
+                yield Past(one, [], whole=False)
+                continue
             bars = [told for told in PLAYED if told.bar and one.since_ms <= told.bar.opened_at_ms < one.until_ms]
             yield Past(one, bars, whole=True)
 
@@ -99,6 +105,7 @@ class Shell:
 
 def catching(shell: Shell, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> CatchingUp:
     monkeypatch.setattr(catching_up, "_STORE_AGAIN_S", 0.0)
+    monkeypatch.setattr(catching_up, "_MISSED_AGAIN_AFTER_S", 0.0)
     monkeypatch.setattr(catching_up, "_are_apart", lambda *_: False)
     monkeypatch.setattr(CatchingUp, "_position_usd", 1.0)
     return CatchingUp(cast(Any, shell), cast(Any, feed))
@@ -126,6 +133,21 @@ async def test_a_store_that_fails_in_the_middle_of_a_catch_up_loses_no_bar_after
     await past.run()
     opened = [one.bar.opened_at_ms for one in shell.taken if one.bar is not None]
     assert opened[:200] == list(range(NOW_MS - 200 * BAR_MS, NOW_MS, BAR_MS))
+    assert past.waiting_for("BTC") is None
+
+
+@pytest.mark.parametrize(("silent", "caught_up"), [(1, 20), (2, 0)])
+async def test_bars_that_no_venue_tells_of_at_once_are_asked_for_again_before_later_ones_go_in(
+    silent: int, caught_up: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell, feed = Shell([stored(20)], fails=10**9), Feed()
+    feed.silent = silent
+    past = catching(shell, feed, monkeypatch)
+    live = PLAYED[-1]
+    past.let_through([live])
+    await past.run()
+    assert len(shell.taken) == caught_up + 1
+    assert shell.taken[-1] == live
     assert past.waiting_for("BTC") is None
 
 
