@@ -93,7 +93,8 @@ class App:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         memory.few_arenas()
-        self.config, self.feed, self._environ = config, feed, environ
+        self.config, self.feed = config, feed
+        self._will_make_database = lambda: is_new(config, environ)  # the environment holds tokens: no attribute does
         self.printer = printer or console.Printer(console.make_console(config.console.colour))
         self.schedule = schedule or Schedule()
         self.store: Store = store or make_store(config, environ, feed.source, origin=origin_of(feed), on_wait=self._say)
@@ -201,10 +202,9 @@ class App:
         self._closing.push_async_callback(self.feed.close)
         self.board.started_ms = self.feed.clock.now_ms() if isinstance(self.feed, LiveFeed) else None
         watched, unknown = terminal_watches(self.config.console.watch, markets)
-        if unknown:
-            will_be_made: bool = await asyncio.to_thread(is_new, self.config, self._environ)
-            if will_be_made:
-                raise ConfigError("The config", unknown)
+        makes_one: bool = await asyncio.to_thread(self._will_make_database)
+        if unknown and makes_one:
+            raise ConfigError("The config", unknown)
         opened = await self.store.open()
         if self.charts is not None:
             self._closing.push_async_callback(self.charts.close)

@@ -164,7 +164,6 @@ async def test_status_says_of_each_venue_what_it_gives_and_one_that_stops_takes_
         await until(lambda: app.tally.snapshots > seen + 6)
         answer = as_text(await app.commands.handle(request("/status")))
         assert "okx: STOPPED, geo-block (451)" in answer
-        assert "venue: okx is stopped" in answer
 
 
 async def test_a_fault_of_ours_in_one_venue_s_work_is_said_and_the_others_go_on(
