@@ -34,7 +34,8 @@ FAULTS = (
         "bot/outages.py",
         "                if is_news(notice) and (not outage.is_told or notice.venue in begun):\n",
         "                if is_news(notice):\n",
-        (OUTAGE,),
+        # Over whole chats a busy machine may find all its series stale in one look, which is one message anyhow.
+        ("tests/bot/test_notices.py::test_an_outage_is_told_once_when_it_begins_and_once_when_all_is_back",),
     ),
     Fault(
         "P8",

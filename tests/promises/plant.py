@@ -16,6 +16,7 @@ from tests.promises.fault import Fault
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_S = 400.0
 """A test that takes longer hangs, which nobody would call seeing the fault."""
+CHECKED_FIRST = 'failed on setup with "AssertionError'
 NO_FINDINGS = (
     "SyntaxError",
     "IndentationError",
@@ -101,7 +102,8 @@ class Tree:
 
 
 def judge(report: Path, seconds: float, said: str) -> Verdict:
-    """By what pytest wrote down: a test that failed is red; one that could not be collected or was skipped is not."""
+    """By what pytest wrote down: a test that failed is red, and one whose fixture found what it checks not to hold; one
+    that could not be collected or was skipped is not."""
     if not report.exists():
         return Verdict("error", seconds, said)
     cases = list(ET.parse(report).iter("testcase"))
@@ -109,8 +111,9 @@ def judge(report: Path, seconds: float, said: str) -> Verdict:
     if failures:
         planted_badly = failures[0].startswith(NO_FINDINGS)
         return Verdict("badly planted" if planted_badly else "red", seconds, said)
-    if any(True for case in cases for _ in case.iter("error")):
-        return Verdict("error", seconds, said)
+    errors = [str(error.get("message")) for case in cases for error in case.iter("error")]
+    if errors:
+        return Verdict("red" if errors[0].startswith(CHECKED_FIRST) else "error", seconds, said)
     ran = [case for case in cases if case.find("skipped") is None]
     return Verdict("green" if ran else "not run", seconds, said)
 
