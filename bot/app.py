@@ -37,7 +37,7 @@ from bot.stores import is_new, make_store
 from bot.terminal import terminal_watches
 from bot.watch import Watcher
 from detectors.registry import find_kinds
-from storage.chats import EVERY_MARKET, Chat, Subscription
+from storage.chats import EVERY_MARKET, Subscription
 from storage.errors import StoreError
 from storage.outbox import Task
 from storage.store import NewAlert, Store
@@ -140,7 +140,6 @@ class App:
             if isinstance(feed, LiveFeed)
             else None
         )
-        told = [Chat(*name.split(":", 1)) for name in config.notices.chats]
         self.commands = Commands(
             self.store,
             feed,
@@ -154,14 +153,14 @@ class App:
             waiting_for=self._waiting_for,
             following=self.following,
             private_faults=self._private_faults,
-            operators=told,
+            operators=config.notices.operators,
         )
         # Only a market that lives by the wall clock can be late.
         market_ms = feed.clock.now_ms if isinstance(feed, LiveFeed) and feed.source is Source.LIVE else None
         everywhere = [console.ConsolePlatform(self.printer), *others]
         self.deliverer = Deliverer(self.store, everywhere, self._compose, market_ms=market_ms)
         # The terminal has every notice already.
-        self.board = NoticeBoard(self.store, self.deliverer.say, told, [one.name for one in others])
+        self.board = NoticeBoard(self.store, self.deliverer.say, config.notices.operators, [one.name for one in others])
         self.tally = Tally()
         self.moments: Iterator[Moment] = iter(())
         """What the feed has still to bring."""
@@ -202,9 +201,10 @@ class App:
         self._closing.push_async_callback(self.feed.close)
         self.board.started_ms = self.feed.clock.now_ms() if isinstance(self.feed, LiveFeed) else None
         watched, unknown = terminal_watches(self.config.console.watch, markets)
-        makes_one: bool = await asyncio.to_thread(self._will_make_database)
-        if unknown and makes_one:
-            raise ConfigError("The config", unknown)
+        if unknown:
+            will_be_made: bool = await asyncio.to_thread(self._will_make_database)
+            if will_be_made:
+                raise ConfigError("The config", unknown)
         opened = await self.store.open()
         if self.charts is not None:
             self._closing.push_async_callback(self.charts.close)

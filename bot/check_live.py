@@ -89,17 +89,13 @@ async def _platform_rows(config: Config) -> list[Row]:
         found = await platform.check()
         place = place_of(config, os.environ, local=False)
         if isinstance(platform, ChecksChats) and all(row.ok for row in found):
-            chats = [one.chat_id for one in _operators(config) if one.platform == platform.name]
+            chats = [one.chat_id for one in config.notices.operators if one.platform == platform.name]
             if place is not None:
                 chats += await asyncio.to_thread(subscribed, place, platform.name, _MOST_CHATS)
             found = [*found, *await platform.check_chats(list(dict.fromkeys(chats)))]
         rows += [Row(one.what, one.ok, one.says, one.fix) for one in found]
     on = {platform.name for platform in platforms}
-    return rows + [_without_notices(chat) for chat in _operators(config) if chat.platform not in on]
-
-
-def _operators(config: Config) -> list[Chat]:
-    return [Chat(*name.split(":", 1)) for name in config.notices.chats]
+    return rows + [_without_notices(chat) for chat in config.notices.operators if chat.platform not in on]
 
 
 def _without_notices(chat: Chat) -> Row:

@@ -23,6 +23,7 @@ from detectors.engine import EngineSettings, MarketEngine
 from detectors.estimate import EstimateSettings
 from detectors.market import Market
 from detectors.registry import find_kinds
+from storage.chats import Chat
 
 DEFAULT_ESTIMATE = EstimateSettings()
 _CHAT = re.compile(r"telegram:-?\d{1,16}(/\d{1,10})?|discord:\d{1,20}", re.ASCII)
@@ -134,6 +135,10 @@ def _chat(name: str) -> str:
 class NoticesSection(Section):
     chats: tuple[Annotated[str, AfterValidator(_chat)], ...] = ()
     """The operator's own, as ``PLATFORM:ID``."""
+
+    @property
+    def operators(self) -> list[Chat]:
+        return [Chat(*name.split(":", 1)) for name in self.chats]
 
 
 class HealthSection(Section):
