@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from storage.chat_upkeep import find
+from storage.chat_rows import find
 from storage.chats import Chat
 from storage.errors import QuotaExceeded
 from storage.sql import Connection

@@ -4,15 +4,9 @@
 from collections.abc import Sequence
 
 from storage import sql_queues
+from storage.chat_rows import find
 from storage.chats import Chat
 from storage.sql import Connection, listed, parts
-
-
-def find(connection: Connection, chat: Chat) -> int | None:
-    """The chat's row; None where it never asked for anything."""
-    select = "SELECT id FROM chats WHERE platform = ? AND chat_id = ?"
-    found = connection.execute(select, (chat.platform, chat.chat_id)).fetchone()
-    return int(found[0]) if found else None
 
 
 def park_watching(connection: Connection, chats: Sequence[Chat], reason: str) -> int:

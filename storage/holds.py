@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from storage import sql_queues, totals
-from storage.chat_upkeep import find
+from storage.chat_rows import find, find_all
 from storage.chats import Chat
 from storage.outbox import Held
 from storage.sql import Connection, Cursor, listed, parts
@@ -59,11 +59,7 @@ def drop(connection: Connection, held: Sequence[Held], note: str) -> None:
 
 def _by_reason(connection: Connection, held: Sequence[Held]) -> Iterator[tuple[int, str, str, Sequence[tuple[str]]]]:
     """(chat's row, platform, reason, markets), as many markets as `listed` takes, of chats that are known."""
-    rows: dict[Chat, int] = {}
-    for part in parts(sorted({(one.chat.platform, one.chat.chat_id) for one in held})):
-        marks, values = listed(part)
-        query = f"SELECT platform, chat_id, id FROM chats WHERE (platform, chat_id) IN ({marks})"
-        rows |= {Chat(platform, name): row for platform, name, row in connection.execute(query, values).fetchall()}
+    rows = find_all(connection, sorted({one.chat for one in held}))
     markets: defaultdict[tuple[Chat, str], list[tuple[str]]] = defaultdict(list)
     for one in held:
         if one.chat in rows:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from detectors.event import Event, Severity
+from storage.chat_rows import find
 from storage.chats import Chat, LastAlert, Subscription, Watch
 from storage.errors import QuotaExceeded
 from storage.sql import Connection
@@ -13,7 +14,7 @@ from storage.sql import Connection
 
 def chat_row(connection: Connection, chat: Chat) -> int:
     """The chat's row, made on first sight."""
-    found = _find(connection, chat)
+    found = find(connection, chat)
     if found is None:
         insert = "INSERT INTO chats (platform, chat_id) VALUES (?, ?) RETURNING id"
         (found,) = connection.execute(insert, (chat.platform, chat.chat_id)).fetchone()
@@ -36,7 +37,7 @@ def watch(connection: Connection, chat: Chat, subscription: Subscription, limit:
 def unwatch(connection: Connection, chat: Chat, market: str | None) -> int:
     which, values = ("AND market = ?", (market,)) if market is not None else ("", ())
     return connection.execute(
-        f"DELETE FROM subscriptions WHERE chat = ? {which}", (_find(connection, chat), *values)
+        f"DELETE FROM subscriptions WHERE chat = ? {which}", (find(connection, chat), *values)
     ).rowcount
 
 
@@ -67,18 +68,12 @@ def last_told(connection: Connection, chat: Chat, conversation: tuple[str, str, 
         "SELECT reason, spine FROM deliveries JOIN events ON events.id = event_id "
         "WHERE chat = ? AND kind = ? AND market = ? AND subject = ? AND arming = ? "
         "ORDER BY events.taken_at_ms DESC, events.id DESC LIMIT 1",
-        (_find(connection, chat), *conversation),
+        (find(connection, chat), *conversation),
     ).fetchone()
     if found is None:
         return None
     event = Event.from_json(found[1])
     return LastAlert(found[0], event.taken_at_ms, event.rung, event.notional_usd)
-
-
-def _find(connection: Connection, chat: Chat) -> int | None:
-    select = "SELECT id FROM chats WHERE platform = ? AND chat_id = ?"
-    found = connection.execute(select, (chat.platform, chat.chat_id)).fetchone()
-    return int(found[0]) if found else None
 
 
 def _pack(subscription: Subscription) -> str:

@@ -2,15 +2,15 @@
 
 Inside the caller's transaction.
 """
-# ruff: noqa: S608 - only marks are formatted into a statement; every value is bound
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from storage import sql_queues
+from storage.chat_rows import find_all
 from storage.chats import Chat
 from storage.holds import hold_new
-from storage.sql import Connection, Cursor, insert, listed, parts
+from storage.sql import Connection, Cursor, insert
 from storage.store import NewDelivery
 
 EVENT_ID = "(SELECT id FROM events WHERE key = ?)"
@@ -57,19 +57,8 @@ def add_deliveries(connection: Connection, owed: Sequence[Owed], chats: Mapping[
 def know_chats(connection: Connection, chats: Sequence[Chat], rows: dict[Chat, int]) -> None:
     """Put every chat's row into ``rows``, made on first sight."""
     unknown = [chat for chat in dict.fromkeys(chats) if chat not in rows]
-    rows.update(_find(connection, unknown))
+    rows.update(find_all(connection, unknown))
     if new := [chat for chat in unknown if chat not in rows]:
         names = [(chat.platform, chat.chat_id) for chat in new]
         insert(connection, "chats (platform, chat_id)", names, "ON CONFLICT DO NOTHING")
-        rows.update(_find(connection, new))
-
-
-def _find(connection: Connection, chats: Sequence[Chat]) -> dict[Chat, int]:
-    rows: dict[Chat, int] = {}
-    for part in parts(chats):
-        marks, values = listed([(chat.platform, chat.chat_id) for chat in part])
-        found = connection.execute(
-            f"SELECT platform, chat_id, id FROM chats WHERE (platform, chat_id) IN ({marks})", values
-        ).fetchall()
-        rows.update({Chat(platform, name): int(row) for platform, name, row in found})
-    return rows
+        rows.update(find_all(connection, new))
