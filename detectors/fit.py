@@ -82,12 +82,9 @@ class Evidence:
         return len(self.liquidated[Side.LONG])
 
     @property
-    def stacked(self) -> tuple[Floats, Floats]:
-        """Both sides one after the other: float64[nodes, 2 n], float64[2 n]."""
-        return (
-            np.concatenate([self.traded_through[side] for side in Side], axis=1),
-            np.concatenate([self.liquidated[side] for side in Side]),
-        )
+    def seen(self) -> Floats:
+        """Liquidated, both sides one after the other: float64[2 n]."""
+        return np.concatenate([self.liquidated[side] for side in Side])
 
     def through(self, weights: Floats) -> Floats:
         """Traded through of a map with these weights, float64[nodes] or [2, nodes] by side; float64[2 n]."""
@@ -179,7 +176,7 @@ def fit_model(model: LeverageModel) -> LeverageModel:
 
 def fitted(prior: LeverageModel, evidence: Evidence) -> Weights:
     """The most likely weights given the prior's and the evidence; the prior's where nothing was liquidated."""
-    _, seen = evidence.stacked
+    seen = evidence.seen
     weights = np.asarray(prior.weights) / sum(prior.weights)
     expected = _by_side(weights, evidence)
     busy = (expected.sum(axis=0) > 0) | (seen > 0)  # where neither, only the background tells anything
@@ -220,14 +217,14 @@ def fit(
     weights of each judged stretch are those fitted on all before it. What is returned is the same recipe on everything,
     so it knows the newest days as well; nobody has seen how that one does.
     """
-    typical = typical_size(evidence.stacked[1])
+    typical = typical_size(evidence.seen)
     found = fitted(prior, evidence)
     return FitResult(
         prior.nodes,
         found.weights,
         found.realised_share,
         realised_share(default, default_evidence),
-        float(evidence.stacked[1].sum()) / typical if typical > 0 else 0.0,
+        float(evidence.seen.sum()) / typical if typical > 0 else 0.0,
         len(evidence),
         judged(prior, judged_on, default, default_evidence),
         found.short_weights,
@@ -248,13 +245,13 @@ def judged(prior: LeverageModel, evidence: Evidence, default: Floats, default_ev
     by_day: dict[int, float] = {}
     for start, stop in itertools.pairwise(edges):
         early, late = evidence.cut(0, start), evidence.cut(start, stop)
-        if not len(late) or not early.stacked[1].sum() > 0:
+        if not len(late) or not early.seen.sum() > 0:
             continue
         tried = likelihoods(fitted(prior, early).by_side, early, late)
         beaten = likelihoods(default, default_evidence.cut(0, start), default_evidence.cut(start, stop))
         for day, one in _by_day(late, tried - beaten).items():
             by_day[day] = by_day.get(day, 0.0) + one
-    typical = typical_size(evidence.stacked[1])
+    typical = typical_size(evidence.seen)
     return gain_of(np.array(list(by_day.values())) / (typical or 1.0))
 
 
@@ -262,8 +259,8 @@ def gain_since(interval: int, weights: tuple[Floats, Evidence], others: tuple[Fl
     """What these weights gain over others on the intervals from that one on, each on its own exposure; shares and
     backgrounds are of the intervals before."""
     evidence = weights[1]
-    typical = typical_size(evidence.stacked[1])
-    if not (0 < interval < len(evidence) and evidence.cut(0, interval).stacked[1].sum() > 0):
+    typical = typical_size(evidence.seen)
+    if not (0 < interval < len(evidence) and evidence.cut(0, interval).seen.sum() > 0):
         return Gain()
     first, second = (likelihoods(one, of.cut(0, interval), of.cut(interval, len(of))) for one, of in (weights, others))
     return gain_of(np.array(list(_by_day(evidence.cut(interval, len(evidence)), first - second).values())) / typical)
@@ -297,7 +294,7 @@ def likelihoods(weights: Floats, early: Evidence, late: Evidence) -> Floats:
     How much is liquidated, of what these weights say and besides, is taken from the early ones: what happens whatever
     price trades through speaks for no weights.
     """
-    through, seen = early.through(weights), early.stacked[1]
+    through, seen = early.through(weights), early.seen
     floor = BACKGROUND * float(seen.mean())
     share, background = seen.sum() / max(through.sum(), 1e-300), floor
     for _ in range(_MIXTURE_STEPS):  # expectation and maximisation of a sum of two Poisson parts
@@ -305,7 +302,7 @@ def likelihoods(weights: Floats, early: Evidence, late: Evidence) -> Floats:
         share *= (part @ through) / max(through.sum(), 1e-300)
         background = max(floor, background * float(part.mean()))
     rates = share * late.through(weights) + background
-    seen = late.stacked[1]
+    seen = late.seen
     found: Floats = seen * np.log(rates) - rates
     return found
 
@@ -313,7 +310,7 @@ def likelihoods(weights: Floats, early: Evidence, late: Evidence) -> Floats:
 def realised_share(weights: Floats, evidence: Evidence) -> float:
     """Liquidated over traded through, of a map with these weights; NaN where nothing was traded through."""
     through = float(evidence.through(weights).sum())
-    return float(evidence.stacked[1].sum()) / through if through > 0 else float("nan")
+    return float(evidence.seen.sum()) / through if through > 0 else float("nan")
 
 
 def typical_size(seen: Floats) -> float:

@@ -16,6 +16,8 @@ Floats = NDArray[np.float64]
 BACKGROUND_DEVIATION = 2.0
 """Prior standard deviation of the log of the background against what is expected of it at the least."""
 _STEPS = 60
+_LEAST_EVENT = 0.05
+"""Of the typical size: a smaller one is no size of an event but the squares' own luck."""
 _LARGEST = 0.5
 """Part of what is expected that makes up the large intervals, when event and spread are told apart."""
 
@@ -116,7 +118,3 @@ def event_and_spread(seen: Floats, rates: Floats, most: float) -> tuple[float, f
     if event < least:
         event, spread = least, max(0.0, float((left.sum() - least * sums[:, 0].sum()) / sums[:, 1].sum()))
     return min(event, most), spread
-
-
-_LEAST_EVENT = 0.05
-"""Of the typical size: a smaller one is no size of an event but the squares' own luck."""
