@@ -4,7 +4,6 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 from bot.markets import live_choice
@@ -191,13 +190,7 @@ class LiveFeed:
         except UnknownMarket:
             await self.close()
             raise
-        simulated = self.source is Source.LOCAL
-        chosen = [replace(one, market=replace(one.market, simulated=simulated)) for one in chosen]
-        self._mergers.update({one.market.base: Merger(one.market, one.interest_base) for one in chosen})
-        self.joins.chosen = set(self._mergers)
-        for base, merger in self._mergers.items():
-            for venue in merger.market.venues:
-                self._looked.seen(venue, [base])
+        self.joins.begin_all(chosen)
         delay_ms = max(one.client.rules.close_delay_ms for one in self._venues.reached.values())
         self.live_from_ms = (self._venues.now_ms() - delay_ms) // BAR_MS * BAR_MS
         for name, reached in self._venues.reached.items():

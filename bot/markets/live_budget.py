@@ -149,22 +149,24 @@ class Window:
 
     def try_enter(self) -> bool:
         """Take a place if there is one, past those that wait."""
-        while self._taken and self._taken[0] + self._budget.window_ms / 1000 <= self._now_s():
-            self._taken.popleft()
-        if is_free := len(self._taken) < self._budget.calls:
+        is_free = self._left_s() <= 0
+        if is_free:
             self._taken.append(self._now_s())
         return is_free
 
     async def enter(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, *, spare: int = 0) -> None:
         """Wait for a place. So many are left to others (``spare``)."""
         async with self._line:
-            while len(self._taken) >= self._budget.calls - spare:
-                left_s = self._taken[0] + self._budget.window_ms / 1000 - self._now_s()
-                if left_s > 0:
-                    await sleep(left_s)
-                else:
-                    self._taken.popleft()
+            while (left_s := self._left_s(spare)) > 0:
+                await sleep(left_s)
             self._taken.append(self._now_s())
+
+    def _left_s(self, spare: int = 0) -> float:
+        """Until there is a place besides so many; 0: there is one."""
+        window_s, now_s = self._budget.window_ms / 1000, self._now_s()
+        while self._taken and self._taken[0] + window_s - now_s <= 0:
+            self._taken.popleft()
+        return 0.0 if len(self._taken) < self._budget.calls - spare else self._taken[0] + window_s - now_s
 
 
 class EvenPace:

@@ -102,16 +102,29 @@ class Joins:
         offered = self.bases()
         wanted = [base for base in bases if base in offered]
         found = await live_choice.views_of(self._venues, wanted, partial(self._tell, NoticeKind.VENUE))
-        return [replace(one, market=replace(one.market, simulated=self._simulated)) for one in found]
+        return [self._marked(one) for one in found]
+
+    def _marked(self, one: Chosen) -> Chosen:
+        return replace(one, market=replace(one.market, simulated=self._simulated))
+
+    def begin_all(self, chosen: Iterable[Chosen]) -> None:
+        """Those that the config asks for, before any venue is set to work."""
+        for one in chosen:
+            self._take_up(self._marked(one))
+        self.chosen = set(self._mergers)
 
     def begin(self, chosen: Chosen, after_ms: int | None = None) -> None:
         """From now on ``poll`` hands out snapshots of the view, from the next bar that closes after ``after_ms`` (None:
         after now) on."""
-        base = chosen.market.base
-        self._mergers[base] = Merger(chosen.market, chosen.interest_base)
+        self._take_up(chosen)
         for venue in chosen.market.venues:
+            self._follow(venue, chosen.market.base, after_ms)
+
+    def _take_up(self, one: Chosen) -> None:
+        base = one.market.base
+        self._mergers[base] = Merger(one.market, one.interest_base)
+        for venue in one.market.venues:
             self._looked.seen(venue, [base])
-            self._follow(venue, base, after_ms)
 
     def _follow(self, venue: str, base: str, after_ms: int | None = None) -> None:
         reached, part = self._venues.reached[venue], self._parts.get(venue)
