@@ -21,8 +21,8 @@ from detectors.map_history import map_from_history
 from detectors.map_settings import MapSettings
 from detectors.market import DAY_MS, MarketSnapshot
 from detectors.observed_history import observed_history
-from detectors.stick import fit_history, with_fit
-from detectors.truth import pearson
+from detectors.truth_measures import pearson
+from detectors.truth_stick import fit_history, with_fit
 
 DAYS = 30.0
 SEEDS = range(1, 11)

@@ -188,7 +188,7 @@ class CatchingUp:
             market = past.stretch.market.base
             if market not in self._known_until_ms:
                 again += [] if await self._put(past) else [past.stretch]
-            elif past.snapshots or past.whole:
+            elif past.snapshots or past.complete:
                 await self._catch_up(market, past.snapshots)
             else:
                 missed.append(past.stretch)
@@ -262,12 +262,12 @@ class CatchingUp:
         stretch, market = past.stretch, past.stretch.market.base
         if market not in self._app.watcher.engines:
             return True  # it has ended meanwhile
-        if not past.snapshots and not past.whole:
+        if not past.snapshots and not past.complete:
             return False
         is_in = False
         with nothing_ends_it(self._app, f"the past of {market} could not be taken in"):
             tiers = None if self._app.watcher.tiers(market) else await self._newest_tiers(market)
-            asked_from_ms = stretch.since_ms if past.whole else stretch.until_ms
+            asked_from_ms = stretch.since_ms if past.complete else stretch.until_ms
             put_before = self._app.watcher.put_before
             self._app.tell(await put_before(market, past.snapshots, asked_from_ms=asked_from_ms, tiers=tiers))
             self._lacking.discard(market)

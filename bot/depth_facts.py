@@ -36,7 +36,7 @@ class DepthFacts:
 
 def _facts(event: Event, depth: DepthTowards, notional_usd: float) -> Sequence[Fact]:
     orders = "bids" if event.side is Side.LONG else "asks"
-    if not depth.whole:
+    if not depth.complete:
         reach = abs(depth.until / event.price - 1)
         said = f"{figures.usd(depth.usd)} of {orders} in the next {figures.percent(reach)}, where the books end"
         return (

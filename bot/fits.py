@@ -24,7 +24,7 @@ from detectors.observed_history import HistoryWriter, ObservedHistory
 from detectors.realised import RealisedShare, realised_share_of
 from detectors.receipts import ReceiptMaker
 from detectors.registry import EventKind
-from detectors.stick import back_to_configured, fit_history
+from detectors.truth_stick import back_to_configured, fit_history
 from storage.errors import StoreUnavailable
 from storage.fits import NodeWeights, StoredFit
 from storage.store import NewAlert, Store

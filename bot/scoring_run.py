@@ -84,7 +84,7 @@ async def run(feed: ReplayableFeed, config: Config, on_moment: Callable[[int], N
             tuple(markets),
             min((first for first, _ in spans), default=0),
             max((last for _, last in spans), default=0),
-            tuple(await store.outcomes(whole=True)),
+            tuple(await store.outcomes(with_alert=True)),
             dict(await store.waiting()),
         )
 

@@ -22,8 +22,8 @@ from detectors.map_history import map_from_history
 from detectors.map_settings import MapSettings
 from detectors.market import Market, Side
 from detectors.observed_history import ObservedHistory, observed_history
-from detectors.stick import Sides, WalkForward, fit_history, hours_of, of_model, walk_forward, with_fit
-from detectors.truth import Likeness, likeness
+from detectors.truth_measures import Likeness, likeness
+from detectors.truth_stick import Sides, WalkForward, fit_history, hours_of, of_model, walk_forward, with_fit
 
 REACH = 0.10
 BIN = 0.0025

@@ -39,7 +39,7 @@ class Claim:
 
 
 def claims_of(scored: Iterable[Scored]) -> tuple[Claim, ...]:
-    """The three, from alerts with their facts and events (`Store.outcomes` with ``whole``)."""
+    """The three, from alerts with their facts and events (`Store.outcomes` ``with_alert``)."""
     whole = [one for one in scored if one.event is not None]
     return slow_builds(whole), sharp_approaches(whole), funding_shocks(whole)
 

@@ -87,12 +87,14 @@ def save_chances(connection: Connection, chances: Mapping[str, Chance | None]) -
     connection.executemany(_CHANCE, rows)
 
 
-def load(connection: Connection, since_ms: int, market: str | None, kind: str | None, *, whole: bool) -> list[Scored]:
-    """By the time of the alert. ``whole``: with the facts measured and the alert itself."""
+def load(
+    connection: Connection, since_ms: int, market: str | None, kind: str | None, *, with_alert: bool
+) -> list[Scored]:
+    """By the time of the alert. ``with_alert``: with the facts measured and the alert itself."""
     wanted = {"o.market = ?": market, "o.kind = ?": kind}
     given = {where: value for where, value in wanted.items() if value is not None}
     where = "".join(f" AND {condition}" for condition in given)
-    more = "o.facts, e.spine" if whole else "'[]', NULL"
+    more = "o.facts, e.spine" if with_alert else "'[]', NULL"
     rows = connection.execute(
         "SELECT e.key, o.kind, o.market, o.grouped, o.side, o.taken_at_ms, o.outcome, o.decided_at_ms, "
         f"o.question_side, o.needed, o.horizon_ms, o.wanted, o.chance, o.chance_n, {more} "

@@ -171,9 +171,11 @@ class SqlStore(SqlWriter):
         await self._write(lambda connection: outcomes.save_chances(connection, chances))
 
     async def outcomes(
-        self, since_ms: int = 0, *, market: str | None = None, kind: str | None = None, whole: bool = False
+        self, since_ms: int = 0, *, market: str | None = None, kind: str | None = None, with_alert: bool = False
     ) -> Sequence[Scored]:
-        return await self._read(lambda connection: outcomes.load(connection, since_ms, market, kind, whole=whole))
+        return await self._read(
+            lambda connection: outcomes.load(connection, since_ms, market, kind, with_alert=with_alert)
+        )
 
     async def waiting(self, market: str | None = None) -> Mapping[str, int]:
         return await self._read(lambda connection: outcomes.waiting(connection, market))

@@ -281,9 +281,9 @@ class Store(Protocol):
         """The chance level of outcomes kept, by key of the alert."""
 
     async def outcomes(
-        self, since_ms: int = 0, *, market: str | None = None, kind: str | None = None, whole: bool = False
+        self, since_ms: int = 0, *, market: str | None = None, kind: str | None = None, with_alert: bool = False
     ) -> Sequence[Scored]:
-        """What came of alerts since then, in order of time. ``whole``: with the facts measured and the alert."""
+        """What came of alerts since then, in order of time. ``with_alert``: with the facts measured and the alert."""
 
     async def waiting(self, market: str | None = None) -> Mapping[str, int]:
         """Alerts of which nothing is known yet, by kind."""

@@ -25,7 +25,7 @@ from benchmarks.reference import reference_map
 from benchmarks.report import Report, show
 from bot import truth as truths
 from bot.markets.simulated import write_simulation
-from detectors import truth as truth_measures
+from detectors import truth_measures
 from detectors.leverage import LeverageModel
 from detectors.map_history import map_from_history
 from detectors.map_settings import MapSettings

@@ -49,7 +49,7 @@ async def why(asked: Asked) -> Message:
 
 async def _what_came(asked: Asked, event: Event) -> list[str]:
     """The alert's own outcome, once its horizon has passed."""
-    kept = await asked.house.store.outcomes(event.taken_at_ms, market=event.market, kind=event.kind, whole=True)
+    kept = await asked.house.store.outcomes(event.taken_at_ms, market=event.market, kind=event.kind, with_alert=True)
     found = next((one for one in kept if one.key == event.key), None)
     if found is None:
         return ["What came of it is judged when its horizon has passed."]

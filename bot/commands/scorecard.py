@@ -30,7 +30,7 @@ async def scorecard(asked: Asked) -> Message:
             base = asking.market(word, house.markets).base
     now_ms = house.now_ms
     whole = kind is None  # a claim compares kinds by their facts
-    scored = await house.store.outcomes(now_ms - REMEMBERED_MS, market=base, kind=kind, whole=whole)
+    scored = await house.store.outcomes(now_ms - REMEMBERED_MS, market=base, kind=kind, with_alert=whole)
     waiting = await house.store.waiting(base)
     waiting = {name: n for name, n in waiting.items() if kind in {None, name}}
     named = " ".join(part for part in (base, kind and house.kinds[kind].title) if part)

@@ -252,7 +252,9 @@ class LiveFeed:
         self, stretches: Sequence[Stretch], on_progress: Callable[[Progress], None] = lambda _: None
     ) -> AsyncIterator[Past]:
         """What the venues tell of each stretch, in that order; after `start`, and beside `poll`."""
-        async for told in warm_start(stretches, self._venues.reached, self.views.whole_now, on_progress, self._failed):
+        async for told in warm_start(
+            stretches, self._venues.reached, self.views.full_interest_now, on_progress, self._failed
+        ):
             if told.snapshots and (merger := self._mergers.get(told.stretch.market.base)):  # else it ended meanwhile
                 merger.go_on_after(told.snapshots[-1])
             yield told

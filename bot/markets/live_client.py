@@ -12,7 +12,7 @@ from bot.markets.ccxt_errors import VenueError, VenueRetry, classify
 from bot.markets.feed import Refusals
 from bot.markets.live_budget import CallGate, EvenPace, Window
 from bot.markets.live_exchange import Exchange, OwnCalls
-from bot.markets.live_types import BAR_MS, Book, CandleSink, Clock, Listing, MarketSeries, PrintSink, number, whole_ms
+from bot.markets.live_types import BAR_MS, Book, CandleSink, Clock, Listing, PrintSink, VenueSeries, number, whole_ms
 from bot.markets.symbols import QUOTES
 from bot.markets.venues import CandlesCall, InterestNow, OwnCall, TierUnit, VenueRules, split_multiplier
 from detectors.leverage import MarginTier
@@ -314,10 +314,10 @@ class CcxtClient:
             return {listings[0].base: await ask(listings[0])}
         return await self._each(listings, ask, "open_interest")
 
-    async def interest(self, listing: Listing, since_ms: int, until_ms: int) -> MarketSeries:
+    async def interest(self, listing: Listing, since_ms: int, until_ms: int) -> VenueSeries:
         unit = self.rules.interest_history_unit
         if unit is None or not self.rules.interest_window_ms:
-            return MarketSeries()
+            return VenueSeries()
         # A sample at the very edge of the window is refused by some, with all the rest of the call.
         edge_ms = self.now_ms() - self.rules.interest_window_ms + HOUR_MS
         since_ms = max(since_ms, -(-edge_ms // BAR_MS) * BAR_MS)

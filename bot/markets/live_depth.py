@@ -17,11 +17,11 @@ _WITHIN_S = 0.8
 
 @dataclass(frozen=True, slots=True)
 class DepthTowards:
-    """Resting orders in USD from a price towards a level, summed over ``venues``; ``whole``: all the way."""
+    """Resting orders in USD from a price towards a level, summed over ``venues``; ``complete``: all the way."""
 
     usd: float
     until: float
-    whole: bool
+    complete: bool
     venues: tuple[str, ...]
 
 
@@ -72,8 +72,8 @@ class Books:
         below = level < price
         ends = []
         for book in known.values():
-            side, whole = (book.bids, book.bids_whole) if below else (book.asks, book.asks_whole)
-            ends.append(level if whole else side[-1][0])
+            side, complete = (book.bids, book.bids_complete) if below else (book.asks, book.asks_complete)
+            ends.append(level if complete else side[-1][0])
         until = max(level, *ends) if below else min(level, *ends)
         low, high = sorted((price, until))
         resting = [book.bids if below else book.asks for book in known.values()]

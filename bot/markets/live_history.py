@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from bot.markets.ccxt_errors import VenueError, VenueRetry
 from bot.markets.live_connect import Reached
-from bot.markets.live_types import BAR_MS, Listing, MarketSeries, VenueClient
+from bot.markets.live_types import BAR_MS, Listing, VenueClient, VenueSeries
 from bot.markets.merge import merged_history
 from bot.turns import in_turns
 from detectors.market import DAY_MS, MINUTE_MS, Funding, Market, MarketSnapshot, VenueSample
@@ -41,11 +41,11 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What the venues told of a stretch, oldest first. ``whole``: none of them failed to answer."""
+    """What the venues told of a stretch, oldest first. ``complete``: none of them failed to answer."""
 
     stretch: Stretch
     snapshots: Sequence[MarketSnapshot]
-    whole: bool
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,15 @@ class Progress:
 async def warm_start(
     stretches: Sequence[Stretch],
     sources: Mapping[str, Reached],
-    whole_now: Callable[[str], Mapping[str, float]],
+    full_interest_now: Callable[[str], Mapping[str, float]],
     on_progress: Callable[[Progress], None],
     failed: Callable[[str, VenueError, str], None],
 ) -> AsyncIterator[Past]:
     """What was told of each stretch, in the order of ``stretches``.
 
-    ``failed`` is told (venue, error, series); a series that fails is missing, and the rest goes on. ``whole_now`` tells
-    of a view what each of its venues holds open now (`Merger.whole`), by which the others stand for one that failed.
+    ``failed`` is told (venue, error, series); a series that fails is missing, and the rest goes on.
+    ``full_interest_now`` tells of a view what each of its venues holds open now (`Merger.full_interest`), by which the
+    others stand for one that failed.
     """
 
     async def fetch(wanted: Stretch) -> Past:
@@ -93,7 +94,7 @@ async def warm_start(
             )
         )
         series = {venue: one for venue, one in zip(asked, told, strict=True) if one.bars}
-        snapshots = [one async for one in in_turns(merged_history(market, series, whole_now(market.base)))]
+        snapshots = [one async for one in in_turns(merged_history(market, series, full_interest_now(market.base)))]
         return Past(wanted, snapshots, not faults)
 
     # No market is fetched long before it is taken: a month of one is some megabytes.
@@ -122,7 +123,7 @@ async def _of_venue(
     since_ms: int,
     until_ms: int,
     failed: Callable[[str, VenueError, str], None],
-) -> MarketSeries:
+) -> VenueSeries:
     async def ask(series: str, call: Callable[[], Awaitable[_T]]) -> _T | None:
         for attempt in range(_TRIES):
             try:
@@ -147,9 +148,9 @@ async def _of_venue(
             from_ms = page[-1].taken_at_ms
         return [rate for rate in found if since_ms < rate.taken_at_ms <= until_ms]
 
-    async def interest() -> MarketSeries:
+    async def interest() -> VenueSeries:
         if client.rules.name not in market.open_interest_venues:
-            return MarketSeries()
+            return VenueSeries()
         told = await client.interest(listing, since_ms + BAR_MS, until_ms)
         if client.rules.stamped_at_start and 0 <= client.now_ms() - until_ms <= MINUTE_MS:
             # Its last row is not made yet: what is held now stands for it, as it does at a close that comes live.
@@ -163,7 +164,7 @@ async def _of_venue(
         ask("funding", rates),
     )
     if bars is None:
-        return MarketSeries()
+        return VenueSeries()
     # Which market of the venue's it is, and when it was told; what it says of each moment is in the bars.
     sample = VenueSample(client.rules.name, listing.symbol, until_ms, client.now_ms())
-    return replace(told or MarketSeries(), bars=bars, funding=funding or (), sample=sample)
+    return replace(told or VenueSeries(), bars=bars, funding=funding or (), sample=sample)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bot.markets import live_prints
-from bot.markets.live_types import BAR_MS, Listing, MarketSeries, number, whole_ms
+from bot.markets.live_types import BAR_MS, Listing, VenueSeries, number, whole_ms
 from bot.markets.venues import AmountUnit, VenueRules
 from detectors.market import MINUTE_MS, LiquidationTotal
 
@@ -32,7 +32,7 @@ def read(
     span_ms: tuple[int, int],
     now_ms: int,
     refuse: Callable[[], None],
-) -> MarketSeries:
+) -> VenueSeries:
     """Open interest at the bar closes of ``span_ms``, both included, the newest final row's ratios, and the sums of
     liquidations that are known by one of these closes and by none before (`live_types.known_at_ms`)."""
     since_ms, until_ms = span_ms
@@ -60,7 +60,7 @@ def read(
             found.setdefault(closed_at_ms, amount)
         if newest_ms <= closed_at_ms <= until_ms and isinstance(info, dict):
             newest_ms, newest = closed_at_ms, info
-    return MarketSeries(
+    return VenueSeries(
         interest_base=found,
         totals=[one for stamp_ms in sorted(totals) for one in totals[stamp_ms]],
         long_short_ratio=number(newest.get(rules.account_ratio_key)),

@@ -111,7 +111,7 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class MarketSeries:
+class VenueSeries:
     """What a venue said of one market over some time."""
 
     bars: Sequence[Bar] = ()
@@ -132,12 +132,12 @@ def known_at_ms(total: LiquidationTotal) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """One venue's book, best first, as (price, amount in base units). ``whole``: nothing lies beyond it."""
+    """One venue's book, best first, as (price, amount in base units). ``complete``: nothing lies beyond it."""
 
     bids: Sequence[tuple[float, float]]
     asks: Sequence[tuple[float, float]]
-    bids_whole: bool
-    asks_whole: bool
+    bids_complete: bool
+    asks_complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class BarBatch:
 
     venue: str
     closed_at_ms: int
-    markets: Mapping[str, MarketSeries]
+    markets: Mapping[str, VenueSeries]
 
 
 class NoticeKind(StrEnum):
@@ -213,7 +213,7 @@ class VenueClient(Protocol):
 
     async def interest_now(self, listings: Sequence[Listing]) -> Mapping[str, float]: ...
 
-    async def interest(self, listing: Listing, since_ms: int, until_ms: int) -> MarketSeries:
+    async def interest(self, listing: Listing, since_ms: int, until_ms: int) -> VenueSeries:
         """Open interest (and liquidation totals) at the bar closes from ``since_ms`` to ``until_ms``, both included."""
 
     async def funding(self, listing: Listing, since_ms: int, *, wait: bool = True) -> Sequence[Funding]:

@@ -36,10 +36,10 @@ class Views:
         """Close of the last bar that was handed out; 0 before the first. Raises KeyError for an unknown market."""
         return self._mergers[base].closed_at_ms
 
-    def whole_now(self, base: str) -> Mapping[str, float]:
-        """As `Merger.whole`; empty for a view that has ended."""
+    def full_interest_now(self, base: str) -> Mapping[str, float]:
+        """As `Merger.full_interest`; empty for a view that has ended."""
         merger = self._mergers.get(base)
-        return merger.whole if merger is not None else {}
+        return merger.full_interest if merger is not None else {}
 
     def find(self, base: str) -> Market:
         """The market that ``BTC@okx`` is, begun or not. Raises `NoView`."""

@@ -17,8 +17,8 @@ from bot.markets.live_types import (
     Clock,
     Listing,
     LookBatch,
-    MarketSeries,
     VenueClient,
+    VenueSeries,
     known_at_ms,
     until_next,
 )
@@ -80,7 +80,7 @@ class VenueWorker:
         self._due_ms: dict[str, int] = {}
         """When funding is settled next."""
         self._ratios: dict[str, float] = {}
-        self._complete: dict[str, MarketSeries] = {}
+        self._complete: dict[str, VenueSeries] = {}
         """What goes out with the next turn of the loop."""
 
     def _latest_close_ms(self) -> int:
@@ -192,7 +192,7 @@ class VenueWorker:
         self._hand_over(closed_at_ms)
         return told.result()
 
-    def _hand_over_soon(self, closed_at_ms: int, base: str, series: MarketSeries) -> None:
+    def _hand_over_soon(self, closed_at_ms: int, base: str, series: VenueSeries) -> None:
         """Deliver it with whatever else is complete in the same turn of the loop."""
         self._complete[base] = series
         if len(self._complete) == 1:
@@ -203,7 +203,7 @@ class VenueWorker:
         if complete:
             self._deliver(BarBatch(self.client.rules.name, closed_at_ms, complete))
 
-    def _sample(self, base: str, sample: VenueSample | None, told: MarketSeries) -> VenueSample | None:
+    def _sample(self, base: str, sample: VenueSample | None, told: VenueSeries) -> VenueSample | None:
         ratio = told.long_short_ratio or self._ratios.get(base)
         return sample and replace(sample, long_short_ratio=ratio, taker_buy_ratio=told.taker_buy_ratio)
 
@@ -228,7 +228,7 @@ class VenueWorker:
         """Whether open interest now no longer counts as that of the close."""
         return self.client.now_ms() - closed_at_ms > _NOW_MEANS_CLOSE_MS
 
-    async def _series(self, listing: Listing, closed_at_ms: int, now: Awaitable[Mapping[str, float]]) -> MarketSeries:
+    async def _series(self, listing: Listing, closed_at_ms: int, now: Awaitable[Mapping[str, float]]) -> VenueSeries:
         """One market's bars, open interest and funding; what could not be had is missing in it."""
         since_ms = self._closed_ms[listing.base]
         if since_ms >= closed_at_ms:
@@ -260,13 +260,13 @@ class VenueWorker:
 
     async def _interest(
         self, listing: Listing, since_ms: int, closed_at_ms: int, now: Awaitable[Mapping[str, float]]
-    ) -> MarketSeries:
+    ) -> VenueSeries:
         """Of this close from what is now, of closes whose bars were missed from history."""
         base = listing.base
         if not self._lacks_interest(base, closed_at_ms):
-            return MarketSeries()
+            return VenueSeries()
         late = self._is_late(closed_at_ms)
-        found: MarketSeries | None = None
+        found: VenueSeries | None = None
         # What liquidations come with the statistics are asked for at every bar.
         has_sums = self.client.rules.coverage is Coverage.TOTALS
         if late or has_sums or since_ms < closed_at_ms - BAR_MS:
@@ -275,13 +275,13 @@ class VenueWorker:
                 first_ms = min(first_ms, max(self._summed_ms[base] + BAR_MS, closed_at_ms - _SUMS_BACK_MS))
             found = await self._try("open interest", lambda: self.client.interest(listing, first_ms, closed_at_ms))
             found = found and replace(found, totals=self._new_sums(base, found.totals))
-        told = found or MarketSeries()
+        told = found or VenueSeries()
         amounts = await now
         if self._asks_each and not late:
             amounts = await self._try("open interest", lambda: self.client.interest_now([listing])) or {}
         if base in amounts:
             interest = {**told.interest_base, closed_at_ms: amounts[base]}
-            told = MarketSeries(interest_base=interest) if found is None else replace(found, interest_base=interest)
+            told = VenueSeries(interest_base=interest) if found is None else replace(found, interest_base=interest)
         self._sampled_ms[base] = max(self._sampled_ms[base], *told.interest_base, 0)
         return told
 

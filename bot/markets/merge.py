@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bot.markets.live_types import BAR_MS, MarketSeries
+from bot.markets.live_types import BAR_MS, VenueSeries
 from bot.markets.merge_totals import Totals
 from detectors.market import MINUTE_MS, Bar, Funding, Market, MarketSnapshot, OpenInterest, Print
 from detectors.market import VenueSample as Sample
@@ -33,7 +33,7 @@ _RATE_DECIMALS = 12
 class Merger:
     """One market view. Feed it with `add`, `look` and `add_prints`; take bars with `emit`, in order of time."""
 
-    def __init__(self, market: Market, whole: Mapping[str, float] | None = None) -> None:
+    def __init__(self, market: Market, full_interest: Mapping[str, float] | None = None) -> None:
         self.market = market
         self.reference: str | None = None
         self.stale: set[str] = set()
@@ -43,15 +43,15 @@ class Merger:
         self._notes: list[tuple[str, str]] = []
         self.closed_at_ms = 0
         """The last bar handed out."""
-        self._counted = [v for v in market.open_interest_venues if not whole or v in whole]
-        self._whole = dict(whole or {})
+        self._counted = [v for v in market.open_interest_venues if not full_interest or v in full_interest]
+        self._full_interest = dict(full_interest or {})
         """Open interest by venue when last all were counted, in base units."""
         self._missed: dict[str, int] = defaultdict(int)
         self._absent: dict[str, int] = defaultdict(int)
         """Bars in a row that a venue did not give in time."""
         self._tardy: dict[str, int] = defaultdict(int)
         """Of these, how many it gave when they had been handed out."""
-        self._interest: dict[str, float] = dict(whole or {})
+        self._interest: dict[str, float] = dict(full_interest or {})
         self._bars: dict[int, dict[str, Bar]] = defaultdict(dict)
         self._samples: dict[int, dict[str, float]] = defaultdict(dict)
         self._funding: dict[int, dict[str, Funding]] = defaultdict(dict)
@@ -74,7 +74,7 @@ class Merger:
 
     # --- in
 
-    def add(self, venue: str, series: MarketSeries) -> None:
+    def add(self, venue: str, series: VenueSeries) -> None:
         """What a venue says of bars. The first value of a moment stays; what comes after its moment is counted."""
         for bar in series.bars:
             if bar.closed_at_ms <= self.closed_at_ms:
@@ -101,7 +101,7 @@ class Merger:
         self.market = market
         if interest_base is not None:
             self._counted.append(venue)
-            self._interest[venue] = self._whole[venue] = interest_base
+            self._interest[venue] = self._full_interest[venue] = interest_base
 
     def leave(self, market: Market, venue: str) -> None:
         """Go on without a venue; ``market`` is the view without it."""
@@ -110,7 +110,7 @@ class Merger:
             self._counted.remove(venue)
         self.reference = None if self.reference == venue else self.reference
         self.stale.discard(venue)
-        known: list[dict[str, Any]] = [self._whole, self._interest, self._usual, self._looks]
+        known: list[dict[str, Any]] = [self._full_interest, self._interest, self._usual, self._looks]
         for kept in [*known, self._missed, self._absent, self._tardy]:
             kept.pop(venue, None)
         waiting: list[dict[int, dict[str, Any]]] = [self._bars, self._samples, self._funding]
@@ -153,9 +153,9 @@ class Merger:
         return venue in self._counted and venue not in self._samples.get(closed_at_ms, ())
 
     @property
-    def whole(self) -> Mapping[str, float]:
+    def full_interest(self) -> Mapping[str, float]:
         """Open interest by venue when last all were counted, in base units; empty where that is not known of all."""
-        return self._whole if self._whole.keys() >= set(self.market.open_interest_venues) else {}
+        return self._full_interest if self._full_interest.keys() >= set(self.market.open_interest_venues) else {}
 
     def leads(self, venue: str) -> bool:
         """Whether the price now is that venue's."""
@@ -254,22 +254,22 @@ class Merger:
                 self._notes.append((venue, f"{venue}'s open interest is counted again"))
             elif given and venue in self._counted and self._missed[venue] >= DROPPED_AFTER_BARS:
                 self._counted.remove(venue)
-                assumed = "its usual share is assumed" if self.whole else "and nobody knows its usual share"
+                assumed = "its usual share is assumed" if self.full_interest else "and nobody knows its usual share"
                 self._notes.append((venue, f"{venue}'s open interest is not counted, {assumed}"))
         if not self._counted or any(venue not in given for venue in self._counted):
             return None
         total = sum(given[venue] for venue in self.market.open_interest_venues if venue in self._counted)
         if len(self._counted) == len(self.market.open_interest_venues):
-            self._whole = dict(given)
-        elif self.whole:
-            total *= _scale(self._whole, self._counted)
+            self._full_interest = dict(given)
+        elif self.full_interest:
+            total *= _scale(self._full_interest, self._counted)
         return OpenInterest(at_ms, total, BAR_MS)
 
     def _as_counted(self) -> Market:
         """The view as its snapshots name it: open interest that is only a part, of a whole that nobody knows, is that
         of the venues counted."""
         venues = self.market.open_interest_venues
-        if len(self._counted) in (0, len(venues)) or self.whole:
+        if len(self._counted) in (0, len(venues)) or self.full_interest:
             return self.market
         return replace(self.market, open_interest_venues=tuple(venue for venue in venues if venue in self._counted))
 
@@ -320,20 +320,23 @@ class Merger:
 
 
 def merged_history(
-    market: Market, series: Mapping[str, MarketSeries], now: Mapping[str, float] | None = None
+    market: Market, series: Mapping[str, VenueSeries], now: Mapping[str, float] | None = None
 ) -> Iterator[MarketSnapshot]:
     """The snapshots of a stretch of the past, oldest first, with the stretch's own first full count as the level.
 
     Before the moment from which every venue has open interest, those that have it stand for the whole. Where there is
     no such moment, for a venue failed to tell, they stand for a whole of which each has the share that it has ``now``
-    (open interest by venue, as `Merger.whole`); without that, the snapshots name only the venues that are counted.
+    (open interest by venue, as `Merger.full_interest`); without that, the snapshots name only the venues that are
+    counted.
     """
     shared = [set(series[v].interest_base) for v in market.open_interest_venues if v in series]
     if len(shared) < len(market.open_interest_venues):
         shared = []
     first = min(set.intersection(*shared), default=None) if shared else None
-    whole = {v: series[v].interest_base[first] for v in market.open_interest_venues} if first is not None else now
-    merger = Merger(market, whole)
+    full_interest = (
+        {v: series[v].interest_base[first] for v in market.open_interest_venues} if first is not None else now
+    )
+    merger = Merger(market, full_interest)
     for venue in market.venues:
         if venue in series:
             merger.add(venue, series[venue])

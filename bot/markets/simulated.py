@@ -12,7 +12,7 @@ from bot.markets.feed import Refusals, Source
 from bot.markets.recorder import Recorder
 from bot.markets.recording import SIMULATED_VENUE
 from bot.markets.simulated_book import Column
-from bot.markets.simulated_exchange import LISTINGS, Exchange, Listing
+from bot.markets.simulated_exchange import LISTINGS, Exchange, SimulatedListing
 from bot.markets.simulated_weather import BARS_A_DAY
 from detectors.market import Market, MarketSnapshot, Side
 from storage.origin import Origin
@@ -120,7 +120,7 @@ def write_simulation(seed: int, days: float, out: Path, markets: Sequence[str] |
     return feed.load()
 
 
-def _market(listing: Listing) -> Market:
+def _market(listing: SimulatedListing) -> Market:
     return Market(
         base=listing.base,
         symbol=symbols.unified(listing.base, symbols.QUOTES[0]),

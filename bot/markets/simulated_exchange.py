@@ -46,7 +46,7 @@ _APPETITE_STEP = 0.0025
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Listing:
+class SimulatedListing:
     """A market to simulate. ``impact`` is the log move per share of open interest forced out."""
 
     base: str
@@ -64,10 +64,10 @@ class Listing:
 
 
 LISTINGS = (
-    Listing("BTC", 90_000.0, 1, 100_000.0, 3, 0.022, 20_000.0, 1.4, 0.04, MAJOR_TIERS),
-    Listing("ETH", 3_100.0, 2, 2_000_000.0, 2, 0.029, 20_000.0, 1.7, 0.04, MAJOR_TIERS),
-    Listing("DOGE", 0.25, 5, 1.8e9, 0, 0.034, 5_000.0, 2.2, 0.06, MINOR_TIERS),
-    Listing("PEPE", 0.00001, 9, 1.2e13, -3, 0.040, 5_000.0, 2.6, 0.07, MINOR_TIERS),
+    SimulatedListing("BTC", 90_000.0, 1, 100_000.0, 3, 0.022, 20_000.0, 1.4, 0.04, MAJOR_TIERS),
+    SimulatedListing("ETH", 3_100.0, 2, 2_000_000.0, 2, 0.029, 20_000.0, 1.7, 0.04, MAJOR_TIERS),
+    SimulatedListing("DOGE", 0.25, 5, 1.8e9, 0, 0.034, 5_000.0, 2.2, 0.06, MINOR_TIERS),
+    SimulatedListing("PEPE", 0.00001, 9, 1.2e13, -3, 0.040, 5_000.0, 2.6, 0.07, MINOR_TIERS),
 )
 
 
@@ -84,7 +84,7 @@ class Closed:
 class Exchange:
     """Steps one market bar by bar. All randomness comes from ``seed`` and the market's name."""
 
-    def __init__(self, listing: Listing, seed: int) -> None:
+    def __init__(self, listing: SimulatedListing, seed: int) -> None:
         self.listing = listing
         root = np.random.SeedSequence([seed, zlib.crc32(listing.base.encode())])
         crowd, weather, self._rng = (np.random.default_rng(child) for child in root.spawn(3))

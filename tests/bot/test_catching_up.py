@@ -45,10 +45,10 @@ class Feed:
                 raise ZeroDivisionError
             if self.silent:
                 self.silent -= 1
-                yield Past(one, [], whole=False)
+                yield Past(one, [], complete=False)
                 continue
             bars = [told for told in PLAYED if told.bar and one.since_ms <= told.bar.opened_at_ms < one.until_ms]
-            yield Past(one, bars, whole=True)
+            yield Past(one, bars, complete=True)
 
     def now_ms(self) -> int:
         return NOW_MS

@@ -59,7 +59,7 @@ async def test_every_alert_whose_horizon_has_passed_gets_its_outcome_and_the_oth
     watching = await played(store)
     decided = await scorer(store).score(watching.market_times())
     alerts = await store.recent(10_000)
-    outcomes = await store.outcomes(whole=True)
+    outcomes = await store.outcomes(with_alert=True)
     horizons = {name: kind.horizon_ms(kind.settings) + HOUR_MS for name, kind in find_kinds().items()}
     end_ms = watching.market_times()["BTC"]
     due = {alert.alert_id for alert in alerts if alert.event.taken_at_ms + horizons[alert.event.kind] <= end_ms}
@@ -81,16 +81,16 @@ async def test_scoring_again_changes_nothing_and_when_it_runs_makes_no_differenc
     at_once = scorer(store)
     watching = await played(store)
     await at_once.score(watching.market_times())
-    before = await store.outcomes(whole=True)
+    before = await store.outcomes(with_alert=True)
     assert await at_once.score(watching.market_times(), anew=True) == 0
-    assert await store.outcomes(whole=True) == before
+    assert await store.outcomes(with_alert=True) == before
     daily = SqliteStore(None, "simulated")
     await daily.open()
     await subscribe(daily)
     day_by_day = watcher(daily, batch=7)
     await day_by_day.start([market()])
     await play(moments(DAYS), day_by_day, Tally(), nothing, scorer=scorer(daily, keep_bars=True))
-    assert facts_of(await daily.outcomes(whole=True)) == facts_of(before)
+    assert facts_of(await daily.outcomes(with_alert=True)) == facts_of(before)
     assert [one.chance for one in await daily.outcomes()] == [one.chance for one in before]
     await daily.close()
 

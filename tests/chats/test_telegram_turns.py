@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bot.errors import Retry
 from bot.platforms.telegram.address import Address
-from bot.platforms.telegram.turns import GROUP, LONGEST_WAIT_S, MOST_IN_WINDOW, Turns, Window, limits
+from bot.platforms.telegram.turns import GROUP, LONGEST_WAIT_S, MOST_IN_WINDOW, ChatTurns, Window, limits
 from tests.chats.telegram_limits import Limits
 
 CHATS = (*(Address(n) for n in range(1, 60)), *[Address(-100_1), Address(-100_1, 7), Address(-100_2)] * 10)
@@ -24,7 +24,7 @@ WISHES = st.lists(
 @example([(0.0, Address(1), True)] * 4 + [(0.0, Address(2), True)] * 3 + [(0.0, Address(2), False)])
 def test_no_schedule_of_alerts_and_answers_is_ever_refused(wishes: list[tuple[float, Address, bool]]) -> None:
     now = 0.0
-    turns = Turns(now_s=lambda: now)
+    turns = ChatTurns(now_s=lambda: now)
     sends: list[tuple[float, int]] = []
     for later, chat, answer in wishes:
         now += later
@@ -38,7 +38,7 @@ def test_no_schedule_of_alerts_and_answers_is_ever_refused(wishes: list[tuple[fl
 
 def test_many_alerts_and_many_answers_at_once_stay_under_the_limit_together() -> None:
     now = 0.0
-    turns = Turns(now_s=lambda: now)
+    turns = ChatTurns(now_s=lambda: now)
     sends = [(turns.take(Address(n)), n) for n in range(1, 101)]
     sends += [(turns.take(Address(n), answer=True), n) for n in range(101, 131)]
     server = Limits(lambda: now)
@@ -48,7 +48,7 @@ def test_many_alerts_and_many_answers_at_once_stay_under_the_limit_together() ->
 
 
 def test_a_thousand_chats_are_told_at_the_pace_and_a_command_is_still_answered_at_once() -> None:
-    turns = Turns(now_s=lambda: 0.0)
+    turns = ChatTurns(now_s=lambda: 0.0)
     waits = [turns.take(Address(n)) for n in range(1, 1001)]
     assert waits[-1] == 999 / 25
     assert turns.take(Address(5000), answer=True) == 0
@@ -56,7 +56,7 @@ def test_a_thousand_chats_are_told_at_the_pace_and_a_command_is_still_answered_a
 
 def test_a_chat_that_was_told_to_wait_is_not_tried_and_others_are() -> None:
     now = 0.0
-    turns = Turns(now_s=lambda: now)
+    turns = ChatTurns(now_s=lambda: now)
     turns.close(Address(1), 30)
     for _ in range(2):
         with pytest.raises(Retry) as told:

@@ -83,7 +83,7 @@ class StoryFeed(LiveFeed):
             await asyncio.sleep(BETWEEN_BARS_S)
             missed = self._story.bars(stretch.market, stretch.since_ms, stretch.until_ms)
             self._points.reached("past fetched")
-            yield Past(stretch, missed, whole=True)
+            yield Past(stretch, missed, complete=True)
 
     async def poll(self) -> Sequence[MarketSnapshot] | None:
         await asyncio.sleep(BETWEEN_BARS_S)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detectors import stick
+from detectors import truth_stick as stick
 from detectors.fit import (
     ROUND_LEVERAGES,
     Evidence,
@@ -28,7 +28,7 @@ from detectors.map_settings import MapSettings
 from detectors.market import HOUR_MS, LiquidationTotal, MarketSnapshot, PrintGap, Side
 from detectors.node_exposure import node_exposure
 from detectors.observed_history import ObservedHistory, observed_history
-from detectors.stick import evidence_of
+from detectors.truth_stick import evidence_of
 from tests.detectors.histories import BAR_MS, PLAIN, RandomMarket, Tape, bars_of, random_market, straight
 
 CROWDING = 5e-4

@@ -53,7 +53,7 @@ async def test_an_outcome_comes_back_as_it_was_saved(store: Store) -> None:
     await told(store)
     saved = scored(chance=Chance(0.41, 900))
     await store.save_outcomes([saved, scored(TWO, OutcomeClass.UNJUDGED)])
-    first, second = await store.outcomes(whole=True)
+    first, second = await store.outcomes(with_alert=True)
     assert first.event == ONE
     assert second.event == TWO
     for found, expected in ((first, saved), (second, scored(TWO, OutcomeClass.UNJUDGED))):

@@ -10,7 +10,7 @@ from aiohttp import web
 from bot.markets.local.binance_stream import BinanceStreams
 from bot.markets.local.grid import newest, oldest
 from bot.markets.local.limits import Rule, Usage
-from bot.markets.local.listing import Listing
+from bot.markets.local.listing import LocalListing
 from bot.markets.local.query import Document, Query, Refusal
 from bot.markets.local.server import Handler
 from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Bar
@@ -132,13 +132,13 @@ class BinanceVenue(BinanceStreams):
 
     # --- parameters
 
-    def _symbol(self, query: Query) -> Listing:
+    def _symbol(self, query: Query) -> LocalListing:
         listing = self.by_symbol().get(query.text("symbol"))
         if listing is None:
             raise self.refuse("symbol", "symbol")
         return listing
 
-    def _chosen(self, query: Query) -> list[Listing] | Listing:
+    def _chosen(self, query: Query) -> list[LocalListing] | LocalListing:
         """One where the request names it, all where it does not."""
         return list(self.by_symbol().values()) if query.text("symbol", "") == "" else self._symbol(query)
 
@@ -179,9 +179,9 @@ class BinanceVenue(BinanceStreams):
 
     def _premium_index(self, query: Query) -> Document:
         chosen = self._chosen(query)
-        return self._premium(chosen) if isinstance(chosen, Listing) else [self._premium(one) for one in chosen]
+        return self._premium(chosen) if isinstance(chosen, LocalListing) else [self._premium(one) for one in chosen]
 
-    def _premium(self, listing: Listing) -> dict[str, object]:
+    def _premium(self, listing: LocalListing) -> dict[str, object]:
         price = listing.price_text(listing.market.price(self.now_ms))
         return {
             "symbol": f"{listing.base}USDT",
@@ -230,17 +230,17 @@ class BinanceVenue(BinanceStreams):
 
     def _tickers(self, query: Query) -> Document:
         chosen = self._chosen(query)
-        return self._ticker(chosen) if isinstance(chosen, Listing) else [self._ticker(one) for one in chosen]
+        return self._ticker(chosen) if isinstance(chosen, LocalListing) else [self._ticker(one) for one in chosen]
 
     def _prices(self, query: Query) -> Document:
         chosen = self._chosen(query)
-        return self._price(chosen) if isinstance(chosen, Listing) else [self._price(one) for one in chosen]
+        return self._price(chosen) if isinstance(chosen, LocalListing) else [self._price(one) for one in chosen]
 
-    def _price(self, listing: Listing) -> dict[str, object]:
+    def _price(self, listing: LocalListing) -> dict[str, object]:
         price = listing.tick_text(listing.last_day(self.now_ms).close)
         return {"symbol": f"{listing.base}USDT", "price": price, "time": self.stamp_ms}
 
-    def _ticker(self, listing: Listing) -> dict[str, object]:
+    def _ticker(self, listing: LocalListing) -> dict[str, object]:
         day = listing.last_day(self.now_ms)
         mean = (day.open + day.close) / 2
         return {
@@ -264,7 +264,7 @@ class BinanceVenue(BinanceStreams):
 
     # --- statistics of /futures/data
 
-    def _statistics(self, query: Query) -> tuple[Listing, int, list[int]]:
+    def _statistics(self, query: Query) -> tuple[LocalListing, int, list[int]]:
         """The listing, the period, and the times asked for, within the last 30 days."""
         listing = self._symbol(query)
         step_ms = PERIODS_MS[query.choice("period", PERIODS_MS)]
@@ -343,7 +343,7 @@ def _weight(path: str, params: Mapping[str, str]) -> int:
     return 1
 
 
-def _symbol_info(symbol: str, listing: Listing) -> dict[str, object]:
+def _symbol_info(symbol: str, listing: LocalListing) -> dict[str, object]:
     tick_text = listing.tick_size_text
     size = {"minQty": listing.lot_text, "maxQty": "1000000000", "stepSize": listing.lot_text}
     return {
@@ -373,7 +373,7 @@ def _symbol_info(symbol: str, listing: Listing) -> dict[str, object]:
     }
 
 
-def _kline(listing: Listing, bar: Bar) -> list[object]:
+def _kline(listing: LocalListing, bar: Bar) -> list[object]:
     mean = (bar.open + bar.high + bar.low + bar.close) / 4
     volume, bought = listing.units(bar.volume_base), listing.units(bar.taker_buy_volume_base or 0.0)
     decimals = listing.lot_decimals

@@ -6,7 +6,7 @@ The path of before 2026-04-23, ``/ws``, acknowledges and stays silent, as the re
 import json
 from collections.abc import Sequence
 
-from bot.markets.local.listing import Listing
+from bot.markets.local.listing import LocalListing
 from bot.markets.local.server import News, Stream, VenueServer
 from detectors.market import Print, Side
 
@@ -18,7 +18,7 @@ class BinanceStreams(VenueServer):
     name = "binance"
     stream_roots = ("/market/ws", "/public/ws", "/ws")
 
-    def by_symbol(self) -> dict[str, Listing]:
+    def by_symbol(self) -> dict[str, LocalListing]:
         return {f"{listing.base}USDT": listing for listing in self.listed().values()}
 
     def sampled(self, prints: Sequence[Print]) -> Sequence[Print]:
@@ -61,7 +61,7 @@ class BinanceStreams(VenueServer):
         ]
         return [self._force_order(listing, seen) for listing, prints in wanted for seen in prints]
 
-    def _force_order(self, listing: Listing, seen: Print) -> dict[str, object]:
+    def _force_order(self, listing: LocalListing, seen: Print) -> dict[str, object]:
         amount = listing.print_units_text(seen)
         order = {
             "s": f"{listing.base}USDT",
@@ -92,7 +92,7 @@ class BinanceStreams(VenueServer):
         frames += [mark for name, mark in marks.items() if name in stream.topics or f"{name}@1s" in stream.topics]
         return frames
 
-    def _mark(self, symbol: str, listing: Listing) -> dict[str, object]:
+    def _mark(self, symbol: str, listing: LocalListing) -> dict[str, object]:
         price = listing.price_text(listing.market.price(self.now_ms))
         return {
             "e": "markPriceUpdate",

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from bot.markets.local.grid import newest, oldest
 from bot.markets.local.limits import Rule
-from bot.markets.local.listing import Listing
+from bot.markets.local.listing import LocalListing
 from bot.markets.local.query import Document, Query, Refusal
 from bot.markets.local.server import Handler, News, Stream, VenueServer
 from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Side
@@ -50,7 +50,7 @@ class BybitVenue(VenueServer):
             "/v5/market/risk-limit": self._risk_limit,
         }
 
-    def by_symbol(self) -> dict[str, Listing]:
+    def by_symbol(self) -> dict[str, LocalListing]:
         return {f"{listing.base}USDT": listing for listing in self.listed().values()}
 
     # --- limits and refusals
@@ -94,20 +94,20 @@ class BybitVenue(VenueServer):
     def _linear(self, query: Query) -> None:
         query.choice("category", ("linear",))
 
-    def _symbol(self, query: Query) -> Listing:
+    def _symbol(self, query: Query) -> LocalListing:
         self._linear(query)
         listing = self.by_symbol().get(query.text("symbol"))
         if listing is None:
             raise self.refuse("symbol", "symbol")
         return listing
 
-    def _chosen(self, query: Query) -> Sequence[Listing]:
+    def _chosen(self, query: Query) -> Sequence[LocalListing]:
         if query.text("symbol", "") != "":
             return [self._symbol(query)]
         self._linear(query)
         return list(self.by_symbol().values())
 
-    def _page(self, query: Query, listing: Listing, step_ms: int, limit: int) -> tuple[list[int], str]:
+    def _page(self, query: Query, listing: LocalListing, step_ms: int, limit: int) -> tuple[list[int], str]:
         """Times asked for, rising, and the cursor to the page before them (empty where there is none)."""
         first_ms = max(query.optional("startTime") or 0, listing.market.first_ms)
         last_ms = min(query.optional("endTime") or self.now_ms, self.now_ms - self.faults.lag_ms)
@@ -128,7 +128,7 @@ class BybitVenue(VenueServer):
         rows = [self._instrument(listing) for listing in chosen]
         return self._reply({"category": "linear", "list": rows, "nextPageCursor": ""})
 
-    def _instrument(self, listing: Listing) -> dict[str, object]:
+    def _instrument(self, listing: LocalListing) -> dict[str, object]:
         tick, lot = listing.tick_size_text, listing.lot_text
         return {
             "symbol": f"{listing.base}USDT",
@@ -172,7 +172,7 @@ class BybitVenue(VenueServer):
         rows = [self._ticker(listing) for listing in self._chosen(query)]
         return self._reply({"category": "linear", "list": rows})
 
-    def _ticker(self, listing: Listing) -> dict[str, object]:
+    def _ticker(self, listing: LocalListing) -> dict[str, object]:
         day = listing.last_day(self.now_ms)
         held = float(listing.units_text(listing.open_interest(self.now_ms) or 0.0))
         volume = listing.units(day.volume_base)
@@ -336,7 +336,7 @@ class BybitVenue(VenueServer):
         ]
 
 
-def _risk_limits(listing: Listing) -> list[dict[str, object]]:
+def _risk_limits(listing: LocalListing) -> list[dict[str, object]]:
     """Value up to which a tier holds; the last one's is twice its floor."""
     tiers = listing.tiers
     tops = [*tiers.floor_usd[1:], 2 * tiers.floor_usd[-1]]

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from bot.markets.local.grid import newest, oldest
 from bot.markets.local.limits import Rule
-from bot.markets.local.listing import Listing
+from bot.markets.local.listing import LocalListing
 from bot.markets.local.query import Document, Query, Refusal
 from bot.markets.local.server import Handler, News, Stream, VenueServer
 from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Side
@@ -98,7 +98,7 @@ class GateVenue(VenueServer):
 
     # --- parameters
 
-    def _named(self, name: str) -> Listing:
+    def _named(self, name: str) -> LocalListing:
         for listing in self.listed().values():
             if name == f"{listing.base}_USDT":
                 return listing
@@ -114,7 +114,7 @@ class GateVenue(VenueServer):
 
     # --- market data
 
-    def _contract(self, listing: Listing) -> dict[str, object]:
+    def _contract(self, listing: LocalListing) -> dict[str, object]:
         price = listing.price_text(listing.market.price(self.now_ms))
         tiers = listing.tiers
         return {
@@ -149,7 +149,7 @@ class GateVenue(VenueServer):
         name = query.text("contract", "")
         return [self._ticker(one) for one in ([self._named(name)] if name else self.listed().values())]
 
-    def _ticker(self, listing: Listing) -> dict[str, object]:
+    def _ticker(self, listing: LocalListing) -> dict[str, object]:
         day = listing.last_day(self.now_ms)
         last = listing.tick_text(day.close)
         volume = listing.units(day.volume_base)
@@ -234,7 +234,7 @@ class GateVenue(VenueServer):
         times = (oldest if from_start else newest)(first_ms, last_ms, step_ms, limit)
         return [self._statistic(listing, at_ms, step_ms) for at_ms in times]
 
-    def _statistic(self, listing: Listing, at_ms: int, step_ms: int) -> dict[str, object]:
+    def _statistic(self, listing: LocalListing, at_ms: int, step_ms: int) -> dict[str, object]:
         is_final = at_ms + step_ms + _SHOWN_AFTER_MS <= self.now_ms - self.faults.lag_ms
         until_ms = at_ms + (step_ms if is_final else _SHOWN_AFTER_MS)
         held = listing.open_interest(until_ms) or 0.0
@@ -258,7 +258,7 @@ class GateVenue(VenueServer):
             row[f"{side.value}_liq_usd"] = f"{sum(one.notional_usd for one in mine if one.side is side):.4f}"
         return row
 
-    def _taker_ratio(self, listing: Listing, at_ms: int, step_ms: int) -> float:
+    def _taker_ratio(self, listing: LocalListing, at_ms: int, step_ms: int) -> float:
         bar = listing.candle(at_ms, step_ms, self.now_ms)
         if bar is None or bar.taker_buy_volume_base is None or bar.taker_buy_volume_base >= bar.volume_base:
             return 1.0
@@ -304,7 +304,7 @@ class GateVenue(VenueServer):
         return {"time": stamp_ms // 1000, "time_ms": stamp_ms, "channel": channel, "event": event, "result": result}
 
 
-def _risk_limits(listing: Listing) -> list[dict[str, object]]:
+def _risk_limits(listing: LocalListing) -> list[dict[str, object]]:
     tiers = listing.tiers
     tops = [*tiers.floor_usd[1:], 2 * tiers.floor_usd[-1]]
     return [

@@ -14,7 +14,7 @@ _LONGEST_BAR_MS = 15 * MINUTE_MS
 
 
 class LocalMarket:
-    """One base market's series. Prices and amounts are the feed's; a venue's `Listing` turns them into its own.
+    """One base market's series. Prices and amounts are the feed's; a venue's `LocalListing` turns them into its own.
 
     Candles of any interval are cut from the feed's bars. Inside a bar the price goes in straight lines from the open
     over the nearer extreme and the other one to the close, so that parts of a bar add up to the bar again.

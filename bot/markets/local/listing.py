@@ -37,7 +37,7 @@ DEFAULT_TERMS: Mapping[str, Terms] = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Listing:
+class LocalListing:
     """One market on one venue. Methods turn the base market's numbers into the venue's."""
 
     key: str
@@ -158,16 +158,16 @@ class Listing:
         return (now_ms // interval_ms + 1) * interval_ms
 
 
-def listings(markets: Mapping[str, LocalMarket], terms: Terms) -> dict[str, Listing]:
+def listings(markets: Mapping[str, LocalMarket], terms: Terms) -> dict[str, LocalListing]:
     """Every market as a venue with these terms lists it, by the base's name behind the venues."""
     return {base: _listing(base, market, terms) for base, market in markets.items()}
 
 
-def _listing(base: str, market: LocalMarket, terms: Terms) -> Listing:
+def _listing(base: str, market: LocalMarket, terms: Terms) -> LocalListing:
     price = market.bars[0].open
     multiplier = 1000 if terms.thousands and price < 1e-3 else 1
     price *= multiplier
-    return Listing(
+    return LocalListing(
         key=base,
         market=market,
         terms=terms,

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from bot.markets.local.grid import newest
 from bot.markets.local.limits import Rule
-from bot.markets.local.listing import Listing
+from bot.markets.local.listing import LocalListing
 from bot.markets.local.okx_candles import INTERVALS_MS, candle_row
 from bot.markets.local.okx_stream import OkxStreams
 from bot.markets.local.query import Document, Query, Refusal
@@ -88,13 +88,13 @@ class OkxVenue(OkxStreams):
 
     # --- parameters
 
-    def _instrument(self, query: Query) -> Listing:
+    def _instrument(self, query: Query) -> LocalListing:
         listing = self.by_instrument().get(query.text("instId"))
         if listing is None:
             raise self.refuse("instId", "symbol")
         return listing
 
-    def _swaps(self, query: Query) -> list[Listing]:
+    def _swaps(self, query: Query) -> list[LocalListing]:
         """Those that ``instType``, ``instFamily`` (or ``uly``) and ``instId`` leave."""
         query.choice("instType", ("SWAP",))
         family = query.text("instFamily", "") or query.text("uly", "")
@@ -102,7 +102,7 @@ class OkxVenue(OkxStreams):
         chosen = [self._instrument(query)] if query.text("instId", "") else list(self.listed().values())
         return [listing for listing in chosen if family in ("", f"{listing.base}-USDT")]
 
-    def _statistics(self, query: Query) -> tuple[Listing, int, list[int]]:
+    def _statistics(self, query: Query) -> tuple[LocalListing, int, list[int]]:
         """Times asked for, newest first: both bounds exclusive, the latest of them where there are more."""
         listing = self._instrument(query)
         step_ms = PERIODS_MS[query.choice("period", PERIODS_MS, "5m")]
@@ -219,7 +219,7 @@ class OkxVenue(OkxStreams):
         rows = [tier for listing in self._swaps(query) for tier in self._position_tiers(listing)]
         return self._reply(rows)
 
-    def _position_tiers(self, listing: Listing) -> list[dict[str, object]]:
+    def _position_tiers(self, listing: LocalListing) -> list[dict[str, object]]:
         tiers = listing.tiers
         contract_usd = listing.price(listing.market.price(self.now_ms)) * listing.contract_base
         floors = [round(floor / contract_usd) for floor in (*tiers.floor_usd, 2 * tiers.floor_usd[-1])]
@@ -243,7 +243,7 @@ class OkxVenue(OkxStreams):
         ]
 
 
-def _instrument_info(listing: Listing) -> dict[str, object]:
+def _instrument_info(listing: LocalListing) -> dict[str, object]:
     return {
         "instType": "SWAP",
         "instId": f"{listing.base}-USDT-SWAP",

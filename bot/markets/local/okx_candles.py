@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from bot.markets.local.faults import Faults
-from bot.markets.local.listing import Listing
+from bot.markets.local.listing import LocalListing
 from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Bar
 
 BUSINESS = "/ws/v5/business"
@@ -23,7 +23,7 @@ def is_candle(channel: str) -> bool:
     return channel.startswith(_CHANNEL) and channel.removeprefix(_CHANNEL) in INTERVALS_MS
 
 
-def candle_row(listing: Listing, bar: Bar, now_ms: int) -> list[object]:
+def candle_row(listing: LocalListing, bar: Bar, now_ms: int) -> list[object]:
     """As REST and websocket write it: time, prices, volume in contracts, coins and dollars, whether it is final."""
     prices = [listing.tick_text(price) for price in (bar.open, bar.high, bar.low, bar.close)]
     units = listing.units(bar.volume_base)
@@ -44,7 +44,7 @@ class CandlePushes:
         step_ms = _step_ms(key)
         self._opened_at_ms[key] = now_ms // step_ms * step_ms
 
-    def frames(self, key: str, listed: Mapping[str, Listing], now_ms: int, faults: Faults) -> list[object]:
+    def frames(self, key: str, listed: Mapping[str, LocalListing], now_ms: int, faults: Faults) -> list[object]:
         """The final rows since the last call, and the open candle as it stands."""
         channel, instrument = key.split(":")
         listing = listed.get(instrument)
@@ -55,7 +55,7 @@ class CandlePushes:
             rows = [[*row[:4], row[-1]] for row in rows]
         return [{"arg": {"channel": channel, "instId": instrument}, "data": [row]} for row in rows]
 
-    def _rows(self, key: str, listing: Listing, now_ms: int, faults: Faults) -> Iterator[list[object]]:
+    def _rows(self, key: str, listing: LocalListing, now_ms: int, faults: Faults) -> Iterator[list[object]]:
         step_ms = _step_ms(key)
         opened_at_ms = self._opened_at_ms[key]
         while (closed_at_ms := opened_at_ms + step_ms) <= now_ms:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from bot.markets.local.clock import Clock
 from bot.markets.local.history import History
 from bot.markets.local.limits import Limiter, Rule
-from bot.markets.local.listing import Listing, Terms
+from bot.markets.local.listing import LocalListing, Terms
 from bot.markets.local.okx_candles import BUSINESS, CONTRACT_DECIMALS, CandlePushes, is_candle
 from bot.markets.local.server import News, Stream, VenueServer
 from detectors.market import Side
@@ -39,12 +39,12 @@ class OkxStreams(VenueServer):
         """Received over all connections."""
         self._talks: dict[Stream, _Talk] = {}
 
-    def by_instrument(self) -> dict[str, Listing]:
+    def by_instrument(self) -> dict[str, LocalListing]:
         return {f"{listing.base}-USDT-SWAP": listing for listing in self.listed().values()}
 
     # --- records that REST and websocket share
 
-    def ticker(self, listing: Listing) -> dict[str, object]:
+    def ticker(self, listing: LocalListing) -> dict[str, object]:
         day = listing.last_day(self.now_ms)
         last = listing.tick_text(day.close)
         return {
@@ -64,7 +64,7 @@ class OkxStreams(VenueServer):
             "ts": str(self.stamp_ms),
         }
 
-    def mark_price(self, listing: Listing) -> dict[str, object]:
+    def mark_price(self, listing: LocalListing) -> dict[str, object]:
         price = listing.price_text(listing.market.price(self.now_ms))
         return {
             "instType": "SWAP",
@@ -73,7 +73,7 @@ class OkxStreams(VenueServer):
             "ts": str(self.stamp_ms),
         }
 
-    def funding(self, listing: Listing) -> dict[str, object]:
+    def funding(self, listing: LocalListing) -> dict[str, object]:
         next_ms = listing.next_funding_ms(self.now_ms)
         interval_ms = round(listing.market.funding_hours * 3_600_000)
         return {
@@ -87,7 +87,7 @@ class OkxStreams(VenueServer):
             "ts": str(self.stamp_ms),
         }
 
-    def open_interest(self, listing: Listing) -> dict[str, object]:
+    def open_interest(self, listing: LocalListing) -> dict[str, object]:
         held = listing.open_interest(self.now_ms) or 0.0
         units = listing.units(held)
         return {
@@ -102,7 +102,7 @@ class OkxStreams(VenueServer):
     # --- websocket
 
     @property
-    def _channels(self) -> Mapping[str, Callable[[Listing], dict[str, object]]]:
+    def _channels(self) -> Mapping[str, Callable[[LocalListing], dict[str, object]]]:
         return {
             "tickers": self.ticker,
             "mark-price": self.mark_price,

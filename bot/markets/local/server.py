@@ -12,7 +12,7 @@ from bot.markets.local.clock import Clock
 from bot.markets.local.faults import Fault, Faults, Trouble, poisoned
 from bot.markets.local.history import History
 from bot.markets.local.limits import Limiter
-from bot.markets.local.listing import Listing, Terms, listings, prints_of
+from bot.markets.local.listing import LocalListing, Terms, listings, prints_of
 from bot.markets.local.query import Document, Query, Refusal
 from detectors.market import DAY_MS, Print, Side
 
@@ -98,7 +98,7 @@ class VenueServer(ABC):
         """What the venue says the time is."""
         return self.clock.now_ms + self.faults.skew_ms
 
-    def listed(self) -> dict[str, Listing]:
+    def listed(self) -> dict[str, LocalListing]:
         """What can be traded now, by the base's name behind the venues."""
         return {base: listing for base, listing in self.listings.items() if base not in self.faults.delisted}
 

@@ -20,7 +20,7 @@ from bot.platforms.discord.asking import NAME, Asker
 from bot.platforms.discord.client import Client, aim
 from bot.platforms.discord.publishing import Publisher
 from bot.platforms.discord.sending import Sender
-from bot.platforms.discord.wire import Turns
+from bot.platforms.discord.wire import RequestTurns
 from bot.platforms.seam import CheckRow, CommandSpec, Handle, Suggest, Upkeep
 from storage.chats import Chat
 from storage.errors import StoreUnavailable
@@ -61,7 +61,7 @@ class DiscordPlatform:
         self._token, self.per_second = token, per_second
         self._manager_role, self._wait_s = manager_role, wait_s
         self._client: Client | None = None
-        turns = Turns(per_second)
+        turns = RequestTurns(per_second)
         self._publisher = Publisher(turns)
         self._sender = Sender(self._logged_in, lambda: self._up_since is not None, self._publisher, turns)
         self._answerer: Answerer | None = None

@@ -11,7 +11,7 @@ import discord
 from bot.ending import cancelled
 from bot.errors import Retry
 from bot.platforms.discord.errors import in_words
-from bot.platforms.discord.wire import Turns
+from bot.platforms.discord.wire import RequestTurns
 
 log = logging.getLogger(__name__)
 PER_HOUR = 10
@@ -25,7 +25,7 @@ REMEMBERED = 500
 class Publisher:
     """What goes over the hourly limit stays unpublished: its channel has it all the same."""
 
-    def __init__(self, turns: Turns, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, turns: RequestTurns, now_s: Callable[[], float] = time.monotonic) -> None:
         self._turns, self._now_s = turns, now_s
         self._published: dict[int, deque[float]] = {}
         """By channel, when."""

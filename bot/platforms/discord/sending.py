@@ -17,7 +17,7 @@ from bot.platforms.discord import rights
 from bot.platforms.discord.errors import NO_HISTORY_FOR_REPLY, SOON_S, translate
 from bot.platforms.discord.publishing import Publisher
 from bot.platforms.discord.rendering import Rendered, render, view_of
-from bot.platforms.discord.wire import Turns, attempt
+from bot.platforms.discord.wire import RequestTurns, attempt
 
 log = logging.getLogger(__name__)
 SEND_WITHIN_S = 20.0
@@ -37,7 +37,7 @@ class Sender:
         client: Callable[[], discord.Client | None],
         gateway_up: Callable[[], bool],
         publisher: Publisher,
-        turns: Turns,
+        turns: RequestTurns,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._gateway_up, self._publisher, self._turns = client, gateway_up, publisher, turns

@@ -18,7 +18,7 @@ from bot.pacing import Pace
 BURST = 3
 
 
-class Turns:
+class RequestTurns:
     """Discord allows the bot 50 requests in any second, whatever they are for, and discord.py does not pace them.
 
     The deliverer paces messages; edits, searches and publishing come on top, so that all of them take turns here. At

@@ -46,7 +46,7 @@ class TelegramPlatform:
             self._bot: QuietBot = make_bot(token, base_url)
         except InvalidToken as error:
             raise classified(error) from None
-        self._sender = Sender(self._bot, turns.Turns(per_second))
+        self._sender = Sender(self._bot, turns.ChatTurns(per_second))
         self._receiver: Receiver | None = None
         self._poller: Poller | None = None
         self._specs: Sequence[CommandSpec] = ()

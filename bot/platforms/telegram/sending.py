@@ -22,7 +22,7 @@ from bot.platforms.telegram.client import QuietBot
 from bot.platforms.telegram.errors import classified, says
 from bot.platforms.telegram.keyboard import keyboard
 from bot.platforms.telegram.rendering import caption_of, text_of
-from bot.platforms.telegram.turns import Turns
+from bot.platforms.telegram.turns import ChatTurns
 
 log = logging.getLogger(__name__)
 _FILES_KNOWN = 512
@@ -82,7 +82,7 @@ class Files:
 class Sender:
     """Raises the errors of `bot.errors` only."""
 
-    def __init__(self, bot: QuietBot, turns: Turns) -> None:
+    def __init__(self, bot: QuietBot, turns: ChatTurns) -> None:
         self._bot, self._turns = bot, turns
         self._files = Files()
 
@@ -224,7 +224,7 @@ class Sender:
 
 
 @contextmanager
-def _translated(address: Address, turns: Turns) -> Iterator[None]:
+def _translated(address: Address, turns: ChatTurns) -> Iterator[None]:
     """The library's errors as ours, with nothing of theirs in the traceback: it may carry the token."""
     try:
         yield

@@ -73,7 +73,7 @@ class Window:
         return self._answered_at_s[0] + self._seconds - now_s + 0.001 if self._answered_at_s else 0.01
 
 
-class Turns:
+class ChatTurns:
     def __init__(self, per_second: float = PER_SECOND, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
         self._alerts, self._answers = Pace(per_second), Pace(ANSWERS_PER_SECOND)

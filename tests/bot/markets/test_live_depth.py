@@ -138,8 +138,8 @@ async def test_depth_is_what_stands_in_the_venue_s_book_in_dollars(venue: str) -
             assert below is not None
             assert above is not None
             assert below.venues == above.venues == (venue,)
-            assert below.whole
-            assert above.whole
+            assert below.complete
+            assert above.complete
             # Amounts are rounded to lots or contracts on the wire.
             assert below.usd == pytest.approx(sum(p * a for p, a in bids[:41]), rel=0.02)
             assert above.usd == pytest.approx(sum(p * a for p, a in asks[:26]), rel=0.02)
@@ -150,11 +150,11 @@ async def test_books_are_summed_as_far_as_all_of_them_reach_and_it_is_said_how_f
         price = rigged.venues.history.markets["BTC"].price(rigged.clock.now_ms())
         near = await rigged.feed.depth_towards("BTC", price, price * 0.99)
         assert near is not None
-        assert (near.venues, near.whole) == (("binance", "gate"), True)
+        assert (near.venues, near.complete) == (("binance", "gate"), True)
         # 300 steps of a basis point are Gate's, 1000 Binance's.
         far = await rigged.feed.depth_towards("BTC", price, price * 0.95)
         assert far is not None
-        assert not far.whole
+        assert not far.complete
         assert far.until == pytest.approx(price * 0.97, rel=0.002)
         assert far.usd > near.usd
 
@@ -208,7 +208,7 @@ def test_a_broken_book_is_no_book(rows: Any) -> None:
 
 def test_a_book_with_fewer_levels_than_asked_for_is_all_there_is() -> None:
     book = live_depth.read({"bids": [[9, 2], [10, 1]], "asks": [[11, 3]]}, BTC, AmountUnit.CONTRACTS, 2)
-    assert book == Book([(10.0, 0.01), (9.0, 0.02)], [(11.0, 0.03)], bids_whole=False, asks_whole=True)
+    assert book == Book([(10.0, 0.01), (9.0, 0.02)], [(11.0, 0.03)], bids_complete=False, asks_complete=True)
 
 
 # --- ratios

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bot.markets import live_interest
-from bot.markets.live_types import BAR_MS, Listing, MarketSeries, known_at_ms
+from bot.markets.live_types import BAR_MS, Listing, VenueSeries, known_at_ms
 from bot.markets.venues import VENUES, AmountUnit
 from detectors.market import LiquidationTotal
 
@@ -19,7 +19,7 @@ def row(stamp_ms: int, held: float, liquidated_usd: float = 0.0) -> dict[str, An
     return {"timestamp": stamp_ms, "openInterestAmount": held, "info": info}
 
 
-def read(venue: str, rows: list[Any], since_ms: int, until_ms: int, now_ms: int) -> MarketSeries:
+def read(venue: str, rows: list[Any], since_ms: int, until_ms: int, now_ms: int) -> VenueSeries:
     refused: list[None] = []
     listing = Listing(venue, "BTC", "BTC/USDT:USDT")
     told = live_interest.read(

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from bot.markets.ccxt_errors import VenueError, VenueFatal, VenueRetry
 from bot.markets.live_patience import LONGEST_S, Patience
-from bot.markets.live_types import BAR_MS, BarBatch, Listing, MarketSeries, VenueClient
+from bot.markets.live_types import BAR_MS, BarBatch, Listing, VenueClient, VenueSeries
 from bot.markets.live_worker import VenueWorker
 from bot.markets.venues import VENUES, VenueRules
 from detectors.market import Bar, Funding, Market, VenueSample
@@ -18,7 +18,7 @@ BAR = Bar(NOON_MS - BAR_MS, BAR_MS, 100.0, 101.0, 99.0, 100.0, 5.0)
 
 
 def gave(venue: str, *bases: str) -> BarBatch:
-    return BarBatch(venue, NOON_MS, {base: MarketSeries(bars=[BAR]) for base in bases})
+    return BarBatch(venue, NOON_MS, {base: VenueSeries(bars=[BAR]) for base in bases})
 
 
 def held(patience: Patience, asset: str, *lacking: str) -> bool:
@@ -69,7 +69,7 @@ async def test_a_venue_that_has_come_to_the_market_without_a_bar_is_not_waited_f
     patience.note(gave("binance", "BTC", "NMR"))
     assert held(patience, "NMR", "okx")
     await clock.sleep(GRACE_S + 0.1)
-    patience.note(BarBatch("okx", NOON_MS, {"NMR": MarketSeries(), "BTC": MarketSeries(bars=[BAR])}))
+    patience.note(BarBatch("okx", NOON_MS, {"NMR": VenueSeries(), "BTC": VenueSeries(bars=[BAR])}))
     assert not held(patience, "NMR", "okx")
 
 

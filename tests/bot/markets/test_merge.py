@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.markets.live_types import BAR_MS, MarketSeries
+from bot.markets.live_types import BAR_MS, VenueSeries
 from bot.markets.merge import Merger, merged_history
 from detectors.estimate import EstimateSettings, MarketEstimate
 from detectors.market import Bar, Funding, Market, MarketSnapshot, Print, Side, VenueSample
@@ -30,7 +30,7 @@ def bar(n: int, price: float = 100.0, volume: float = 10.0, taker: float | None 
 def give(merger: Merger, n: int, interest: Mapping[str, float], prices: Mapping[str, float] | None = None) -> None:
     for venue, price in (prices or dict.fromkeys(VENUES, 100.0)).items():
         known = {close(n): interest[venue]} if venue in interest else {}
-        merger.add(venue, MarketSeries(bars=[bar(n, price)], interest_base=known))
+        merger.add(venue, VenueSeries(bars=[bar(n, price)], interest_base=known))
 
 
 def emit(merger: Merger, n: int) -> MarketSnapshot:
@@ -217,8 +217,8 @@ def test_volume_is_summed_and_a_missing_venue_s_usual_share_assumed() -> None:
 
 def test_taker_buying_is_scaled_from_the_venues_that_tell_it() -> None:
     merger = Merger(MARKET, WHOLE)
-    merger.add("binance", MarketSeries(bars=[bar(1, volume=10, taker=7)]))
-    merger.add("bybit", MarketSeries(bars=[bar(1, volume=30)]))
+    merger.add("binance", VenueSeries(bars=[bar(1, volume=10, taker=7)]))
+    merger.add("bybit", VenueSeries(bars=[bar(1, volume=30)]))
     told = emit(merger, 1).bar
     assert told is not None
     assert told.volume_base == 40
@@ -230,7 +230,7 @@ def test_the_order_in_which_venues_arrive_changes_nothing() -> None:
         merger = Merger(MARKET, WHOLE)
         for i, venue in enumerate(order):
             volume = {"binance": 0.1, "bybit": 0.2, "okx": 0.3}[venue]
-            series = MarketSeries([bar(1, volume=volume, taker=volume / 3)], {close(1): WHOLE[venue] / 3})
+            series = VenueSeries([bar(1, volume=volume, taker=volume / 3)], {close(1): WHOLE[venue] / 3})
             merger.add(venue, replace(series, funding=[Funding(close(1) + i, 1e-4, 8.0)]))
         return emit(merger, 1)
 
@@ -242,10 +242,10 @@ def test_the_order_in_which_venues_arrive_changes_nothing() -> None:
 
 def test_the_first_value_of_a_moment_wins_and_late_ones_are_counted() -> None:
     merger = Merger(MARKET, WHOLE)
-    merger.add("binance", MarketSeries([bar(1, 100)]))
-    merger.add("binance", MarketSeries([bar(1, 999)]))
+    merger.add("binance", VenueSeries([bar(1, 100)]))
+    merger.add("binance", VenueSeries([bar(1, 999)]))
     assert emit(merger, 1).price == 100
-    merger.add("okx", MarketSeries([bar(1, 555)]))
+    merger.add("okx", VenueSeries([bar(1, 555)]))
     assert merger.emit(close(1)) is None
     assert merger.late == 1
 
@@ -291,25 +291,25 @@ def test_prints_of_all_venues_come_with_the_next_bar_in_order_of_time() -> None:
 
 def test_funding_is_weighted_by_open_interest_over_equal_times() -> None:
     merger = Merger(MARKET, {"binance": 75.0, "bybit": 25.0})
-    merger.add("binance", MarketSeries([bar(1)], funding=[Funding(close(1), 0.0004, 8.0)]))
-    merger.add("bybit", MarketSeries([bar(1)], funding=[Funding(close(1) + 7, 0.0001, 4.0)]))
+    merger.add("binance", VenueSeries([bar(1)], funding=[Funding(close(1), 0.0004, 8.0)]))
+    merger.add("bybit", VenueSeries([bar(1)], funding=[Funding(close(1) + 7, 0.0001, 4.0)]))
     assert emit(merger, 1).funding == (Funding(close(1), 0.00035, 8.0),)
 
 
 def test_equal_rates_merge_to_that_rate_exactly() -> None:
     merger = Merger(MARKET, WHOLE)
     for venue in VENUES:
-        merger.add(venue, MarketSeries([bar(1)], funding=[Funding(close(1), 0.0001, 8.0)]))
+        merger.add(venue, VenueSeries([bar(1)], funding=[Funding(close(1), 0.0001, 8.0)]))
     assert emit(merger, 1).funding[0].rate == 0.0001
 
 
 def test_a_rate_comes_with_the_first_bar_that_closes_after_it_and_once() -> None:
     merger = Merger(MARKET, WHOLE)
-    merger.add("binance", MarketSeries([bar(1), bar(2)], funding=[Funding(close(2), 1e-4, 8.0)]))
+    merger.add("binance", VenueSeries([bar(1), bar(2)], funding=[Funding(close(2), 1e-4, 8.0)]))
     assert not emit(merger, 1).funding
-    merger.add("okx", MarketSeries(funding=[Funding(close(2), 2e-4, 8.0)]))
+    merger.add("okx", VenueSeries(funding=[Funding(close(2), 2e-4, 8.0)]))
     assert len(emit(merger, 2).funding) == 1
-    merger.add("bybit", MarketSeries([bar(3)], funding=[Funding(close(2), 3e-4, 8.0)]))
+    merger.add("bybit", VenueSeries([bar(3)], funding=[Funding(close(2), 3e-4, 8.0)]))
     assert not emit(merger, 3).funding
     assert merger.late == 1
 
@@ -320,7 +320,7 @@ def test_a_rate_comes_with_the_first_bar_that_closes_after_it_and_once() -> None
 def test_a_venue_whose_history_is_shorter_joins_without_a_jump() -> None:
     n_bars, joins = 20, 12
     series = {
-        venue: MarketSeries(
+        venue: VenueSeries(
             [bar(n) for n in range(1, n_bars)],
             {close(n): WHOLE[venue] for n in range(1, n_bars) if venue != "okx" or n >= joins},
         )
@@ -332,12 +332,12 @@ def test_a_venue_whose_history_is_shorter_joins_without_a_jump() -> None:
     assert told.count(None) <= 2
 
 
-def part_of_history(bars: int = 6) -> dict[str, MarketSeries]:
+def part_of_history(bars: int = 6) -> dict[str, VenueSeries]:
     """Half of open interest lacks: what tells of it failed."""
     found = {}
     for venue in VENUES:
         samples = {close(n): WHOLE[venue] for n in range(1, bars + 1) if venue != "binance"}
-        found[venue] = MarketSeries([bar(n) for n in range(1, bars + 1)], samples)
+        found[venue] = VenueSeries([bar(n) for n in range(1, bars + 1)], samples)
     return found
 
 
@@ -360,7 +360,7 @@ def test_without_any_whole_a_catch_up_names_only_the_venues_that_it_counts() -> 
 
 def test_history_and_live_merge_to_the_same_snapshots() -> None:
     series = {
-        venue: MarketSeries(
+        venue: VenueSeries(
             [bar(n, 100 + n) for n in range(1, 6)],
             {close(n): WHOLE[venue] * (1 + n / 7) for n in range(1, 6)},
             [Funding(close(3), 1e-4, 8.0)],
@@ -373,17 +373,17 @@ def test_history_and_live_merge_to_the_same_snapshots() -> None:
         for venue in VENUES:
             one = series[venue]
             rates = [rate for rate in one.funding if close(n - 1) < rate.taken_at_ms <= close(n)]
-            live.add(venue, MarketSeries([one.bars[n - 1]], {close(n): one.interest_base[close(n)]}, rates))
+            live.add(venue, VenueSeries([one.bars[n - 1]], {close(n): one.interest_base[close(n)]}, rates))
         told.append(emit(live, n))
     assert list(merged_history(MARKET, series)) == told
 
 
 def test_going_on_after_history_hands_nothing_out_twice() -> None:
     told = [Funding(close(2), 1e-4, 8.0)]
-    history = list(merged_history(MARKET, {"binance": MarketSeries([bar(1), bar(2)], funding=told)}))
+    history = list(merged_history(MARKET, {"binance": VenueSeries([bar(1), bar(2)], funding=told)}))
     merger = Merger(MARKET, WHOLE)
-    merger.add("binance", MarketSeries([bar(2)]))
+    merger.add("binance", VenueSeries([bar(2)]))
     merger.go_on_after(history[-1])
-    merger.add("binance", MarketSeries([bar(3)], funding=told))
+    merger.add("binance", VenueSeries([bar(3)], funding=told))
     assert merger.pending == [close(3)]
     assert not emit(merger, 3).funding

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.markets.simulated_book import Book, Column
 from bot.markets.simulated_crowd import MAJOR_TIERS, MINOR_TIERS, Crowd, Tiers
-from bot.markets.simulated_exchange import BAR_MS, LISTINGS, START_MS, Closed, Exchange, Listing
+from bot.markets.simulated_exchange import BAR_MS, LISTINGS, START_MS, Closed, Exchange, SimulatedListing
 from bot.markets.simulated_traders import liquidation_price, shared
 from detectors.market import Side
 
@@ -19,7 +19,7 @@ DAY = 288
 @pytest.fixture(scope="module", params=LISTINGS, ids=lambda listing: listing.base)
 def traded(request: pytest.FixtureRequest) -> tuple[Exchange, list[Closed]]:
     """Two days of one market, with its books looked at after every bar."""
-    listing: Listing = request.param
+    listing: SimulatedListing = request.param
     exchange = Exchange(listing, seed=5)
     bars = []
     for _ in range(2 * DAY):

@@ -12,7 +12,7 @@ from detectors.map_settings import MapSettings
 from detectors.market import DAY_MS, HOUR_MS, Side
 from detectors.node_exposure import NodeExposure, node_exposure, nothing
 from detectors.observed_history import ObservedHistory
-from detectors.truth import Interval, Stick, partial_interval, stick
+from detectors.truth_measures import Interval, Stick, partial_interval, stick
 
 Floats = NDArray[np.float64]
 

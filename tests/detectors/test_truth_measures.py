@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detectors.truth import (
+from detectors.truth_measures import (
     likeness,
     partial_interval,
     partial_rank_correlation,
