@@ -27,7 +27,8 @@ from storage.market_facts import StoredReach, StoredTiers
 log = logging.getLogger(__name__)
 _AT_ONCE = 64
 """Snapshots of the time since the last run in one commit."""
-_TIERS_WITHIN_S = 15.0
+_TIERS_WITHIN_S = 900.0
+"""Only what is made anew waits for them; 500 tables take two minutes at OKX."""
 _TIERS_APART = 0.05
 """Maintenance margins that differ by less, as a fraction, are not worth an estimate made anew."""
 _SAID_EVERY_S = 15.0
@@ -129,6 +130,7 @@ class CatchingUp:
             again += await self._put_all(await self._older([market]))
             await self._ask_until_told(again)
         self._lacking.discard(market.base)
+        await self._use_newest_tiers([market])
 
     async def stop(self) -> None:
         await cancelled(list(self._adding))
@@ -154,12 +156,11 @@ class CatchingUp:
         with nothing_ends_it(self._app, "the rest of the past could not be fetched"):
             older = await self._older(markets)
             again += await self._put_all(older)
-        await self._use_newest_tiers(markets)
         if older:
             shown(Message(f"The whole past is in: {self._bars:,} bars in {time.monotonic() - self._started_s:.0f} s"))
         memory.settle()
         self._stage = ""
-        await self._ask_until_told(again)
+        await asyncio.gather(self._use_newest_tiers(markets), self._ask_until_told(again))
 
     async def _ask_until_told(self, again: list[Stretch]) -> None:
         tries = 0
@@ -266,7 +267,7 @@ class CatchingUp:
             return False
         is_in = False
         with nothing_ends_it(self._app, f"the past of {market} could not be taken in"):
-            tiers = None if self._app.watcher.tiers(market) else await self._newest_tiers(market)
+            tiers = None if self._app.watcher.tiers(market) else self._newest_tiers(market)
             asked_from_ms = stretch.since_ms if past.complete else stretch.until_ms
             put_before = self._app.watcher.put_before
             self._app.tell(await put_before(market, past.snapshots, asked_from_ms=asked_from_ms, tiers=tiers))
@@ -276,17 +277,24 @@ class CatchingUp:
 
     # --- leverage tiers
 
-    async def _newest_tiers(self, market: str) -> StoredTiers:
-        await self._feed.tiers_asked(_TIERS_WITHIN_S)
+    def _newest_tiers(self, market: str) -> StoredTiers:
+        """Those told by now, or the table."""
         tiers, source = self._feed.tiers(market)
         return StoredTiers(tiers, source, self._feed.clock.now_ms())
 
     async def _use_newest_tiers(self, markets: Collection[Market]) -> None:
-        """Make the estimate anew where the margin that venues ask for has changed since it was made."""
+        """Make the estimate anew where the margin that venues ask for is another than it was made with: it has changed
+        since, or the venues had not told it yet."""
+        await self._feed.tiers_asked(_TIERS_WITHIN_S)
         for market in markets:
+            if market.base not in self._app.watcher.engines:
+                continue  # it has ended meanwhile
             with nothing_ends_it(self._app, f"the leverage tiers of {market.base} could not be taken in"):
-                newest, used = await self._newest_tiers(market.base), self._app.watcher.tiers(market.base)
-                if used is not None and not _are_apart(newest.tiers, used.tiers, self._position_usd):
+                newest, used = self._newest_tiers(market.base), self._app.watcher.tiers(market.base)
+                if used is not None and (
+                    not self._feed.tiers_are_told(market.base)
+                    or not _are_apart(newest.tiers, used.tiers, self._position_usd)
+                ):
                     continue
                 asked = (await self._app.store.reach(market.base)).asked_from_ms
                 asked = asked or self._feed.live_from_ms

@@ -154,6 +154,11 @@ class LiveFeed:
         merger = self._mergers[base]
         return self._tiers.of(merger.market.asset, merger.by_size)
 
+    def tiers_are_told(self, base: str) -> bool:
+        """Whether a venue has told them by now. Raises KeyError for a market that is not watched."""
+        merger = self._mergers[base]
+        return self._tiers.are_told(merger.market.asset, merger.market.venues)
+
     async def tiers_asked(self, within_s: float) -> None:
         """Wait until every venue has been asked for its tiers, but not for longer."""
         await self._tiers.asked(within_s)

@@ -1,25 +1,24 @@
 """One venue through ccxt: what it says, checked, in base units and the project's own types."""
 
 import asyncio
-import itertools
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from bot.markets import live_closing, live_depth, live_interest, live_own, live_prints, live_tiers
+from bot.markets import live_closing, live_depth, live_interest, live_own, live_prints, live_rates, live_tiers
 from bot.markets.ccxt_errors import VenueError, VenueRetry, classify
 from bot.markets.feed import Refusals
 from bot.markets.live_budget import CallGate, EvenPace, Window
 from bot.markets.live_exchange import Exchange, OwnCalls
 from bot.markets.live_types import BAR_MS, Book, CandleSink, Clock, Listing, PrintSink, VenueSeries, number, whole_ms
 from bot.markets.symbols import QUOTES
-from bot.markets.venues import CandlesCall, InterestNow, OwnCall, TierUnit, VenueRules, split_multiplier
+from bot.markets.venue_calls import CandlesCall, OwnCall
+from bot.markets.venues import InterestNow, TierUnit, VenueRules, split_multiplier
 from detectors.leverage import MarginTier
 from detectors.market import HOUR_MS, Bar, Funding, VenueSample
 
 _TIMEFRAME = "5m"
-_DEFAULT_FUNDING_HOURS = 8.0
 _AT_ONCE = 12
 """Calls in flight. More finish no sooner, but their replies come all at once and hold up the loop; and after a 429 or
 418 no more than these are still on their way."""
@@ -45,6 +44,8 @@ class CcxtClient:
         self._in_flight = asyncio.Semaphore(_AT_ONCE)
         self._ids: dict[str, str] = {}
         """The venue's own names, by ccxt's symbol."""
+        self._settled_ms: dict[str, int] = {}
+        """The newest settled rate told, by base."""
         self._apart_ms: int | None = None
         """The venue's time less our steady clock's."""
 
@@ -344,15 +345,30 @@ class CcxtClient:
         elif self._rates_left is not None and not self._rates_left.try_enter():
             raise VenueRetry("its limit on funding rates is used up")
         rows = await self._ask("fetch_funding_rate_history", listing.symbol, since_ms, self.rules.funding_page)
-        settled = []
-        for row in rows if isinstance(rows, list) else ():
-            at_ms, rate = whole_ms(row.get("timestamp")), number(row.get("fundingRate"), signed=True)
-            if at_ms is None or rate is None:
-                self._refuse("funding_not_a_number", "funding")
-            elif at_ms >= since_ms:
-                settled.append((at_ms, rate))
-        settled.sort()
-        return [Funding(at_ms, rate, hours) for (at_ms, rate), hours in zip(settled, _intervals(settled), strict=True)]
+        told = live_rates.history(rows, since_ms, partial(self._refuse, series="funding"))
+        self._keep_newest(listing.base, told)
+        return told
+
+    async def settled(self, listings: Sequence[Listing], since_ms: int) -> Mapping[str, Sequence[Funding]]:
+        call = self.rules.settled_call
+        if call is None:
+            return {}
+
+        async def ask(query: Mapping[str, str | int]) -> Any:
+            if self._rates_left is not None and not self._rates_left.try_enter():
+                raise VenueRetry("its limit on funding rates is used up")
+            return await self._within_limits(lambda: self._own(call.method, query))
+
+        rows = await live_rates.ask(call, ask, since_ms)
+        refuse, ids = partial(self._refuse, series="funding"), {one.base: self._id(one) for one in listings}
+        told = live_rates.read(call, rows, ids, self._settled_ms, refuse)
+        for base, rates in told.items():
+            self._keep_newest(base, rates)
+        return told
+
+    def _keep_newest(self, base: str, rates: Sequence[Funding]) -> None:
+        if rates:
+            self._settled_ms[base] = max(rates[-1].taken_at_ms, self._settled_ms.get(base, 0))
 
     async def watch_prints(self, listings: Collection[Listing], sink: PrintSink) -> None:
         await self.gate.enter(self._clock.sleep)
@@ -378,11 +394,3 @@ class CcxtClient:
 def _hours(interval: Any) -> float | None:
     """``8h`` as 8."""
     return number(interval.removesuffix("h")) if isinstance(interval, str) else None
-
-
-def _intervals(settled: Iterable[tuple[int, float]]) -> list[float]:
-    """Hours that each settled rate is for: since the rate before it; venues change them from market to market."""
-    stamps = [at_ms for at_ms, _ in settled]
-    gaps = [float(round((later - earlier) / HOUR_MS)) for earlier, later in itertools.pairwise(stamps)]
-    known = [gap if 1 <= gap <= _DEFAULT_FUNDING_HOURS else _DEFAULT_FUNDING_HOURS for gap in gaps]
-    return [known[0] if known else _DEFAULT_FUNDING_HOURS, *known] if stamps else []

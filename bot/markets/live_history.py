@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from bot.markets.ccxt_errors import VenueError, VenueRetry
 from bot.markets.live_connect import Reached
-from bot.markets.live_types import BAR_MS, Listing, VenueClient, VenueSeries
+from bot.markets.live_types import BAR_MS, Listing, VenueClient, VenueSeries, settled_at_ms
 from bot.markets.merge import merged_history
 from bot.turns import in_turns
 from detectors.market import DAY_MS, MINUTE_MS, Funding, Market, MarketSnapshot, VenueSample
@@ -136,7 +136,8 @@ async def _of_venue(
 
     async def rates() -> list[Funding]:
         found: list[Funding] = []
-        from_ms = since_ms
+        # What was settled at the close before the first bar goes with it (`merge.py`).
+        from_ms = since_ms - BAR_MS
         while page := await client.funding(listing, from_ms):
             # The last rate is asked for again with the next page, whose first interval it tells.
             new = [rate for rate in page if not found or rate.taken_at_ms > found[-1].taken_at_ms]
@@ -146,7 +147,7 @@ async def _of_venue(
             if is_last or not new or from_ms == page[-1].taken_at_ms:
                 break
             from_ms = page[-1].taken_at_ms
-        return [rate for rate in found if since_ms < rate.taken_at_ms <= until_ms]
+        return [rate for rate in found if since_ms - BAR_MS < settled_at_ms(rate) <= until_ms - BAR_MS]
 
     async def interest() -> VenueSeries:
         if client.rules.name not in market.open_interest_venues:

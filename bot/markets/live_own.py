@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot.markets.live_types import BAR_MS, Listing, number, whole_ms
-from bot.markets.venues import AmountUnit, CandlesCall, OwnCall
+from bot.markets.venue_calls import CandlesCall, OwnCall
+from bot.markets.venues import AmountUnit
 from detectors.market import Bar, VenueSample
 
 Rows = Mapping[str, Mapping[str, Any]]
@@ -13,7 +14,7 @@ Rows = Mapping[str, Mapping[str, Any]]
 
 def rows(call: OwnCall, reply: Any) -> Rows | None:
     """The rows of the reply; None where it is not what the venue sends. Rows that are none are left out."""
-    reply = _along(call.path, reply)
+    reply = along(call.path, reply)
     if not call.id_key:
         return {name: row for name, row in reply.items() if isinstance(row, dict)} if isinstance(reply, dict) else None
     if not isinstance(reply, list):
@@ -36,7 +37,8 @@ def look(call: OwnCall, row: Mapping[str, Any], listing: Listing, now_ms: int) -
     )
 
 
-def _along(path: tuple[str, ...], reply: Any) -> Any:
+def along(path: tuple[str, ...], reply: Any) -> Any:
+    """What lies there in the reply; None where nothing does."""
     for key in path:
         reply = reply.get(key) if isinstance(reply, dict) else None
     return reply
@@ -58,7 +60,7 @@ def candles_query(call: CandlesCall, market_id: str, start_ms: int, end_ms: int)
 
 def candle_rows(call: CandlesCall, reply: Any) -> list[Any] | None:
     """Those that are final; None where the reply is not what the venue sends."""
-    told = _along(call.path, reply)
+    told = along(call.path, reply)
     if not isinstance(told, list):
         return None
     at = call.closed_at

@@ -26,7 +26,9 @@ class Patience:
 
     def note(self, batch: BarBatch) -> None:
         """A venue answers."""
-        self._asked_ms.update(dict.fromkeys(((base, batch.venue) for base in batch.markets), batch.closed_at_ms))
+        for base in batch.markets:  # rates are of an earlier close at times
+            if self._asked_ms.get((base, batch.venue), 0) < batch.closed_at_ms:
+                self._asked_ms[base, batch.venue] = batch.closed_at_ms
         if any(series.bars for series in batch.markets.values()):
             self._gave[batch.venue] = (batch.closed_at_ms, self._clock.steady_s())
 

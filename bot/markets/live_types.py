@@ -125,6 +125,11 @@ class VenueSeries:
     """The newest that came with open interest."""
 
 
+def settled_at_ms(rate: Funding) -> int:
+    """Its moment, by which venues' rates are laid together: some stamp theirs a few milliseconds late."""
+    return round(rate.taken_at_ms / MINUTE_MS) * MINUTE_MS
+
+
 def known_at_ms(total: LiquidationTotal) -> int:
     """The bar close by which a venue's sum can be had: it is made final two to three minutes after its end."""
     return total.started_at_ms + total.interval_ms + BAR_MS
@@ -219,6 +224,10 @@ class VenueClient(Protocol):
     async def funding(self, listing: Listing, since_ms: int, *, wait: bool = True) -> Sequence[Funding]:
         """Rates settled at or after then, at most a page. Where the venue's limit on these is used up it waits for
         minutes, or raises `VenueRetry` at once."""
+
+    async def settled(self, listings: Sequence[Listing], since_ms: int) -> Mapping[str, Sequence[Funding]]:
+        """Rates settled at or after ``since_ms``, in one call for all or a few; those that are missing have to be
+        asked for one by one, and none means that there is none yet."""
 
     async def ratios(self, listings: Sequence[Listing]) -> Mapping[str, float]:
         """Long/short ratio of accounts."""

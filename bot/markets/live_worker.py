@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from bot.markets.ccxt_errors import VenueError
 from bot.markets.live_closing import ClosingCandles
+from bot.markets.live_settled import SettledRates
 from bot.markets.live_types import (
     BAR_MS,
     BarBatch,
@@ -23,7 +24,7 @@ from bot.markets.live_types import (
     until_next,
 )
 from bot.markets.venues import Coverage, InterestNow
-from detectors.market import HOUR_MS, MINUTE_MS, Bar, Funding, LiquidationTotal, VenueSample
+from detectors.market import HOUR_MS, MINUTE_MS, Bar, LiquidationTotal, VenueSample
 
 Batch = LookBatch | BarBatch
 _T = TypeVar("_T")
@@ -37,7 +38,6 @@ _RETRIES = 3
 _RETRY_AFTER_S = 1.5
 _NOW_MEANS_CLOSE_MS = MINUTE_MS
 """Open interest asked for this soon after a close counts as taken at it."""
-_LONGEST_FUNDING_MS = 8 * HOUR_MS
 _SUMS_BACK_MS = HOUR_MS
 """So far back sums of liquidations that did not come are asked for again."""
 _MARKETS_AT_ONCE = 10
@@ -74,11 +74,9 @@ class VenueWorker:
         """The last bar close had, by base asset."""
         self._sampled_ms = dict.fromkeys(with_interest, started_ms)
         """The last bar close with open interest."""
-        self._settled_ms = dict.fromkeys(listings, started_ms)
+        self._settled = SettledRates(client, listings, clock, deliver, failed, started_ms)
         self._summed_ms = dict.fromkeys(listings, started_ms)
         """The last bar close by which all sums of liquidations are had, where the venue tells such."""
-        self._due_ms: dict[str, int] = {}
-        """When funding is settled next."""
         self._ratios: dict[str, float] = {}
         self._complete: dict[str, VenueSeries] = {}
         """What goes out with the next turn of the loop."""
@@ -89,7 +87,8 @@ class VenueWorker:
     def follow(self, base: str, *, with_interest: bool, after_ms: int | None = None) -> None:
         """Ask for a further one of ``listings`` too; ``after_ms`` as for the others."""
         after_ms = self._latest_close_ms() if after_ms is None else after_ms
-        self._closed_ms[base] = self._settled_ms[base] = self._summed_ms[base] = after_ms
+        self._closed_ms[base] = self._summed_ms[base] = after_ms
+        self._settled.follow(base, after_ms)
         if with_interest:
             self._sampled_ms[base] = self._closed_ms[base]
 
@@ -98,6 +97,7 @@ class VenueWorker:
         async with asyncio.TaskGroup() as tasks:
             for task in (self._look_for_ever, self._close_for_ever, self._set_clock_for_ever, self._ratios_for_ever):
                 tasks.create_task(task())
+            tasks.create_task(self._settled.run())
             if self._closing is not None:
                 tasks.create_task(self._closing.run())
 
@@ -162,9 +162,7 @@ class VenueWorker:
             if attempt:
                 await self._clock.sleep(_RETRY_AFTER_S * attempt)
             rates = await self._ask_line(line, closed_at_ms, rates)
-        for base, sample in rates.items():
-            if sample.next_funding_at_ms is not None and self._due_ms.get(base, closed_at_ms + 1) > closed_at_ms:
-                self._due_ms[base] = sample.next_funding_at_ms
+        self._settled.note(rates, closed_at_ms)
 
     def _lacks(self, base: str, closed_at_ms: int) -> bool:
         return self._closed_ms[base] < closed_at_ms or self._lacks_interest(base, closed_at_ms)
@@ -229,7 +227,7 @@ class VenueWorker:
         return self.client.now_ms() - closed_at_ms > _NOW_MEANS_CLOSE_MS
 
     async def _series(self, listing: Listing, closed_at_ms: int, now: Awaitable[Mapping[str, float]]) -> VenueSeries:
-        """One market's bars, open interest and funding; what could not be had is missing in it."""
+        """One market's bars and open interest; what could not be had is missing in it."""
         since_ms = self._closed_ms[listing.base]
         if since_ms >= closed_at_ms:
             return await self._interest(listing, since_ms, closed_at_ms, now)
@@ -240,7 +238,7 @@ class VenueWorker:
         else:
             bars = await self._bars(listing, since_ms, closed_at_ms)
             told = await self._interest(listing, since_ms, closed_at_ms, now)
-        return replace(told, bars=bars, funding=await self._funding(listing, closed_at_ms))
+        return replace(told, bars=bars)
 
     def _streamed(self, base: str, closed_at_ms: int) -> Bar | None:
         """The bar that closed then, if the stream has told it and it is the only one that lacks."""
@@ -290,23 +288,3 @@ class VenueWorker:
         new = [one for one in sums if known_at_ms(one) > self._summed_ms[base]]
         self._summed_ms[base] = max([self._summed_ms[base], *map(known_at_ms, new)])
         return new
-
-    async def _funding(self, listing: Listing, closed_at_ms: int) -> Sequence[Funding]:
-        """Rates settled since the last time; asked for when one is due, or on the hour where that is not known."""
-        base = listing.base
-        if not self._is_due(base, closed_at_ms):
-            return ()
-        # One rate more than needed tells the interval.
-        since_ms = self._settled_ms[base] - _LONGEST_FUNDING_MS
-        told = await self._try("funding", lambda: self.client.funding(listing, since_ms, wait=False))
-        if told is None:  # it stays due; no bar waits for it
-            self._due_ms.setdefault(base, closed_at_ms)
-        new = [rate for rate in told or () if rate.taken_at_ms > self._settled_ms[base]]
-        if new:
-            self._settled_ms[base] = new[-1].taken_at_ms
-            self._due_ms.pop(base, None)
-        return new
-
-    def _is_due(self, base: str, closed_at_ms: int) -> bool:
-        due_ms = self._due_ms.get(base)
-        return closed_at_ms % HOUR_MS == 0 if due_ms is None else closed_at_ms >= due_ms

@@ -10,7 +10,9 @@
 - A venue that joins while running brings positions of unknown entry: the view then names it among the venues counted,
   from which the map knows that the level has changed and the positions have not (`LiquidationMap.rebase`).
 - Volume: the sum; of a venue that missed the bar, its usual share is assumed.
-- Funding: the average weighted by open interest of the rates settled at that moment, per eight hours.
+- Funding: the average weighted by open interest of the rates settled at that moment, per eight hours. It goes with the
+  bar that closes five minutes later, live and of the past alike: until then venues settle, and can be asked one market
+  a call, without a bar that waits.
 """
 
 from collections import defaultdict
@@ -18,9 +20,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bot.markets.live_types import BAR_MS, VenueSeries
+from bot.markets.live_types import BAR_MS, VenueSeries, settled_at_ms
 from bot.markets.merge_totals import Totals
-from detectors.market import MINUTE_MS, Bar, Funding, Market, MarketSnapshot, OpenInterest, Print
+from detectors.market import Bar, Funding, Market, MarketSnapshot, OpenInterest, Print
 from detectors.market import VenueSample as Sample
 
 DROPPED_AFTER_BARS = 2
@@ -87,7 +89,7 @@ class Merger:
                 if at_ms > self.closed_at_ms:
                     self._samples[at_ms].setdefault(venue, base)
         for rate in series.funding:
-            moment_ms = round(rate.taken_at_ms / MINUTE_MS) * MINUTE_MS
+            moment_ms = settled_at_ms(rate)
             if moment_ms <= self._settled_ms:
                 self.late += 1
             else:
@@ -164,7 +166,8 @@ class Merger:
     def go_on_after(self, snapshot: MarketSnapshot) -> None:
         """What is up to this snapshot's bar was handed out by somebody else."""
         if snapshot.bar is not None and snapshot.bar.closed_at_ms > self.closed_at_ms:
-            self.closed_at_ms = self._settled_ms = snapshot.bar.closed_at_ms
+            self.closed_at_ms = snapshot.bar.closed_at_ms
+            self._settled_ms = self.closed_at_ms - BAR_MS
             self._taken_at_ms, self.price = snapshot.taken_at_ms, snapshot.price
             self._forget(self.closed_at_ms)
             self._totals.pass_over(self.closed_at_ms)
@@ -214,7 +217,7 @@ class Merger:
             high=bar.high,
             bar=bar,
             open_interest=interest,
-            funding=tuple(self._settle(closed_at_ms)),
+            funding=tuple(self._settle(closed_at_ms - BAR_MS)),
             prints=self._take_prints(),
             liquidations=self._totals.take(closed_at_ms),
             by_venue=self._by_venue(bars),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from bot.markets.venue_calls import CandlesCall, OwnCall, SettledCall
 from detectors.market import DAY_MS
 
 DEFAULT_VENUES = ("binance", "bybit", "okx")
@@ -63,46 +64,6 @@ class Budget:
 
     calls: int
     window_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class OwnCall:
-    """A call in the venue's own words, for what is asked often: for a table of all markets ccxt's parsers take ten
-    times as long, and hold up the loop. ``method`` is ccxt's implicit one, so that pace and errors are ccxt's."""
-
-    method: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    path: tuple[str, ...] = ()
-    """Keys on the way to the rows in the reply."""
-    id_key: str = ""
-    """Where a row names its market in the venue's way; empty: the rows are by ccxt's symbol already."""
-    price_key: str = ""
-    mark_key: str = ""
-    stamp_key: str = ""
-    interest_key: str = ""
-    tells_load: bool = True
-    """Whether its headers on what is used of the limit are right."""
-
-
-@dataclass(frozen=True, slots=True)
-class CandlesCall:
-    """Five-minute candles of one market in the venue's own words; rows begin with opening time and the four prices."""
-
-    method: str
-    id_key: str
-    start_key: str
-    end_key: str
-    params: Mapping[str, Any]
-    path: tuple[str, ...] = ()
-    before_start_ms: int = 0
-    before_end_ms: int = 1
-    """What is sent lies that long before the first opening time wanted and the end."""
-    volume_at: int = 5
-    taker_buy_at: int | None = None
-    closed_at: int | None = None
-    """Where a row says 1 once its candle is final."""
-    newest: int | None = None
-    """It serves so many of the newest; older ones are asked for through ccxt. None: all."""
 
 
 _BY_CCXT = OwnCall("fetch_tickers", price_key="last", mark_key="markPrice", stamp_key="timestamp")
@@ -169,6 +130,8 @@ class VenueRules:
     """A limit on open-interest history and ratios that ccxt does not model."""
     funding_budget: Budget | None = None
     """The same for settled funding rates."""
+    settled_call: SettledCall | None = None
+    """None: each market's rates are asked for by themselves."""
     ratio_timeframe: str = ""
     """What five minutes are called where a long/short ratio of accounts can be asked for; empty: it cannot."""
     funding_page: int = 100
@@ -229,6 +192,10 @@ _TABLE = (
         interest_window_ms=30 * DAY_MS,
         interest_budget=Budget(calls=950, window_ms=300_000),  # 1,000 an address, and a reserve
         funding_budget=Budget(calls=480, window_ms=300_000),  # 500 an address, shared with what we do not ask
+        # Its documentation has ``symbol`` optional: one call for what 500 markets have settled.
+        settled_call=SettledCall(
+            "fapiPublicGetFundingRate", "symbol", "fundingTime", "fundingRate", start_key="startTime", page=1000
+        ),
         ratio_timeframe="5m",
         funding_page=1000,
         print_side=PrintSide.ORDER,
@@ -244,7 +211,11 @@ _TABLE = (
         # 600 requests in five seconds and address, ten times what ccxt takes; a good part stays for others.
         rate_limit_ms=4.0,
         calls_a_second=50,
-        paces={"fetch_market_leverage_tiers": 10.0, "fetch_long_short_ratio_history": 10.0},
+        paces={
+            "fetch_market_leverage_tiers": 10.0,
+            "fetch_long_short_ratio_history": 10.0,
+            "fetch_funding_rate_history": 10.0,
+        },
         options={"defaultType": "swap", "fetchMarkets": {"types": ["linear"]}},
         window_ms=5_000,
         bars_page=1000,
@@ -315,6 +286,17 @@ _TABLE = (
         ),
         interest_page=100,
         interest_window_ms=1_440 * 300_000,  # the newest 1,440 samples
+        # ``settFundingRate`` is the rate of the settlement before where ``settState`` is "settled".
+        settled_call=SettledCall(
+            "publicGetPublicFundingRate",
+            "instId",
+            "prevFundingTime",
+            "settFundingRate",
+            {"instId": "ANY"},
+            ("data",),
+            state_key="settState",
+            next_key="fundingTime",
+        ),
         ratio_timeframe="5m",
         funding_page=100,
         print_side=PrintSide.ORDER,

@@ -33,7 +33,10 @@ class Feed:
         self.silent = 0
         """How many stretches no venue tells of, before they do."""
         self.asked: list[Stretch] = []
-        self.clock = SimpleNamespace(sleep=asyncio.sleep)
+        self.clock = SimpleNamespace(sleep=asyncio.sleep, now_ms=lambda: NOW_MS)
+        self.tiers_in = asyncio.Event()
+        """When the venues have told their leverage tiers."""
+        self.tiers_in.set()
 
     async def past(
         self, stretches: Sequence[Stretch], on_progress: Callable[[Progress], None] = lambda _: None
@@ -55,10 +58,15 @@ class Feed:
 
     async def tiers_asked(self, within_s: float) -> None:
         del within_s
+        await self.tiers_in.wait()
+
+    def tiers_are_told(self, base: str) -> bool:
+        del base
+        return self.tiers_in.is_set()
 
     def tiers(self, base: str) -> tuple[tuple[Any, ...], str]:
         del base
-        return (), "a table"
+        return (), "the venue" if self.tiers_in.is_set() else "a table"
 
 
 class Shell:
@@ -71,6 +79,9 @@ class Shell:
         self.failed_ticks = 0
         self.taken: list[MarketSnapshot] = []
         self.put: list[int] = []
+        self.put_with: list[str] = []
+        """Where the leverage tiers of each were from."""
+        self.used: Any = SimpleNamespace(tiers=(), source="an earlier run")
         self.store, self.watcher = self, self
         self.engines = {market().base: None}
 
@@ -88,16 +99,22 @@ class Shell:
         self._call()
         return StoredReach(first_bar_opened_at_ms=NOW_MS - DAY_MS // 2)
 
-    async def put_before(self, base: str, past: Sequence[MarketSnapshot], **_: Any) -> Sequence[Any]:
+    async def put_before(
+        self, base: str, past: Sequence[MarketSnapshot], *, tiers: Any = None, **_: Any
+    ) -> Sequence[Any]:
         del base
         self.put.append(len(past))
+        if tiers is not None:
+            self.put_with.append(tiers.source)
+            self.used = tiers
         return ()
 
     def tell(self, alerts: Sequence[Any]) -> None:
         del alerts
 
     def tiers(self, base: str) -> Any:
-        return SimpleNamespace(base=base, tiers=())
+        del base
+        return self.used
 
     async def checkpoint_in_turns(self) -> None:
         pass
@@ -114,6 +131,42 @@ def catching(shell: Shell, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Catch
 def stored(bars_missed: int) -> Resumed:
     """A market that was last there so many bars ago."""
     return Resumed(market(), Cursor(0, NOW_MS - BAR_MS * (bars_missed + 1)), settings_changed=False)
+
+
+async def test_a_new_market_does_not_wait_for_its_tiers_and_is_made_anew_with_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shell, feed = Shell(fails=10**9), Feed()
+    shell._calls, shell.used = 1, None
+    feed.tiers_in.clear()
+    past = catching(shell, feed, monkeypatch)
+    monkeypatch.setattr(catching_up, "_are_apart", lambda *_: True)
+    running = asyncio.create_task(past.run())
+    await asyncio.wait_for(past.first_stage_done.wait(), 2)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert shell.put_with == ["a table"]
+    assert past.condition is None, "all is in but the tiers"
+    feed.tiers_in.set()
+    await asyncio.wait_for(running, 2)
+    assert shell.put_with == ["a table", "the venue"]
+
+
+async def test_tiers_of_an_earlier_run_are_kept_where_no_venue_tells_its_own_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shell, feed = Shell([stored(0)], fails=10**9), Feed()
+    shell._calls = 1
+    feed.tiers_in.clear()
+
+    async def gave_up(within_s: float) -> None:
+        del within_s
+
+    monkeypatch.setattr(feed, "tiers_asked", gave_up)
+    past = catching(shell, feed, monkeypatch)
+    monkeypatch.setattr(catching_up, "_are_apart", lambda *_: True)
+    await asyncio.wait_for(past.run(), 2)
+    assert shell.put_with == []
 
 
 async def test_a_store_that_is_away_does_not_end_the_second_stage(monkeypatch: pytest.MonkeyPatch) -> None:

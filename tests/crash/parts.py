@@ -108,6 +108,9 @@ class StoryFeed(LiveFeed):
     async def tiers_asked(self, within_s: float) -> None:
         pass
 
+    def tiers_are_told(self, base: str) -> bool:
+        return True
+
     def tiers(self, base: str) -> tuple[tuple[MarginTier, ...], str]:
         return TIERS.tiers, TIERS.source
 

@@ -195,12 +195,13 @@ class BinanceVenue(BinanceStreams):
         }
 
     def _funding_rate(self, query: Query) -> Document:
-        listing = self._symbol(query)
+        """Of one symbol or of all, in ascending order."""
+        listings = [self._symbol(query)] if query.text("symbol", "") else list(self.by_symbol().values())
         limit = query.number("limit", 100, 1, 1000)
         start_ms = query.optional("startTime")
         end_ms = min(query.optional("endTime") or self.now_ms, self.now_ms)
-        rates = listing.market.funding_between(start_ms or 0, end_ms)
-        kept = rates[-limit:] if start_ms is None else rates[:limit]
+        settled = [(one, rate) for one in listings for rate in one.market.funding_between(start_ms or 0, end_ms)]
+        settled.sort(key=lambda pair: pair[1].taken_at_ms)
         return [
             {
                 "symbol": f"{listing.base}USDT",
@@ -208,7 +209,7 @@ class BinanceVenue(BinanceStreams):
                 "fundingRate": f"{rate.rate:.8f}",
                 "markPrice": listing.price_text(listing.market.price(rate.taken_at_ms)),
             }
-            for rate in kept
+            for listing, rate in (settled[-limit:] if start_ms is None else settled[:limit])
         ]
 
     def _funding_info(self, _: Query) -> Document:

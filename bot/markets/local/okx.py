@@ -11,7 +11,7 @@ from bot.markets.local.grid import newest
 from bot.markets.local.limits import Rule
 from bot.markets.local.listing import LocalListing
 from bot.markets.local.okx_candles import INTERVALS_MS, candle_row
-from bot.markets.local.okx_stream import OkxStreams
+from bot.markets.local.okx_stream import SETTLING_MS, OkxStreams
 from bot.markets.local.query import Document, Query, Refusal
 from bot.markets.local.server import Handler
 from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS
@@ -166,7 +166,8 @@ class OkxVenue(OkxStreams):
     def _funding_history(self, query: Query) -> Document:
         listing = self._instrument(query)
         after_ms = query.optional("after")
-        last_ms = self.now_ms if after_ms is None else min(self.now_ms, after_ms - 1)
+        last_ms = self.now_ms - SETTLING_MS
+        last_ms = last_ms if after_ms is None else min(last_ms, after_ms - 1)
         rates = listing.market.funding_between((query.optional("before") or 0) + 1, last_ms)
         rows = [
             {

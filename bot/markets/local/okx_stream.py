@@ -20,6 +20,8 @@ _LIQUIDATIONS = "liquidation-orders"
 _MOST_CHARACTERS = 65_536
 """In one subscription."""
 _SILENT_S = 30.0
+SETTLING_MS = 10_000
+"""So long after a settlement it says that it is at it. How long it takes there is not known."""
 _HANDSHAKES = Rule("handshakes", 3, 1.0)
 _OPERATIONS = 480
 _EVERY_S = 7.5
@@ -76,14 +78,24 @@ class OkxStreams(VenueServer):
     def funding(self, listing: LocalListing) -> dict[str, object]:
         next_ms = listing.next_funding_ms(self.now_ms)
         interval_ms = round(listing.market.funding_hours * 3_600_000)
+        rate = f"{listing.funding_rate(self.now_ms):.10f}"
         return {
-            "instType": "SWAP",
-            "instId": f"{listing.base}-USDT-SWAP",
-            "method": "current_period",
-            "fundingRate": f"{listing.funding_rate(self.now_ms):.10f}",
+            "formulaType": "withRate",
+            "fundingRate": rate,
             "fundingTime": str(next_ms),
+            "impactValue": "20000",
+            "instId": f"{listing.base}-USDT-SWAP",
+            "instType": "SWAP",
+            "interestRate": "0.0001",
+            "maxFundingRate": "0.00375",
+            "method": "current_period",
+            "minFundingRate": "-0.00375",
             "nextFundingRate": "",
             "nextFundingTime": str(next_ms + interval_ms),
+            "premium": "0",
+            "prevFundingTime": str(next_ms - interval_ms),
+            "settFundingRate": rate,
+            "settState": "processing" if self.now_ms - (next_ms - interval_ms) < SETTLING_MS else "settled",
             "ts": str(self.stamp_ms),
         }
 

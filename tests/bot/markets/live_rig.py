@@ -10,13 +10,14 @@ from typing import Any
 
 from bot.markets.live import LiveFeed
 from bot.markets.live_history import Stretch
+from bot.markets.live_settled import AFTER_CLOSE_MS as SETTLED_ASKED_MS
 from bot.markets.live_types import BAR_MS
 from bot.markets.local.clock import Clock as VenueTime
 from bot.markets.local.history import History
 from bot.markets.local.venues import LocalVenues
 from bot.markets.simulated import SimulatedFeed
 from bot.markets.simulated_exchange import START_MS
-from detectors.market import DAY_MS, Market, MarketSnapshot
+from detectors.market import DAY_MS, HOUR_MS, Market, MarketSnapshot
 
 TURN_S, QUIET_TURNS, MOST_TURNS = 0.01, 15, 500
 """Everything under way is taken to be finished, and venue time moves on, once so many turns in a row were quiet."""
@@ -128,6 +129,10 @@ class Rig:
 
     async def next_bar_due(self, closed_at_ms: int, give_up_ms: int = GIVE_UP_MS) -> bool:
         """On to when this close is due, as `next_bar`."""
+        if (before_ms := closed_at_ms - BAR_MS) % HOUR_MS == 0:
+            # Rates settled on the hour are asked for long before the bar that they go with.
+            await self.advance(max(before_ms + SETTLED_ASKED_MS + 1_000 - self.clock.venues_ms, 0))
+            await self.finished()
         await self.advance(closed_at_ms + AFTER_CLOSE_MS - self.clock.venues_ms)
         while self.clock.venues_ms < closed_at_ms + give_up_ms:
             if await self.finished(lambda: self._had(closed_at_ms)):

@@ -1,6 +1,8 @@
 """Leverage tiers and order books through the real ccxt, on local venues; and their parts alone."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -116,10 +118,50 @@ async def test_tiers_are_asked_for_daily_and_the_last_ones_stay_while_the_venue_
     clock.sleep = sleep  # type: ignore[method-assign]
     tables = live_tiers.TierTables(clock)
     with pytest.raises(Enough):
-        await tables.keep(client, {})  # type: ignore[arg-type]
+        await tables.keep(client, {"BTC": BTC})  # type: ignore[arg-type]
     assert naps == [86_400, 86_400, 3_600, 86_400]
     assert tables.of("BTC", ["binance", "bybit"])[0][0].rate == 0.004
     assert tables.of("ETH", ["binance", "bybit"]) == tier_table.of("ETH")
+
+
+async def test_tiers_are_noted_as_they_come_and_one_table_that_fails_costs_no_other() -> None:
+    class OneByOne(Tiered):
+        def __init__(self) -> None:
+            super().__init__()
+            self.may_tell = asyncio.Event()
+
+        async def tiers(self, listings: Sequence[Listing]) -> Any:
+            self.asked += 1
+            if self.asked == 2:
+                raise VenueRetry("cannot be reached")
+            if self.asked == 3:
+                await self.may_tell.wait()
+            return {one.base: (MarginTier(0, 0.004, 50),) for one in listings}
+
+    client, clock = OneByOne(), SetClock()
+    naps: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        await asyncio.Event().wait()
+
+    clock.sleep = sleep  # type: ignore[method-assign]
+    tables = live_tiers.TierTables(clock)
+    listings = {f"M{n}": replace(BTC, base=f"M{n}") for n in range(45)}
+    keeping = asyncio.create_task(tables.keep(client, listings))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    await tables.asked(0.01)
+    assert tables.are_told("M0", ["bybit"])
+    assert tables.of("M0", ["bybit"])[1].startswith("bybit's public tiers of M0")
+    assert not tables.are_told("M44", ["bybit"])
+    assert tables.of("M44", ["bybit"]) == tier_table.of("M44")
+    client.may_tell.set()
+    await tables.asked(1.0)
+    assert tables.are_told("M44", ["bybit"])
+    assert not tables.are_told("M20", ["bybit"])
+    await asyncio.sleep(0)
+    assert naps == [3_600.0], "those that failed are asked for within the hour"
+    keeping.cancel()
 
 
 # --- depth

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from bot.markets.ccxt_errors import VenueError, VenueFatal, VenueRetry
+from bot.markets.ccxt_errors import VenueError, VenueFatal
 from bot.markets.live_patience import LONGEST_S, Patience
 from bot.markets.live_types import BAR_MS, BarBatch, Listing, VenueClient, VenueSeries
 from bot.markets.live_worker import VenueWorker
 from bot.markets.venues import VENUES, VenueRules
-from detectors.market import Bar, Funding, Market, VenueSample
+from detectors.market import Bar, Market, VenueSample
 from tests.bot.markets.test_live_parts import NOON_MS, SetClock
 
 GRACE_S = 5.0
@@ -73,6 +73,17 @@ async def test_a_venue_that_has_come_to_the_market_without_a_bar_is_not_waited_f
     assert not held(patience, "NMR", "okx")
 
 
+async def test_what_comes_of_an_earlier_close_meanwhile_does_not_make_a_venue_waited_for_again() -> None:
+    clock = SetClock()
+    patience = Patience(clock, GRACE_S)
+    patience.note(gave("binance", "BTC"))
+    patience.note(BarBatch("okx", NOON_MS, {"NMR": VenueSeries(), "BTC": VenueSeries(bars=[BAR])}))
+    assert held(patience, "NMR", "okx")
+    patience.note(BarBatch("okx", NOON_MS - BAR_MS, {"NMR": VenueSeries()}))
+    await clock.sleep(GRACE_S + 0.1)
+    assert not held(patience, "NMR", "okx")
+
+
 async def test_nobody_is_waited_for_much_longer_than_the_slowest_limit_needs() -> None:
     clock = SetClock()
     patience = Patience(clock, GRACE_S)
@@ -92,7 +103,6 @@ class Slow:
         self.rules, self._refuses = rules, refuses
         self.asked: list[str] = []
         self.asked_ratios: list[int] = []
-        self.rates_are_used_up, self.bar = False, BAR
         self.answers: dict[str, asyncio.Event] = {}
 
     def now_ms(self) -> int:
@@ -101,13 +111,6 @@ class Slow:
     async def rates(self, listings: Sequence[Listing]) -> Mapping[str, VenueSample]:
         del listings
         return {}
-
-    async def funding(self, listing: Listing, since_ms: int, *, wait: bool = True) -> Sequence[Funding]:
-        del listing, since_ms
-        assert not wait, "a bar was to wait for its rate"
-        if self.rates_are_used_up:
-            raise VenueRetry("its limit on funding rates is used up")
-        return [Funding(NOON_MS, 1e-4, 8.0)]
 
     async def ratios(self, listings: Sequence[Listing]) -> Mapping[str, float]:
         self.asked_ratios.append(len(listings))
@@ -122,7 +125,7 @@ class Slow:
         if listing.base in self._refuses:
             raise VenueFatal("geo-block (451)")
         await self.answers.setdefault(listing.base, asyncio.Event()).wait()
-        return [self.bar]
+        return [BAR]
 
 
 def worker(venue: Slow, count: int) -> tuple[VenueWorker, list[BarBatch], list[VenueError]]:
@@ -193,19 +196,3 @@ async def test_ratios_come_a_few_at_a_time_and_no_bar_waits_for_them() -> None:
     assert sum(len(batch.markets) for batch in batches) == 12
     await working.ask_ratios()
     assert venue.asked_ratios == [5, 5, 2]
-
-
-async def test_a_rate_that_could_not_be_asked_for_comes_with_a_later_bar_and_holds_none_up() -> None:
-    venue = Slow(VENUES["binance"])
-    working, batches, failed = worker(venue, 1)
-    venue.answers["M00"] = asyncio.Event()
-    venue.answers["M00"].set()
-    venue.rates_are_used_up = True
-    await working.close(NOON_MS)
-    told = batches.pop().markets["M00"]
-    assert (len(told.bars), list(told.funding), len(failed)) == (1, [], 1)
-    venue.rates_are_used_up = False
-    for n in (1, 2):
-        venue.bar = replace(BAR, opened_at_ms=NOON_MS + (n - 1) * BAR_MS)
-        await working.close(NOON_MS + n * BAR_MS)
-    assert [[rate.taken_at_ms for rate in batch.markets["M00"].funding] for batch in batches] == [[NOON_MS], []]

@@ -286,34 +286,6 @@ def test_prints_of_all_venues_come_with_the_next_bar_in_order_of_time() -> None:
     assert not emit(merger, 2).prints
 
 
-# --- funding
-
-
-def test_funding_is_weighted_by_open_interest_over_equal_times() -> None:
-    merger = Merger(MARKET, {"binance": 75.0, "bybit": 25.0})
-    merger.add("binance", VenueSeries([bar(1)], funding=[Funding(close(1), 0.0004, 8.0)]))
-    merger.add("bybit", VenueSeries([bar(1)], funding=[Funding(close(1) + 7, 0.0001, 4.0)]))
-    assert emit(merger, 1).funding == (Funding(close(1), 0.00035, 8.0),)
-
-
-def test_equal_rates_merge_to_that_rate_exactly() -> None:
-    merger = Merger(MARKET, WHOLE)
-    for venue in VENUES:
-        merger.add(venue, VenueSeries([bar(1)], funding=[Funding(close(1), 0.0001, 8.0)]))
-    assert emit(merger, 1).funding[0].rate == 0.0001
-
-
-def test_a_rate_comes_with_the_first_bar_that_closes_after_it_and_once() -> None:
-    merger = Merger(MARKET, WHOLE)
-    merger.add("binance", VenueSeries([bar(1), bar(2)], funding=[Funding(close(2), 1e-4, 8.0)]))
-    assert not emit(merger, 1).funding
-    merger.add("okx", VenueSeries(funding=[Funding(close(2), 2e-4, 8.0)]))
-    assert len(emit(merger, 2).funding) == 1
-    merger.add("bybit", VenueSeries([bar(3)], funding=[Funding(close(2), 3e-4, 8.0)]))
-    assert not emit(merger, 3).funding
-    assert merger.late == 1
-
-
 # --- the past
 
 
@@ -376,14 +348,3 @@ def test_history_and_live_merge_to_the_same_snapshots() -> None:
             live.add(venue, VenueSeries([one.bars[n - 1]], {close(n): one.interest_base[close(n)]}, rates))
         told.append(emit(live, n))
     assert list(merged_history(MARKET, series)) == told
-
-
-def test_going_on_after_history_hands_nothing_out_twice() -> None:
-    told = [Funding(close(2), 1e-4, 8.0)]
-    history = list(merged_history(MARKET, {"binance": VenueSeries([bar(1), bar(2)], funding=told)}))
-    merger = Merger(MARKET, WHOLE)
-    merger.add("binance", VenueSeries([bar(2)]))
-    merger.go_on_after(history[-1])
-    merger.add("binance", VenueSeries([bar(3)], funding=told))
-    assert merger.pending == [close(3)]
-    assert not emit(merger, 3).funding
