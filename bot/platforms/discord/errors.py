@@ -27,7 +27,9 @@ FATAL_CODES: Final = {
     4014: f"Discord refuses privileged intents, though none is asked for: {PORTAL} > your application > Bot",
 }
 UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, UNKNOWN_GUILD = 10003, 10008, 10004
-NO_TEXT_CHANNEL, THREAD_LOCKED = 50008, 50083
+NO_TEXT_CHANNEL, WRONG_CHANNEL = 50008, 50024
+THREAD_ARCHIVED, THREAD_LOCKED = 50083, 160005
+"""A message opens an archived thread again, unless it is locked; an edit does not, and is refused in either."""
 NO_DIRECT_MESSAGES, MISSING_ACCESS, MISSING_PERMISSIONS = 50007, 50001, 50013
 NO_HISTORY_FOR_REPLY = 160002
 _FORBIDDEN = {
@@ -37,6 +39,12 @@ _FORBIDDEN = {
     NO_DIRECT_MESSAGES: "direct messages to this user are closed: open them for a server that the bot is in",
 }
 AGAIN = ", then /watch again"
+_LOCKED = "the thread is locked: unlock it" + AGAIN
+_OUT_OF_REACH = frozenset({MISSING_ACCESS, UNKNOWN_CHANNEL, UNKNOWN_GUILD})
+"""What says of a channel that nothing can be done there, whatever was asked."""
+_PASSES = frozenset({20016, 20028, 40004, 40006, 40333, 130000, 160006})
+"""Slow mode and limits of writing, sending or a feature switched off for a while, Discord's own network, too much to
+do, and too many threads open: nothing is wrong with the message, and with the chat nothing that lasts."""
 Rule = Callable[[BaseException, Attempt], PlatformError | None]
 """None: a fault of ours, which is no business of the chat's."""
 
@@ -48,6 +56,20 @@ def translate(error: BaseException, attempt: Attempt) -> PlatformError | None:
             return TABLE[kind](error, attempt)
     # discord.py fails somewhere in its models when a 200 brings something else than a message.
     return _unreadable(error, attempt) if attempt.status is not None and 200 <= attempt.status < 300 else None
+
+
+def translate_edit(error: BaseException, attempt: Attempt) -> PlatformError | None:
+    """What it means for an edit, which asks for more than a message does: a chat is given up only where it is out of
+    reach altogether. Whether it takes messages the next one finds out."""
+    meaning = translate(error, attempt)
+    if not isinstance(meaning, Reject) or not meaning.chat_gone:
+        return meaning
+    code = error.code if isinstance(error, discord.HTTPException) else 0
+    if code in _OUT_OF_REACH:
+        return meaning
+    if code in (THREAD_ARCHIVED, THREAD_LOCKED):
+        return Reject("the thread is archived or locked: what stands in it can no longer be changed")
+    return Reject(f"Discord does not let the message be changed (error code {code})")
 
 
 def fatal(error: BaseException) -> Fatal | None:
@@ -93,8 +115,21 @@ def _forbidden(error: BaseException, __: Attempt) -> PlatformError:
     assert isinstance(error, discord.Forbidden)
     if not error.code:  # not Discord's own words: something before it
         return Retry("Discord's gatekeeper refuses this address", BANNED_S, everywhere=True)
+    if (known := _of_code(error.code)) is not None:
+        return known
     reason = _FORBIDDEN.get(error.code, "Discord forbids posting here: look at the bot's permissions in this channel")
     return Reject(reason + AGAIN, chat_gone=True)
+
+
+def _of_code(code: int) -> PlatformError | None:
+    """What Discord's own code says by itself: it comes with 400 at one time and with 403 at another."""
+    if code in _PASSES:
+        return Retry(f"Discord cannot take it just now (error code {code})", LATER_S)
+    if code in (THREAD_ARCHIVED, THREAD_LOCKED):
+        return Reject(_LOCKED, chat_gone=True)
+    if code in (NO_TEXT_CHANNEL, WRONG_CHANNEL):
+        return Reject("nothing can be posted in this kind of channel: use a post or thread in it", chat_gone=True)
+    return None
 
 
 def _not_found(error: BaseException, __: Attempt) -> PlatformError:
@@ -114,10 +149,8 @@ def _refused(error: BaseException, __: Attempt) -> PlatformError:
         return Retry("Discord's gatekeeper refuses this address", BANNED_S, everywhere=True)
     if error.status >= 500:
         return Retry("Discord has trouble of its own", SOON_S, ambiguous=True)
-    if error.code == THREAD_LOCKED:
-        return Reject("the thread is locked: unlock it" + AGAIN, chat_gone=True)
-    if error.code == NO_TEXT_CHANNEL:
-        return Reject("nothing can be posted in this kind of channel: use a post or thread in it", chat_gone=True)
+    if (known := _of_code(error.code)) is not None:
+        return known
     return Reject(f"Discord refused the message (error code {error.code})")
 
 

@@ -14,7 +14,7 @@ import discord
 from bot.errors import PlatformError, Reject, Retry
 from bot.message import POSSIBLE_REPEAT, Message, handle_of
 from bot.platforms.discord import rights
-from bot.platforms.discord.errors import NO_HISTORY_FOR_REPLY, SOON_S, translate
+from bot.platforms.discord.errors import NO_HISTORY_FOR_REPLY, SOON_S, translate, translate_edit
 from bot.platforms.discord.publishing import Publisher
 from bot.platforms.discord.rendering import Rendered, render, view_of
 from bot.platforms.discord.wire import RequestTurns, attempt
@@ -81,7 +81,7 @@ class Sender:
         self._publisher.before_edit(int(message_id))
         file = rendered.file()
         await self._turns.take()
-        with translated():
+        with translated(edit=True):
             async with asyncio.timeout(SEND_WITHIN_S):
                 await channel.get_partial_message(int(message_id)).edit(
                     content=rendered.content,
@@ -231,15 +231,15 @@ def _parts(row: object) -> list[object]:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Errors of the library leave as those of `bot.errors`; faults of ours as they are."""
+def translated(*, edit: bool = False) -> Iterator[None]:
+    """Errors of the library leave as those of `bot.errors`; faults of ours as they are. ``edit``: of an edit."""
     with attempt() as followed:
         try:
             yield
         except PlatformError:
             raise
         except Exception as error:
-            meaning = translate(error, followed)
+            meaning = (translate_edit if edit else translate)(error, followed)
             if meaning is None:
                 raise
             log.debug("Discord: %s means %s: %s", type(error).__name__, type(meaning).__name__, meaning)

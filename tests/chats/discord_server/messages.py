@@ -116,6 +116,8 @@ class Messages:
         message = self.find(channel, message_id)
         if message.author is not self.world.bot:
             raise Refusal(403, 50005, "Cannot edit a message authored by another user")
+        if channel.is_thread and (channel.archived or channel.locked):
+            raise Refusal(400, 50083, "Thread is archived")  # an edit opens nothing again
         if message.crossposted:
             verdict = self.limits.take_of("PATCH published", str(channel_id), EDITS_OF_PUBLISHED)
             if verdict.scope:

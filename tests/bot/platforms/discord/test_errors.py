@@ -11,7 +11,7 @@ import discord
 import pytest
 
 from bot.errors import Fatal, PlatformError, Reject, Retry
-from bot.platforms.discord.errors import FATAL_CODES, TABLE, fatal, translate
+from bot.platforms.discord.errors import FATAL_CODES, TABLE, fatal, translate, translate_edit
 from bot.platforms.discord.wire import Attempt
 
 
@@ -56,6 +56,13 @@ def http(kind: type[discord.HTTPException], status: int, code: int, text: str = 
         (http(discord.NotFound, 404, 0, "<html>"), Retry, None),
         (http(discord.HTTPException, 400, 50035), Reject, False),
         (http(discord.HTTPException, 400, 50083), Reject, True),
+        (http(discord.Forbidden, 403, 50083), Reject, True),
+        (http(discord.HTTPException, 400, 160005), Reject, True),
+        (http(discord.HTTPException, 400, 160006), Retry, None),
+        (http(discord.Forbidden, 403, 40004), Retry, None),
+        (http(discord.Forbidden, 403, 40333), Retry, None),
+        (http(discord.HTTPException, 400, 50024), Reject, True),
+        (http(discord.HTTPException, 400, 99999), Reject, False),
         (http(discord.HTTPException, 400, 50008), Reject, True),
         (http(discord.HTTPException, 413, 40005), Reject, False),
         (http(discord.HTTPException, 401, 0), Fatal, None),
@@ -77,6 +84,26 @@ def test_each_answer_means_one_thing(error: Exception, kind: type[PlatformError]
     assert type(meaning) is kind
     if isinstance(meaning, Reject):
         assert meaning.chat_gone is chat_gone
+
+
+@pytest.mark.parametrize(
+    ("error", "chat_gone"),
+    [
+        (http(discord.HTTPException, 400, 50083), False),
+        (http(discord.Forbidden, 403, 50083), False),
+        (http(discord.HTTPException, 400, 160005), False),
+        (http(discord.Forbidden, 403, 50005), False),
+        (http(discord.Forbidden, 403, 50013), False),
+        (http(discord.NotFound, 404, 10008), False),
+        (http(discord.Forbidden, 403, 50001), True),
+        (http(discord.NotFound, 404, 10003), True),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_an_edit_gives_a_chat_up_only_where_it_is_out_of_reach(error: Exception, chat_gone: bool) -> None:
+    meaning = translate_edit(error, Attempt())
+    assert isinstance(meaning, Reject)
+    assert meaning.chat_gone is chat_gone
 
 
 @pytest.mark.parametrize("code", [1000, 4000, *FATAL_CODES])
