@@ -76,12 +76,16 @@ def subscription(
     """What ``/watch`` asks for; what it does not say is as in ``default``. Raises NotUnderstood."""
     if not words:
         raise NotUnderstood("Which market?", WATCH_EXAMPLE)
-    # "top 10" is typed as often as "top10".
-    if len(words) > 1 and words[0].lower() == "top" and words[1].isdecimal():
-        words = ["top" + words[1], *words[2:]]
-    words = with_venue(words)
+    words = with_venue(with_set(words))
     base = _to_watch(words, markets)
     return with_options(replace(default, market=base), words[1:], kinds)
+
+
+def with_set(words: Sequence[str]) -> Sequence[str]:
+    """``top 10``, which is typed as often, as ``top10``."""
+    if len(words) > 1 and words[0].lower() == "top" and words[1].isdecimal():
+        return ["top" + words[1], *words[2:]]
+    return words
 
 
 def with_venue(words: Sequence[str]) -> Sequence[str]:
@@ -111,14 +115,15 @@ def _to_watch(words: Sequence[str], markets: Sequence[Market]) -> str:
 def with_options(default: Subscription, words: Sequence[str], kinds: Mapping[str, EventKind]) -> Subscription:
     """``default`` with what the words say instead; kinds that are named replace its kinds. Raises NotUnderstood."""
     asked: set[str] = set()
+    words = [part for word in words for part in ((word,) if _AMOUNT.fullmatch(word.lower()) else word.split(","))]
     within_pct, min_notional_usd, build_class = default.within_pct, default.min_notional_usd, default.build_class
     rest = iter(words)
     for word in rest:
-        lower = word.lower().strip(",")
+        lower = word.lower()
         if lower == "within":
-            within_pct = _percent(next(rest, ""))
+            within_pct = _percent(next(rest, "").strip(","))
         elif lower == "min":
-            min_notional_usd = usd(next(rest, ""))
+            min_notional_usd = usd(next(rest, "").strip(","))
         elif lower == "on":
             raise NotUnderstood("A venue belongs to one market.", "/watch BTC on okx")
         elif lower in set(BuildClass):

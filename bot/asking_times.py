@@ -16,16 +16,19 @@ OFF = frozenset({"off", "no", "none", "never", "stop", "0"})
 ON = frozenset({"on", "yes", "all", "always"})
 _UNITS_MS = {"m": MINUTE_MS, "min": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
 _DURATION = re.compile(r"(\d{1,5}(?:\.\d{1,2})?)(m|min|h|d|w)(?:ins?|inutes?|ours?|rs?|ays?|eeks?)?")
+_FURTHER = re.compile(r"(?<=[a-z])(?=\d)")
+"""Where the next part of ``2h30m`` begins."""
+_OFFSET = re.compile(r"(?:utc|gmt)?([+-])0?(\d{1,2})(?::?00)?")
 _CLOCK = re.compile(r"(\d{1,2})(?:[:.h](\d{2}))?(am|pm)?")
 
 
 def duration_ms(words: Sequence[str]) -> int | None:
-    """``2h``, ``90 min``, ``1 day``; None where the words are no duration. Raises NotUnderstood for one too long."""
-    text = "".join(words).lower()
-    match = _DURATION.fullmatch(text)
-    if match is None:
+    """``2h``, ``90 min``, ``1 day``, ``2h30m``; None where the words are no duration. Raises NotUnderstood for one too
+    long."""
+    parts = [_DURATION.fullmatch(part) for part in _FURTHER.split("".join(words).lower())]
+    if not all(parts):
         return None
-    length_ms = round(float(match[1]) * _UNITS_MS[match[2]])
+    length_ms = sum(round(float(part[1]) * _UNITS_MS[part[2]]) for part in parts if part)
     if not 0 < length_ms <= LONGEST_MUTE_MS:
         raise NotUnderstood("That is longer than a year, or nothing at all.", "/mute 2h")
     return length_ms
@@ -45,8 +48,12 @@ def quiet_hours(words: Sequence[str]) -> tuple[Quiet, str | None]:
 
 
 def time_zone(word: str) -> str:
-    """The IANA name that is meant: ``europe/berlin``, ``Berlin``, ``UTC``. Raises NotUnderstood with the nearest."""
+    """The IANA name that is meant: ``europe/berlin``, ``Berlin``, ``UTC``, ``UTC+2``. Raises NotUnderstood with the
+    nearest."""
     wanted = word.lower().replace(" ", "_")
+    offset = _OFFSET.fullmatch(wanted.replace("_", ""))
+    if offset is not None:
+        return _zone_of(offset[1], int(offset[2]), word)
     names = _zones()
     if wanted in names:
         return names[wanted]
@@ -56,8 +63,20 @@ def time_zone(word: str) -> str:
     near = difflib.get_close_matches(wanted, [*names, *(lower.rpartition("/")[2] for lower in names)], n=1)
     found = next((name for lower, name in names.items() if near and lower.endswith(near[0])), None)
     hint = f" Did you mean {found}?" if found else ""
+    if re.match(r"(?:utc|gmt)[+-]?\d", wanted):
+        hint, found = " Name a place, such as Asia/Kolkata.", None
     instead = (word, [found] if found else [])
     raise NotUnderstood(f'There is no time zone "{shortened(word)}".{hint}', _QUIET_EXAMPLE, instead)
+
+
+def _zone_of(sign: str, hours: int, word: str) -> str:
+    """East of Greenwich is ``+`` for everybody but the zone database, where it is ``Etc/GMT-2``."""
+    if hours == 0:
+        return "UTC"
+    name = f"Etc/GMT{'-' if sign == '+' else '+'}{hours}"
+    if name not in zoneinfo.available_timezones():
+        raise NotUnderstood(f'No clock is at "{shortened(word)}".', _QUIET_EXAMPLE)
+    return name
 
 
 def whole_number(word: str, most: int) -> int | None:
@@ -78,6 +97,12 @@ def _minute(word: str) -> int:
 
 
 @cache
+def zone_names() -> tuple[str, ...]:
+    """What can be named: all but ``Etc/GMT+2``, which is two hours *behind* Greenwich and never what is meant."""
+    return tuple(sorted(name for name in zoneinfo.available_timezones() if not re.search(r"GMT[+-]\d", name)))
+
+
+@cache
 def _zones() -> dict[str, str]:
     """By lower case."""
-    return {name.lower(): name for name in sorted(zoneinfo.available_timezones())}
+    return {name.lower(): name for name in zone_names()}

@@ -42,6 +42,8 @@ STOP_WITHIN_S = 5.0
 FAULTS_ALLOWED = 8
 """Errors of our own that one delivery may meet in one life; what it waited for, or was killed in, does not count."""
 LONGEST_BACKOFF_S = 60.0
+_MOST_DOUBLINGS = 6
+"""To `LONGEST_BACKOFF_S`; a delivery may have been tried a thousand times before its next fault."""
 LONGEST_TURN_S = 2.0
 """What waits longer for its turn leaves its place to others meanwhile: the topics of one group wait for one another."""
 _TURN_KEPT_S = 10.0
@@ -229,9 +231,12 @@ class Deliverer:
                     (context,) = await self._store.contexts([claim])
                 notices = await self._notices(claim)
                 message = in_context(await self._compose(claim.task, notices), context, notices)
-                await self._wait_turn(turn_s, platform)
-                sending = not self._stopping
-                settlement = await self._send(claim, platform, message) if sending else self._later(0, "stopping")
+                waited_out = await self._wait_turn(turn_s, platform)
+                sending = not self._stopping and not waited_out
+                if sending:
+                    settlement = await self._send(claim, platform, message)
+                else:  # after a pause it is composed anew: it may be late by now, or of no use
+                    settlement = self._later(0, "the platform was paused" if waited_out else "stopping")
         except Retry as error:
             self._pause(platform.name, error)
             settlement = self._later(error.after_s, error.reason, ambiguous=error.ambiguous)
@@ -316,14 +321,15 @@ class Deliverer:
         asyncio.get_running_loop().call_later(wait_s + 0.002, self._wake.set)  # due times are whole milliseconds
         return self._later(wait_s, "its turn in this chat, or in the group it is in, is later")
 
-    async def _wait_turn(self, turn_s: float, platform: Platform) -> None:
-        """Until a chat's turn has come, and then the platform's."""
+    async def _wait_turn(self, turn_s: float, platform: Platform) -> bool:
+        """Until a chat's turn has come, and then the platform's; whether a pause of the platform was waited out."""
         now_s = time.monotonic()
         await asyncio.sleep(max(turn_s - now_s, self._paces[platform.name].take(now_s)))
-        rest_s = self._paused_until_s.get(platform.name, 0.0) - time.monotonic()
-        while rest_s > 0 and not self._stopping:
+        waited_out = False
+        while (rest_s := self._paused_until_s.get(platform.name, 0.0) - time.monotonic()) > 0 and not self._stopping:
+            waited_out = True
             await asyncio.sleep(min(rest_s, self._look_every_s))
-            rest_s = self._paused_until_s.get(platform.name, 0.0) - time.monotonic()
+        return waited_out
 
     def _later(self, after_s: float, reason: str, *, ambiguous: bool = False) -> Later:
         return Later(self._now_ms() + round(after_s * 1000), reason, ambiguous)
@@ -356,4 +362,4 @@ class Deliverer:
 
 def _backoff(claim: Claim) -> float:
     attempts = max(delivery.attempts for delivery in claim.deliveries)
-    return min(LONGEST_BACKOFF_S, 2.0 ** (attempts - 1))
+    return min(LONGEST_BACKOFF_S, 2.0 ** min(attempts - 1, _MOST_DOUBLINGS))

@@ -1,6 +1,7 @@
 """A venue that goes silent is one outage, however many of its series go stale one after the other. Pure.
 
-Of an outage chats hear once when it begins, and once when everything is back.
+Of an outage chats hear once when it begins, and once when everything is back. Liquidations are no part of it: a stream
+that breaks is a gap, which is stored and shown, and not told; so its end is not told either.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,6 +9,12 @@ from dataclasses import dataclass, field, replace
 
 from bot.markets.live_types import Notice, NoticeKind
 from detectors import figures
+from detectors.market import MINUTE_MS
+
+_GAPS = "prints"
+"""The series whose loss is a gap."""
+_ON_ITS_WAY_MS = MINUTE_MS
+"""What was asked for before a venue was stopped may come after."""
 
 
 @dataclass
@@ -15,6 +22,12 @@ class _Outage:
     missing: set[str] = field(default_factory=set)
     back: list[Notice] = field(default_factory=list)
     is_told: bool = False
+    stopped_at_ms: int | None = None
+    """When chats were told that the venue is stopped as a whole."""
+
+    def is_known(self, stale: Notice) -> bool:
+        """Whether chats know already why this series is missing."""
+        return self.stopped_at_ms is not None and (stale.since_ms or 0) <= self.stopped_at_ms + _ON_ITS_WAY_MS
 
 
 class Outages:
@@ -26,9 +39,12 @@ class Outages:
         found: list[Notice] = []
         begun: set[str] = set()
         for notice in notices:
+            if notice.series == _GAPS and notice.kind in {NoticeKind.GAP, NoticeKind.RECOVERED}:
+                continue
             outage = self._by_venue.setdefault(notice.venue, _Outage())
             if notice.kind is NoticeKind.STALE:
                 outage.missing.add(notice.series)
+                outage.is_told = outage.is_told or outage.is_known(notice)
                 if is_news(notice) and (not outage.is_told or notice.venue in begun):
                     outage.is_told = True
                     begun.add(notice.venue)
@@ -41,6 +57,8 @@ class Outages:
                     found += [one for one in (_all_back(outage.back),) if is_news(one)]
             elif is_news(notice):
                 found.append(notice)
+                if notice.stopped:
+                    outage.stopped_at_ms = notice.at_ms
         return found
 
 

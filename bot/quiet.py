@@ -63,6 +63,14 @@ def _at(day: date, minute: int, zone: ZoneInfo, fold: int) -> int:
     return round(local.astimezone(UTC).timestamp() * 1000)
 
 
+def zone_in_words(name: str) -> str:
+    """``UTC+2`` for what the zone database calls ``Etc/GMT-2``; any other name is its own."""
+    ahead, behind = name.removeprefix("Etc/GMT-"), name.removeprefix("Etc/GMT+")
+    if ahead != name:
+        return f"UTC+{ahead}"
+    return f"UTC-{behind}" if behind != name else name
+
+
 @lru_cache(maxsize=256)
 def _zone(name: str) -> ZoneInfo:
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
 from itertools import takewhile
 from typing import Any
 
@@ -56,10 +57,12 @@ async def run(config: Config | None, *, local: bool = False) -> None:
     feed = make_feed(config)
     processes = CHART_PROCESSES if demonstrate else 0
     app = App(config, feed, chart_processes=processes)
-    async with probes(config, os.environ, app.store) as watch_over, app:
-        watch_over(app)
-        greet(app, configs.HOW_TO_GO_ON if embedded else configs.LOCAL_VENUES if local else None)
-        with stop_signals() as stopping:
+    with stop_signals() as stopping:
+        async with probes(config, os.environ, app.store) as watch_over, AsyncExitStack() as until_end:
+            if not await opened(app, until_end, stopping):
+                return
+            watch_over(app)
+            greet(app, configs.HOW_TO_GO_ON if embedded else configs.LOCAL_VENUES if local else None)
             if demonstrate:
                 await demonstration(app, stopping, commands)
             elif isinstance(feed, LiveFeed):
@@ -67,6 +70,17 @@ async def run(config: Config | None, *, local: bool = False) -> None:
                 await serve_live(app, feed, stopping, interactive=interactive, commands=commands, for_s=for_s)
             else:
                 await serve(app, stopping, interactive=interactive, commands=commands)
+
+
+async def opened(app: App, until_end: AsyncExitStack, stopping: asyncio.Event) -> bool:
+    """Open the app; False where it was told to stop first. A copy that stands by may wait for days, and as the first
+    process of a container it is not ended by a signal that nobody handles."""
+    opening = asyncio.create_task(until_end.enter_async_context(app), name="opening")
+    stop = asyncio.create_task(stopping.wait(), name="stop")
+    await asyncio.wait([opening, stop], return_when=asyncio.FIRST_COMPLETED)
+    is_open = opening.done()
+    await cancelled([opening, stop])
+    return is_open
 
 
 async def demonstration(app: App, stopping: asyncio.Event, commands: Sequence[str] = ()) -> None:

@@ -20,17 +20,19 @@ def park_watching(connection: Connection, chats: Sequence[Chat], reason: str) ->
     )
 
 
-def unpark(connection: Connection, chats: Sequence[Chat]) -> bool:
-    """Whether any of them, or a topic of theirs, was parked."""
-    return _set_parked(connection, chats, "parked IS NOT NULL", None) > 0
+def unpark(connection: Connection, chats: Sequence[Chat], *, topics: bool) -> bool:
+    """Whether any of them, or with ``topics`` one of theirs, was parked."""
+    return _set_parked(connection, chats, "parked IS NOT NULL", None, topics=topics) > 0
 
 
-def _set_parked(connection: Connection, chats: Sequence[Chat], which: str, reason: str | None) -> int:
+def _set_parked(
+    connection: Connection, chats: Sequence[Chat], which: str, reason: str | None, *, topics: bool = True
+) -> int:
     if not chats:
         return 0
     wanted = {chat.chat_id for chat in chats}
     found = connection.execute(f"SELECT id, chat_id FROM chats WHERE platform = ? AND {which}", (chats[0].platform,))
-    rows = [(row,) for row, name in found.fetchall() if name in wanted or name.partition("/")[0] in wanted]
+    rows = [(row,) for row, name in found if name in wanted or (topics and name.partition("/")[0] in wanted)]
     for part in parts(rows):
         marks, values = listed(part)
         connection.execute(f"UPDATE chats SET parked = ? WHERE id IN ({marks})", (reason, *values))

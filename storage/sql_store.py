@@ -201,8 +201,8 @@ class SqlStore(SqlWriter):
     async def park_watching(self, chats: Sequence[Chat], reason: str) -> int:
         return await self._write(lambda connection: chat_upkeep.park_watching(connection, chats, reason))
 
-    async def unpark(self, *chats: Chat) -> bool:
-        return await self._write(lambda connection: chat_upkeep.unpark(connection, chats))
+    async def unpark(self, *chats: Chat, topics: bool = True) -> bool:
+        return await self._write(lambda connection: chat_upkeep.unpark(connection, chats, topics=topics))
 
     async def migrate_chat(self, old: Chat, new: Chat) -> bool:
         return await self._write(

@@ -307,8 +307,8 @@ class Store(Protocol):
     async def park_watching(self, chats: Sequence[Chat], reason: str) -> int:
         """As `park`, for those of a platform's chats, and their topics (``ID/...``), that watch something; how many."""
 
-    async def unpark(self, *chats: Chat) -> bool:
-        """Serve a platform's parked chats again, and their topics (``ID/...``); False where none was parked."""
+    async def unpark(self, *chats: Chat, topics: bool = True) -> bool:
+        """Serve a platform's parked chats again, and with ``topics`` theirs (``ID/...``); False where none was."""
 
     async def migrate_chat(self, old: Chat, new: Chat) -> bool:
         """The chat has another id now: what it watches and what it is owed move; False where there was nothing."""

@@ -4,9 +4,11 @@ A reply comes only after the store has committed, so no reply means not accepted
 harm.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
 from bot import asking
 from bot.asking import NotUnderstood
@@ -111,6 +113,8 @@ class Commands:
             operators,
         )
         self._doorman, self._now_s = Doorman(), now_s
+        self._lanes: WeakValueDictionary[Chat, asyncio.Lock] = WeakValueDictionary()
+        """Of chats that something is being changed in: what is read and then written must not meet another change."""
 
     @property
     def specs(self) -> tuple[CommandSpec, ...]:
@@ -154,13 +158,19 @@ class Commands:
         if asked.name == elsewhere.NAME:
             return await elsewhere.answer_elsewhere(request, asked.words, self.handle)
         command = COMMANDS[asked.name]
-        if command.spec.changes:
-            verdict = await request.may_change()
-            if not verdict.allowed:
-                why = (verdict.why,) if verdict.why else ()
-                return Message("Not changed: only admins may do that here.", why, private=True)
+        if not command.spec.changes:
+            return await self._answer_with(command, request, asked.words)
+        verdict = await request.may_change()
+        if not verdict.allowed:
+            why = (verdict.why,) if verdict.why else ()
+            return Message("Not changed: only admins may do that here.", why, private=True)
+        lane = self._lanes.setdefault(request.chat, asyncio.Lock())
+        async with lane:
+            return await self._answer_with(command, request, asked.words)
+
+    async def _answer_with(self, command: Command, request: Request, words: tuple[str, ...]) -> Message:
         served_again = await self._unpark(request.chat)
-        answer = await command.answer(Asked(self._house, request, asked.words))
+        answer = await command.answer(Asked(self._house, request, words))
         if served_again:
             answer = replace(answer, lines=(*answer.lines, "Alerts go out here again: they had been stopped."))
         return answer
@@ -178,7 +188,8 @@ class Commands:
     async def _unpark(self, chat: Chat) -> bool:
         """Whoever asks is there: a chat that was given up is served again."""
         try:
-            return await self._house.store.unpark(chat)
+            # A topic that was deleted is not back because somebody writes beside it.
+            return await self._house.store.unpark(chat, topics=False)
         except StoreUnavailable:
             return False  # a question can be answered all the same
 

@@ -10,7 +10,7 @@ from bot.digests import silent_until_ms
 from bot.message import Button, Message
 from bot.platforms.seam import Choices, CommandSpec, Option
 from bot.policy import Reason, capped_until_ms, subscription_for
-from bot.quiet import clock_minutes, local_minute, quiet_until_ms
+from bot.quiet import clock_minutes, local_minute, quiet_until_ms, zone_in_words
 from detectors import figures
 from detectors.market import DAY_MS
 from storage.chat_settings import USUAL, ChatSettings, Sound
@@ -111,7 +111,7 @@ async def cap(asked: Asked) -> Message:
         held = await asked.house.store.put_off_held(asked.chat, Reason.CAPPED, 0)
         return await _said(asked, f"No daily cap.{await _coming(asked, held)}")
     minute = local_minute(settings.time_zone, capped_until_ms(settings, asked.house.now_ms))
-    told_at = f"{clock_minutes(minute)} {settings.time_zone}"
+    told_at = f"{clock_minutes(minute)} {zone_in_words(settings.time_zone)}"
     return await _said(asked, f"{number} alerts a day at most; what is over is told in one message at {told_at}.")
 
 
@@ -181,7 +181,7 @@ def _hours(settings: ChatSettings) -> str:
     if settings.quiet is None:
         return "none"
     begins, ends = clock_minutes(settings.quiet.from_minute), clock_minutes(settings.quiet.to_minute)
-    return f"{begins} to {ends} {settings.time_zone}"
+    return f"{begins} to {ends} {zone_in_words(settings.time_zone)}"
 
 
 def _name(market: str) -> str:

@@ -1,9 +1,9 @@
 """Words that complete what is being typed, for platforms that ask while it is."""
 
-import zoneinfo
 from collections.abc import Sequence
 from functools import cache
 
+from bot.asking_times import zone_names
 from bot.commands.registry import House
 from bot.platforms.seam import Choices
 from detectors.cluster import BuildClass
@@ -50,4 +50,4 @@ async def _watched(house: House, chat: Chat) -> Sequence[str]:
 @cache
 def _time_zones() -> tuple[str, ...]:
     """Places before the old abbreviations."""
-    return tuple(sorted(zoneinfo.available_timezones(), key=lambda name: ("/" not in name, name)))
+    return tuple(sorted(zone_names(), key=lambda name: ("/" not in name, name)))

@@ -72,7 +72,7 @@ async def _begun(house: House, wanted: Subscription) -> Subscription:
 
 async def unwatch(asked: Asked) -> Message:
     store = asked.house.store
-    words = asking.with_venue(asked.words)
+    words = asking.with_venue(asking.with_set(asked.words))
     watched = {one.subscription.market for one in await store.subscriptions(asked.chat)}
     own = next((one for one in watched if len(words) == 1 and one.lower() == words[0].lower()), None)
     # A venue may be out just now, and its view with it; or the market is not listed any more.

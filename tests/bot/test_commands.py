@@ -64,7 +64,9 @@ def asked(text: str, default: Subscription = DEFAULT) -> Subscription:
         ("/watch@ClusterwatchBot BTC/USDT:USDT", Subscription("BTC")),
         ("/watch all", Subscription(EVERY_MARKET)),
         ("/watch BTC formed, funding", Subscription("BTC", frozenset({"cluster_formed", "funding_shock"}))),
+        ("/watch BTC formed,funding", Subscription("BTC", frozenset({"cluster_formed", "funding_shock"}))),
         ("/watch eth within 3% min $5M slow", Subscription("ETH", None, 3.0, 5e6, "slow")),
+        ("/watch eth within 3%, min $5M, slow", Subscription("ETH", None, 3.0, 5e6, "slow")),
         ("/watch BTC min 950k WITHIN 0.5 %", Subscription("BTC", None, 0.5, 950_000.0)),
         ("/watch BTC min 2,500,000", Subscription("BTC", None, 2.0, 2_500_000.0)),
         ("/watch BTC cluster_approached", Subscription("BTC", frozenset({"cluster_approached"}))),
@@ -130,7 +132,7 @@ async def test_unwatch_of_a_market_that_a_set_has_in_it_says_so_and_what_to_type
         assert answer.lines == (f"You still watch top10, and so this one: {still}",)
         await commands.handle(asks(chat, "/watch BTC"))
     await commands.handle(asks(chat, "/unwatch BTC"))
-    assert (await commands.handle(asks(chat, "/unwatch top10"))).title == "No more of top10."
+    assert (await commands.handle(asks(chat, "/unwatch top 10"))).title == "No more of top10."
     assert (await commands.handle(asks(chat, "/unwatch BTC"))).title == "You did not watch BTC."
     await commands.handle(asks(chat, "/watch top10"))
     await commands.handle(asks(chat, "/watch top20"))

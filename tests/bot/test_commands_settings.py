@@ -1,7 +1,10 @@
 """How a chat is told: mutes, quiet hours, sound, cap, by word and by button; who may change it, and how much."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -9,6 +12,7 @@ from bot.asking import NotUnderstood
 from bot.asking_times import duration_ms, quiet_hours, time_zone
 from bot.commands import SPECS, Commands
 from bot.message import as_text
+from bot.quiet import zone_in_words
 from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS
 from storage.chat_settings import Quiet, Sound
 from storage.chats import EVERY_MARKET, Chat, Subscription
@@ -57,6 +61,9 @@ def test_durations_are_read_as_people_write_them(words: str, length_ms: int | No
         ("22:00 to 07:00 new york", Quiet(1320, 420), "America/New_York"),
         ("22.30 - 07.15 utc", Quiet(1350, 435), "UTC"),
         ("23:00-24:00", Quiet(1380, 0), None),
+        ("22:00-07:00 GMT+2", Quiet(1320, 420), "Etc/GMT-2"),
+        ("22-7 utc -5", Quiet(1320, 420), "Etc/GMT+5"),
+        ("22-7 UTC+0", Quiet(1320, 420), "UTC"),
     ],
 )
 def test_quiet_hours_are_read_as_people_write_them(text: str, quiet: Quiet, zone: str | None) -> None:
@@ -73,6 +80,31 @@ def test_hours_that_are_none_are_refused_with_an_example(text: str) -> None:
 def test_a_time_zone_that_is_misspelt_gets_the_nearest() -> None:
     with pytest.raises(NotUnderstood, match="Did you mean Europe/Berlin"):
         time_zone("Berlln")
+
+
+def test_hours_from_greenwich_are_east_of_it_with_a_plus_and_are_said_so() -> None:
+    noon = datetime(2026, 1, 7, 12, tzinfo=ZoneInfo(time_zone("UTC+2")))
+    assert noon.utcoffset() == timedelta(hours=2)
+    assert [zone_in_words(name) for name in ("Etc/GMT-2", "Etc/GMT+5", "Europe/Berlin")] == [
+        "UTC+2",
+        "UTC-5",
+        "Europe/Berlin",
+    ]
+    with pytest.raises(NotUnderstood, match=r"Name a place, such as Asia/Kolkata"):
+        time_zone("UTC+5:30")
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"), [("2h", 120), ("2h30m", 150), ("1 day 6 h", 1800), ("1.5 hours", 90), ("90 min", 90)]
+)
+def test_a_length_of_time_is_read_as_people_write_it(text: str, minutes: int) -> None:
+    assert duration_ms(text.split()) == minutes * MINUTE_MS
+
+
+async def test_of_settings_changed_at_the_same_time_none_is_lost(asker: Asker) -> None:
+    await asyncio.gather(asker.says("/silent on"), asker.says("/cap 10"), asker.says("/notices on"))
+    settings = (await store_of(asker).chat_settings())[asker.chat]
+    assert (settings.sound, settings.daily_cap, settings.notices) == (Sound.NONE, 10, True)
 
 
 async def test_a_mute_is_of_the_chat_or_of_one_market_and_says_until_when(asker: Asker) -> None:

@@ -8,6 +8,7 @@ import pytest
 from bot.deliver import FAULTS_ALLOWED, Deliverer, Notice, nonce, words
 from bot.errors import Fatal, Reject, Retry
 from bot.message import Message
+from detectors.market import MINUTE_MS
 from storage.chats import Chat
 from storage.conversations import Context
 from storage.errors import StoreUnavailable
@@ -107,6 +108,34 @@ async def test_a_fault_is_tried_a_few_times_and_then_given_up(bench: Bench) -> N
         await deliverer.drain()
     assert bench.platform.titles(ALICE) == ["🟢 long b"]
     assert await bench.states() == {"dead": 1, "sent": 1}
+
+
+async def test_a_delivery_that_was_tried_a_thousand_times_is_still_settled(bench: Bench) -> None:
+    bench.platform.fails["alice"] = [TimeoutError()]
+    await bench.owe("a")
+    await bench.store._write(lambda connection: connection.execute("UPDATE deliveries SET attempts = 1100"))
+    deliverer = bench.deliverer()
+    await deliverer.drain()
+    bench.now_ms += 60_000
+    await deliverer.drain()
+    assert await bench.states() == {"sent": 1}
+
+
+async def test_what_waits_out_a_pause_of_its_platform_is_composed_anew_and_says_how_late_it_is(bench: Bench) -> None:
+    one = event(subject="a", headline="long a")
+    bench.market_ms = one.taken_at_ms
+    bench.platform.fails["alice"] = [Retry("banned", 0.05, everywhere=True)]
+    bench.platform.seconds["alice"] = 0.02
+    await bench.store.commit_tick(tick(0, alert(one, ALICE), alert(event(subject="b", headline="long b"), BOB)))
+    deliverer = bench.deliverer()
+    turn = deliverer._turn
+    deliverer._turn = lambda chat, platform: turn(chat, platform) + (0.04 if chat == BOB else 0.0)  # type: ignore[method-assign]
+    async with running(deliverer):
+        await until(lambda: bool(deliverer._paused_until_s))
+        bench.market_ms += 15 * MINUTE_MS
+        await until(lambda: bool(bench.platform.titles(BOB)))
+    (message,) = [message for chat, message in bench.platform.sent if chat == BOB.chat_id]
+    assert "late" in " ".join((message.title, *message.lines))
 
 
 async def test_what_a_delivery_waited_for_is_not_held_against_it_when_a_fault_comes(bench: Bench) -> None:

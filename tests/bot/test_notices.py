@@ -131,6 +131,24 @@ async def test_an_outage_is_told_once_when_it_begins_and_once_when_all_is_back(r
     assert len(await rig.told(stale("bars", since_ms=LATER_MS + 9))) == 3, "the next outage is one of its own"
 
 
+async def test_the_end_of_a_gap_is_not_told_to_chats_that_never_hear_of_gaps(rig: Rig) -> None:
+    gap = Notice(NoticeKind.GAP, LATER_MS, "okx", "prints", "okx: liquidations are missing", LATER_MS)
+    again = Notice(NoticeKind.RECOVERED, LATER_MS + 3_000, "okx", "prints", "okx: liquidations again", LATER_MS)
+    await rig.told(gap)
+    assert await rig.told(again) == []
+
+
+async def test_a_venue_that_was_stopped_and_then_goes_stale_is_one_outage(rig: Rig) -> None:
+    assert len(await rig.told(stopped())) == 1
+    assert len(await rig.told(stale("prices", since_ms=LATER_MS + 5))) == 1
+    assert len(await rig.told(recovered("prices"))) == 2
+
+
+async def test_an_outage_after_a_stop_that_was_soon_over_is_told(rig: Rig) -> None:
+    await rig.told(stopped())
+    assert len(await rig.told(stale("prices", since_ms=LATER_MS + 7_200_000))) == 2
+
+
 async def test_two_venues_are_two_outages(rig: Rig) -> None:
     await rig.told(stale())
     assert len(await rig.told(replace(stale(), venue="bybit"))) == 2

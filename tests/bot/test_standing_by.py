@@ -1,13 +1,16 @@
 """A copy that waits for another one: what ``/healthz`` and ``/metrics`` say of it, and the dead man's switch."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from bot.config import HealthSection
+from bot.app import App, make_feed
+from bot.config import HealthSection, parse
 from bot.health import Health, serving
+from bot.run import opened
 from storage.postgres import PostgresStore
 from storage.sqlite import SqliteStore
 from tests.bot.test_health import free_port, state
@@ -26,6 +29,21 @@ async def test_a_copy_that_waits_for_another_one_says_so_and_is_healthy(tmp_path
     await opening
     assert await state(health) == ("starting", ())
     await waits.close()
+
+
+async def test_a_copy_that_waits_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    path, stopping = tmp_path / "bot.db", asyncio.Event()
+    leads = SqliteStore(path, "simulated")
+    await leads.open()
+    settings = parse({"store": {"path": str(path)}}, "test")
+    app = App(settings, make_feed(settings))
+    async with AsyncExitStack() as until_end, asyncio.timeout(5):
+        opening = asyncio.create_task(opened(app, until_end, stopping))
+        while not app.store.standing_by:  # noqa: ASYNC110 - nobody is told of it
+            await asyncio.sleep(0.01)
+        stopping.set()
+        assert not await opening
+    await leads.close()
 
 
 async def test_a_copy_that_waits_while_the_database_is_away_says_so_and_is_not_healthy(postgres_url: str) -> None:

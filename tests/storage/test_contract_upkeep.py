@@ -75,6 +75,14 @@ async def test_the_topics_of_a_chat_come_back_with_it_and_no_other_chat_does(sto
     assert {watch.chat for watch in await store.subscriptions()} == {OLD, topic}
 
 
+async def test_a_topic_that_was_deleted_stays_given_up_when_somebody_writes_beside_it(store: Store) -> None:
+    topic = Chat(OLD.platform, f"{OLD.chat_id}/7")
+    await store.watch(topic, Subscription("BTC"))
+    await store.park(topic, "the topic was deleted")
+    assert not await store.unpark(OLD, topics=False)
+    assert set((await store.counts()).parked) == {topic}
+
+
 async def test_all_channels_of_a_server_are_parked_and_back_in_one_call_each_but_for_those_that_watch_nothing(
     store: Store,
 ) -> None:

@@ -100,7 +100,9 @@ class Poller:
         self.trouble = trouble.reason
         wait_s = trouble.after_s if isinstance(trouble, Retry) else _LONGEST_WAIT_S
         if not isinstance(error, Conflict):
-            wait_s = max(min(wait_s, 1.0) if failures == 1 else wait_s, min(_LONGEST_WAIT_S, 2.0 ** (failures - 2)))
+            wait_s = max(
+                min(wait_s, 1.0) if failures == 1 else wait_s, min(_LONGEST_WAIT_S, 2.0 ** min(failures - 2, 10))
+            )
         await asyncio.sleep(wait_s)
 
     def _well(self) -> None:
