@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bot.config import Config, ConfigError
 from bot.markets.check import Row, check_database
-from bot.stores import DATABASE_URL, open_url
+from bot.stores import DATABASE_URL, database_url, open_url
 from storage.errors import StoreError
 
 
@@ -14,7 +14,7 @@ def place_of(config: Config, environ: Mapping[str, str], *, local: bool) -> Path
     """The file or the URL that a start would work with; None: memory."""
     if local or not config.store.path:
         return None
-    return environ.get(DATABASE_URL) or Path(config.store.path)
+    return database_url(environ) or Path(config.store.path)
 
 
 async def database_row(place: Path | str | None) -> Row:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from bot.config import Config
-from bot.stores import DATABASE_URL, SCHEMES, open_url
+from bot.stores import DATABASE_URL, SCHEMES, database_url, open_url
 from storage.errors import StoreError
 from storage.move import move
 from storage.sql_store import SqlStore
@@ -19,7 +19,7 @@ def run(config: Config, environ: Mapping[str, str], to: str, from_: str | None) 
 
     Raises ConfigError, StoreError.
     """
-    begins = from_ or environ.get(DATABASE_URL) or config.store.path
+    begins = from_ or database_url(environ) or config.store.path
     if not begins:
         raise StoreError("This config keeps its database in memory: name the database to carry over with --from.")
     if not begins.startswith(SCHEMES) and not Path(begins).exists():

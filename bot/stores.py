@@ -12,9 +12,14 @@ DATABASE_URL = "DATABASE_URL"
 SCHEMES = ("postgres://", "postgresql://")
 
 
+def database_url(environ: Mapping[str, str]) -> str:
+    """Empty where none is named. A line break that came along with it does not belong to it."""
+    return environ.get(DATABASE_URL, "").strip()
+
+
 def check_host(environ: Mapping[str, str]) -> None:
     """Raises ConfigError on a host whose disk does not last, unless a database elsewhere is named."""
-    if "DYNO" not in environ or environ.get(DATABASE_URL):
+    if "DYNO" not in environ or database_url(environ):
         return
     why = "this host (DYNO is set) wipes its disk at every restart, so subscriptions and alerts would be lost daily"
     fix = "add PostgreSQL (heroku addons:create heroku-postgresql), or run on a host with a disk that lasts"
@@ -23,7 +28,7 @@ def check_host(environ: Mapping[str, str]) -> None:
 
 def is_new(config: Config, environ: Mapping[str, str]) -> bool:
     """Whether a start would make the database. False where that cannot be told: opening it says why."""
-    url = environ.get(DATABASE_URL)
+    url = database_url(environ)
     if not config.store.path:
         return True
     if not url:
@@ -52,7 +57,7 @@ def make_store(
 
     Raises ConfigError.
     """
-    url, most = environ.get(DATABASE_URL), config.policy.max_subscriptions
+    url, most = database_url(environ), config.policy.max_subscriptions
     if not config.store.path or not url:
         path = Path(config.store.path) if config.store.path else None
         return SqliteStore(path, source, origin=origin, max_subscriptions=most, on_wait=on_wait)

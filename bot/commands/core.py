@@ -17,6 +17,7 @@ from bot.commands import about, alerts, elsewhere, market, menus, scorecard, set
 from bot.commands.doorman import Doorman
 from bot.commands.registry import Asked, Command, House
 from bot.commands.suggesting import suggestions
+from bot.errors import PlatformError
 from bot.following import Following
 from bot.markets import names
 from bot.markets.feed import Feed
@@ -148,6 +149,9 @@ class Commands:
             return Message(str(error), example, buttons=_instead(request.text, *error.instead))
         except QuotaExceeded as error:
             return Message(str(error))
+        except PlatformError:
+            platform = request.chat.platform.capitalize()
+            return Message(f"{platform} does not answer just now: try again in a minute.", private=True)
         except StoreUnavailable:
             return Message("Not accepted: the store cannot be written just now. Try again in a minute.")
 

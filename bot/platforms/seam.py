@@ -44,7 +44,7 @@ class Request:
     ``user_id`` is the platform's own name for who asks; None where it does not say (a post in a channel).
     ``elsewhere`` finds another chat by what its admin calls it (``@channel``, a link, an id) and gives the request
     with that chat in place of this one, permission included; None where the platform has no such thing or nothing
-    was found.
+    was found. Both raise PlatformError where the platform cannot be asked.
     """
 
     chat: Chat

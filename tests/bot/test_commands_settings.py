@@ -11,7 +11,9 @@ import pytest
 from bot.asking import NotUnderstood
 from bot.asking_times import duration_ms, quiet_hours, time_zone
 from bot.commands import SPECS, Commands
+from bot.errors import Retry
 from bot.message import as_text
+from bot.platforms.seam import Request
 from bot.quiet import zone_in_words
 from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS
 from storage.chat_settings import Quiet, Sound
@@ -272,6 +274,19 @@ async def test_an_admin_sets_up_a_channel_from_elsewhere_and_nobody_else_does(as
     assert "No chat" in (await asker.says("/in @nowhere /watching")).title
     assert (await asker.says("/in @channel /in @channel /watching")).title == "One chat at a time."
     assert (await asker.says("/in @channel")).title == "In which chat, and what?"
+
+
+async def test_a_channel_that_cannot_be_reached_just_now_is_asked_for_again_in_a_minute(
+    asker: Asker, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_name: str) -> Request | None:
+        raise Retry("the connection to Telegram broke", 2.0)
+
+    asked = replace(asker.request("/in @channel /watch BTC"), elsewhere=broken)
+    answer = await asker.commands.handle(asked)
+    assert answer.title == "Telegram does not answer just now: try again in a minute."
+    assert answer.private
+    assert not caplog.records
 
 
 async def test_a_parked_chat_is_served_again_after_any_command_and_told_so(asker: Asker) -> None:

@@ -37,6 +37,9 @@ def test_database_url_wins_over_the_file_but_memory_stays_memory() -> None:
     environ = {"DATABASE_URL": "postgres://user:hunter2@127.0.0.1:1/bot"}
     assert isinstance(make_store(config("bot.db"), environ, "live"), PostgresStore)
     assert isinstance(make_store(config("bot.db"), {}, "live"), SqliteStore)
+    assert isinstance(make_store(config("bot.db"), {"DATABASE_URL": " \n"}, "live"), SqliteStore)
+    padded = {"DATABASE_URL": f" {environ['DATABASE_URL']}\r\n"}
+    assert make_store(config("bot.db"), padded, "live").where == "PostgreSQL database bot at 127.0.0.1"
     assert isinstance(make_store(config(""), environ, "simulated"), SqliteStore)
 
 

@@ -87,12 +87,44 @@ def test_the_others_have_their_own_ways() -> None:
     assert isinstance(classified(library.PassportDecryptionError("x")), Reject)
 
 
+@pytest.mark.parametrize("cause", [httpx.InvalidURL("non-printable"), httpx.UnsupportedProtocol("no http://")])
+def test_an_address_that_is_none_is_never_tried_again(cause: Exception) -> None:
+    found = classified(caused(library.NetworkError("Unknown error in HTTP implementation"), cause))
+    assert isinstance(found, Fatal)
+    assert "TELEGRAM_TOKEN" in found.reason
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        library.BadRequest("Bad Request (400). Parsing the server response b'<html>' failed"),
+        library.Forbidden("Forbidden (403). Parsing the server response b'<html>' failed"),
+        library.InvalidToken("Not Found (404). Parsing the server response b'<html>' failed"),
+        library.NetworkError("Bad Gateway (502). Parsing the server response b'<html>' failed"),
+    ],
+)
+def test_a_refusal_that_is_not_in_telegrams_words_costs_no_chat_no_alert_and_no_token(
+    error: library.TelegramError,
+) -> None:
+    found = classified(caused(error, library.TelegramError("Invalid server response")))
+    assert isinstance(found, Retry)
+    assert found.ambiguous is (type(error) is library.NetworkError)
+
+
+def test_a_token_that_telegram_itself_refuses_at_the_start_is_refused() -> None:
+    refused = library.InvalidToken("Unauthorized")
+    assert isinstance(classified(caused(library.InvalidToken("The token was rejected"), refused)), Fatal)
+    foreign = caused(library.InvalidToken("Not Found (404)"), library.TelegramError("Invalid server response"))
+    assert isinstance(classified(caused(library.InvalidToken("The token was rejected"), foreign)), Retry)
+
+
 @pytest.mark.parametrize(
     "error",
     [
         library.InvalidToken(f"The token `{TOKEN}` was rejected by the server."),
         caused(library.NetworkError(f"httpx.ConnectError: /bot{TOKEN}/getMe"), httpx.ConnectError(TOKEN)),
         library.NetworkError(f"Unknown error in HTTP implementation: InvalidURL({TOKEN!r})"),
+        caused(library.NetworkError("Unknown error"), httpx.InvalidURL(f"/bot{TOKEN}")),
         library.TelegramError(f"cannot read /bot{TOKEN}/sendMessage"),
         library.TimedOut(f"/bot{TOKEN}/"),
         library.EndPointNotFound(f"/bot{TOKEN}/"),

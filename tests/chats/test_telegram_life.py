@@ -4,6 +4,7 @@ import asyncio
 import io
 import logging
 import traceback
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ from bot.platforms.seam import ChecksChats
 from bot.platforms.telegram import TelegramPlatform, errors
 from bot.platforms.telegram.lanes import MOST_WAITING
 from tests.chats.telegram_client import client
-from tests.chats.telegram_rig import SPECS, SUGGEST, Rig, Upkept, running
+from tests.chats.telegram_rig import SPECS, SUGGEST, Rig, Upkept, no_answer, running
 from tests.chats.telegram_server import TelegramServer
 
 
@@ -48,6 +49,21 @@ async def test_a_token_that_is_refused_ends_the_run_in_time_wherever_it_shows(me
         with pytest.raises(Fatal, match="BotFather") as ended:
             await asyncio.wait_for(rig.task, 5)
         assert server.token not in str(ended.value)
+
+
+async def test_a_line_break_after_the_token_is_no_part_of_it_and_one_inside_it_ends_the_run() -> None:
+    settings = SimpleNamespace(per_second=25.0)
+    async with TelegramServer() as server:
+        padded = {name: f"{value}\r\n" for name, value in server.environment.items()}
+        rows = await TelegramPlatform.from_environment(padded, settings).check()
+        assert rows[0].ok, rows
+        broken = padded | {"TELEGRAM_TOKEN": server.token[:6] + "\r" + server.token[6:]}
+        platform = TelegramPlatform.from_environment(broken, settings)
+        await platform.start(no_answer, SPECS, SUGGEST, Upkept())
+        with pytest.raises(Fatal, match="TELEGRAM_TOKEN") as ended:
+            await asyncio.wait_for(platform.run(), 5)
+        assert server.token[6:] not in str(ended.value)
+        await platform.stop()
 
 
 async def test_a_second_copy_is_named_and_outlived(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bot.errors import Retry
 from bot.message import Button, Message
 from bot.platforms.seam import Request, Verdict
 from bot.platforms.telegram.address import called
@@ -153,6 +154,14 @@ async def test_a_channel_is_set_up_from_a_private_chat_by_its_admins_alone(rig: 
         assert "admin" in others[1].why
     assert await elsewhere(rig, ann, "@nowhere") is None
     assert await elsewhere(rig, ann, "BTC") is None
+
+
+async def test_a_channel_that_cannot_be_asked_for_just_now_is_not_said_to_be_nowhere(rig: Rig) -> None:
+    ann = rig.server.world.started("Ann")
+    rig.server.world.channel("News", ann, username="dailynews", bot="administrator")
+    rig.server.fault("getChat", "500")
+    with pytest.raises(Retry):
+        await elsewhere(rig, ann, "@dailynews")
 
 
 async def test_what_the_bot_lacks_elsewhere_is_said_to_who_can_give_it(rig: Rig) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import aiohttp
 import discord
 
 from bot.message import Message
@@ -57,12 +58,13 @@ class Answerer:
                 )
             elif (request := self._asker.request(interaction)) is not None:
                 await self._answer(interaction, request)
-        except discord.NotFound as error:
-            if error.code != EXPIRED:
-                raise
-            log.info("an interaction came too late to be answered")
-        except (discord.HTTPException, OSError, TimeoutError) as error:
-            log.warning("an interaction could not be answered: %s", in_words(error))
+        except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError) as error:
+            if isinstance(error, discord.NotFound) and error.code == EXPIRED:
+                log.info("an interaction came too late to be answered")
+            else:
+                log.warning("an interaction could not be answered: %s", in_words(error))
+        except Exception:  # the others are answered all the same
+            log.exception("an interaction could not be answered")
 
     async def _offered(self, interaction: discord.Interaction) -> Sequence[str]:
         found = focused(dict(interaction.data or {}), self._asker.specs)

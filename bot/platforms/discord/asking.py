@@ -6,8 +6,10 @@ from typing import Any
 
 import discord
 
+from bot.errors import Reject
 from bot.platforms.discord import rights
 from bot.platforms.discord.rendering import command_of
+from bot.platforms.discord.sending import translated
 from bot.platforms.discord.slash import line_of
 from bot.platforms.seam import ALLOWED, CommandSpec, Place, Request, Verdict
 from storage.chats import Chat
@@ -102,10 +104,11 @@ def _find(interaction: discord.Interaction, name: str) -> discord.abc.GuildChann
 
 
 async def _member(interaction: discord.Interaction, guild: discord.Guild) -> discord.Member | None:
-    """Who asked, as a member of a server; asked of Discord, for no members are kept."""
+    """Who asked, as a member of a server; asked of Discord, for no members are kept. Raises PlatformError."""
     if guild.id == interaction.guild_id and isinstance(interaction.user, discord.Member):
         return interaction.user
     try:
-        return await guild.fetch_member(interaction.user.id)
-    except discord.HTTPException:
+        with translated():
+            return await guild.fetch_member(interaction.user.id)
+    except Reject:
         return None

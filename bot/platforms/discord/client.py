@@ -34,9 +34,9 @@ class Listener(Protocol):
 
 def aim(environ: Mapping[str, str]) -> None:
     """Point the library to the addresses of the environment, where it names some."""
-    if base := environ.get(BASE_URL):
+    if base := environ.get(BASE_URL, "").strip():
         discord.http.Route.BASE = base
-    if gateway := environ.get(GATEWAY_URL):
+    if gateway := environ.get(GATEWAY_URL, "").strip():
         discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
 
 

@@ -27,6 +27,7 @@ FATAL_CODES: Final = {
     4014: f"Discord refuses privileged intents, though none is asked for: {PORTAL} > your application > Bot",
 }
 UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, UNKNOWN_GUILD = 10003, 10008, 10004
+UNKNOWN_MEMBER, UNKNOWN_USER = 10007, 10013
 NO_TEXT_CHANNEL, WRONG_CHANNEL = 50008, 50024
 THREAD_ARCHIVED, THREAD_LOCKED = 50083, 160005
 """A message opens an archived thread again, unless it is locked; an edit does not, and is refused in either."""
@@ -136,6 +137,8 @@ def _not_found(error: BaseException, __: Attempt) -> PlatformError:
     assert isinstance(error, discord.NotFound)
     if error.code == UNKNOWN_MESSAGE:
         return Reject("the message is gone")
+    if error.code in (UNKNOWN_MEMBER, UNKNOWN_USER):
+        return Reject("there is nobody of that number")
     if error.code in (UNKNOWN_CHANNEL, UNKNOWN_GUILD):
         return Reject("the channel was deleted, or the bot removed from the server", chat_gone=True)
     return Retry("Discord's answer could not be read", LATER_S)

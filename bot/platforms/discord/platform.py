@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -51,13 +52,18 @@ class Settings(Protocol):
 
 
 class DiscordPlatform:
-    """`bot.platforms.seam.ChatPlatform`. ``wait_s``: the first wait after a connection is lost."""
+    """`bot.platforms.seam.ChatPlatform`. ``wait_s``: the first wait after a connection is lost.
+
+    Raises Fatal for a token that cannot be one.
+    """
 
     name = NAME
 
     def __init__(
         self, token: str, *, per_second: float = 40.0, manager_role: str = "", wait_s: float = FIRST_WAIT_S
     ) -> None:
+        if re.search(r"\s", token):  # no header can hold it
+            raise Fatal(errors.FATAL_CODES[4004])
         self._token, self.per_second = token, per_second
         self._manager_role, self._wait_s = manager_role, wait_s
         self._client: Client | None = None
@@ -117,7 +123,7 @@ class DiscordPlatform:
         self._stopping = True
         for task in (self._opening, self._syncing):
             if task is not None:
-                with suppress(Fatal):
+                with suppress(Exception):  # what it raised, `run` has told
                     await cancelled([task])
         client, self._client = self._client, None
         if client is None:
@@ -266,7 +272,7 @@ class DiscordPlatform:
                 if error.status == 400:  # asking again would not help
                     log.error("Discord refuses the slash commands: %s", error.text)  # noqa: TRY400 - no traceback
                     return
-            except (discord.DiscordException, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, without its commands the bot is deaf
                 log.warning("slash commands could not be written: %s", errors.in_words(error))
             else:
                 return

@@ -13,6 +13,7 @@ from telegram import error as library
 from bot.errors import Fatal, Moved, PlatformError, Reject, Retry
 
 FIRST_WAIT_S = 2.0
+FOREIGN_WAIT_S = 30.0
 CONFLICT_WAIT_S = 5.0
 _GIVE_RIGHTS = "give the bot the right to write there again"
 
@@ -51,7 +52,7 @@ BAD_REQUESTS: Sequence[Refusal] = (
     Refusal("can't be edited", "the message can no longer be changed", chat_gone=False),
     Refusal("message_id_invalid", "the message to complete is gone", chat_gone=False),
 )
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 """httpx failed before a request could have left."""
 
 
@@ -83,6 +84,9 @@ def _timed_out(error: Exception) -> PlatformError:
 
 def _network(error: Exception) -> PlatformError:
     cause = error.__cause__
+    if isinstance(cause, httpx.InvalidURL | httpx.UnsupportedProtocol):
+        # Nothing but these two makes the address; the library's own text repeats it.
+        return Fatal("TELEGRAM_TOKEN or TELEGRAM_BASE_URL makes no address: look for a character that does not belong")
     if isinstance(cause, httpx.HTTPError):
         sent = not isinstance(cause, _NOT_SENT)
         what = "the connection to Telegram broke" if sent else "Telegram cannot be reached"
@@ -128,8 +132,20 @@ TABLE: Mapping[type[library.TelegramError], Callable[[Exception], PlatformError]
 }
 
 
+def _foreign(error: library.TelegramError) -> PlatformError:
+    """A refusal that is not in Telegram's words: a proxy gave it, and it says nothing of chat or token."""
+    faulty = type(error) is library.NetworkError
+    what = "Telegram has a fault of its own" if faulty else "something before Telegram refuses"
+    return Retry(what, FIRST_WAIT_S if faulty else FOREIGN_WAIT_S, ambiguous=faulty)
+
+
 def classified(error: library.TelegramError) -> PlatformError:
     """What it means for the delivery."""
+    cause = error.__cause__
+    if isinstance(cause, library.InvalidToken):  # the library says it twice while it starts
+        cause = cause.__cause__
+    if type(cause) is library.TelegramError:  # so it marks an answer that it could not read as JSON
+        return _foreign(error)
     for kind in type(error).__mro__:
         if kind in TABLE:
             return TABLE[kind](error)

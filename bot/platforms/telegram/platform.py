@@ -57,7 +57,9 @@ class TelegramPlatform:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], settings: Settings) -> Self:
-        return cls(environ[TOKEN], base_url=environ.get(BASE_URL) or API, per_second=settings.per_second)
+        """The token and, where it is not Telegram's own, the server's address come from the environment."""
+        base_url = environ.get(BASE_URL, "").strip() or API
+        return cls(environ[TOKEN].strip(), base_url=base_url, per_second=settings.per_second)
 
     # --- life
 

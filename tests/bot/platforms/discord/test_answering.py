@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from bot.errors import Retry
 from bot.message import Button, Menu, Message
 from bot.platforms.discord import answering
 from bot.platforms.seam import Place
@@ -150,6 +151,17 @@ async def test_a_reply_that_discord_loses_is_not_the_end_of_the_next(rig: Rig, c
     assert (await rig.server.slash(member, channel, "status")).done
 
 
+async def test_an_answer_whose_connection_breaks_is_a_line_in_the_log_and_no_traceback(
+    rig: Rig, channel: Channel, member: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.server.faults.add(Fault(Trouble.RESET, "POST callback"))
+    lost = await rig.server.slash(member, channel, "status", within_s=0.3)
+    assert not lost.done
+    assert "could not be answered: Discord cannot be reached" in caplog.text
+    assert not [one for one in caplog.records if one.exc_info]
+    assert (await rig.server.slash(member, channel, "status")).done
+
+
 async def test_what_the_bot_lacks_is_explained_to_who_asks_for_alerts(
     rig: Rig, channel: Channel, manager: User
 ) -> None:
@@ -199,6 +211,9 @@ async def test_another_channel_is_found_by_mention_link_id_and_name_and_its_mana
     assert (await in_guild.elsewhere("#alerts")) is not None
     for name in ("nowhere", "", "123456789012345678", "#alerts"):
         assert await by_manager.elsewhere(name) is None
+    rig.server.faults.add(Fault(Trouble.RESET, "GET member", times=2))
+    with pytest.raises(Retry):
+        await by_member.elsewhere(str(channel.id))
     channel.overwrite(channel.guild.everyone, deny=w.VIEW_CHANNEL)
     await rig.server.overwrite(channel, channel.guild.everyone, deny=w.VIEW_CHANNEL)
     await eventually(lambda: rig.platform._client and not _sees(rig, channel))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +11,7 @@ from bot.errors import Fatal, Retry
 from bot.platforms.discord import DiscordPlatform, errors
 from bot.platforms.discord.client import Client
 from tests.bot.platforms.discord.rig import SPECS, Behind, Rig, alert, eventually, running
-from tests.chats.discord_server import DiscordServer
+from tests.chats.discord_server import DiscordServer, Fault, Trouble
 from tests.chats.discord_server import world as w
 from tests.chats.discord_server.world import Channel
 
@@ -244,3 +245,30 @@ async def test_a_library_that_waits_too_long_to_connect_again_is_started_anew(
     monkeypatch.setattr(time, "time", lambda: real_s() + set_s)
     rig.server.gateway.refuses_with = None
     await eventually(lambda: rig.platform.condition.startswith("connected"), 10)
+
+
+async def test_slash_commands_are_written_once_the_connection_holds(
+    server: DiscordServer, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = Fault(Trouble.RESET, "GET commands", times=2)
+    server.faults.add(cut)
+    async with running(server, monkeypatch, run=False):
+        await eventually(lambda: {one["name"] for one in server.world.commands} == {one.name for one in SPECS})
+    assert server.faults.met == [cut, cut]
+
+
+async def test_a_task_that_failed_by_a_fault_of_ours_does_not_keep_the_rest_from_being_stopped(rest: Rig) -> None:
+    async def fails() -> None:
+        raise KeyError("id")
+
+    failed = rest.platform._syncing = asyncio.create_task(fails())
+    await asyncio.wait([failed])
+    await rest.platform.stop()
+    assert "not connected" in rest.platform.condition
+
+
+def test_a_token_that_no_header_can_hold_is_refused_and_a_line_break_after_it_is_no_part_of_it() -> None:
+    rates = SimpleNamespace(per_second=40.0, manager_role="")
+    with pytest.raises(Fatal, match="DISCORD_TOKEN"):
+        DiscordPlatform.from_environment({"DISCORD_TOKEN": "a.b\r\n.c"}, rates)
+    DiscordPlatform.from_environment({"DISCORD_TOKEN": "a.b.c\r\n"}, rates)
