@@ -141,7 +141,7 @@ class Fitter:
         writer = HistoryWriter(configured.crowding_funding_8h)
         async for page in self._pages(market, since_ms):
             await asyncio.to_thread(writer.add, page)
-        gaps = [gap for gap in await self._store.gaps(since_ms) if gap.venue in engine.market.venues]
+        gaps = [gap for gap in await self._store.gaps(since_ms) if gap.concerns(engine.market)]
         history = await asyncio.to_thread(lambda: writer.history().with_gaps(gaps))
         if not history.prints and not history.totals_usd:
             return False

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+from bot.hearing import note_unheard_market
 from bot.markets.live import LiveFeed
 from bot.markets.live_choice import Chosen
 from bot.markets.live_views import NoView
@@ -144,7 +145,7 @@ class Following:
             if "@" in base:
                 market = self._feed.views.find(base)
                 if base not in self._watcher.engines:
-                    self._fetch_past(await self._watcher.add(market))
+                    await self._add(market)
                 self._feed.views.begin(market)
             self.waiting.pop(base, None)
 
@@ -161,13 +162,15 @@ class Following:
 
     async def _begin(self, chosen: Chosen, why: str) -> None:
         market = chosen.market
-        found = await self._watcher.add(market)
-        self._fetch_past(found)
+        await self._add(market)
         self._feed.joins.begin(chosen)
         self.ended.pop(market.base, None)
         self._feed.joins.say(f"{market.base} is followed from now on, on {', '.join(market.venues)}: {why}")
 
-    def _fetch_past(self, found: Resumed) -> None:
+    async def _add(self, market: Market) -> None:
+        """Watch it from now on, and fetch its past. Raises StoreUnavailable."""
+        found = await self._watcher.add(market)
+        await note_unheard_market(self._store, self._feed, found)
         if self.catching_up is not None:
             self.catching_up.add(found)
 

@@ -123,11 +123,18 @@ class LiquidationTotal:
 
 @dataclass(frozen=True, slots=True)
 class PrintGap:
-    """A time in which liquidations of a venue may have been missed; ``until_ms`` None: it lasts."""
+    """A time in which liquidations of a venue may have been missed; ``until_ms`` None: it lasts.
+
+    ``market``: base of the only one that was not heard; empty: none was.
+    """
 
     venue: str
     since_ms: int
     until_ms: int | None = None
+    market: str = ""
+
+    def concerns(self, market: Market) -> bool:
+        return self.venue in market.venues and self.market in {"", market.base}
 
 
 @dataclass(frozen=True, slots=True)

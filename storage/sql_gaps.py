@@ -14,8 +14,9 @@ _END_EARLIER = "UPDATE gaps SET until_ms = ? WHERE venue = ? AND since_ms < ? AN
 
 def note(connection: Connection, gaps: Iterable[PrintGap]) -> None:
     for gap in sorted(gaps, key=lambda one: one.since_ms):
-        connection.execute(_NOTE, (gap.venue, gap.since_ms, gap.until_ms))
-        connection.execute(_END_EARLIER, (gap.since_ms, gap.venue, gap.since_ms))
+        unheard = _unheard(gap)
+        connection.execute(_NOTE, (unheard, gap.since_ms, gap.until_ms))
+        connection.execute(_END_EARLIER, (gap.since_ms, unheard, gap.since_ms))
 
 
 def since(connection: Connection, since_ms: int) -> list[PrintGap]:
@@ -23,4 +24,15 @@ def since(connection: Connection, since_ms: int) -> list[PrintGap]:
         "SELECT venue, since_ms, until_ms FROM gaps WHERE until_ms IS NULL OR until_ms > ?",
         (since_ms,),
     )
-    return sorted((PrintGap(*row) for row in rows), key=lambda gap: (gap.since_ms, gap.venue))
+    gaps = (_gap(*row) for row in rows)
+    return sorted(gaps, key=lambda gap: (gap.since_ms, gap.venue, gap.market))
+
+
+def _unheard(gap: PrintGap) -> str:
+    """What was not heard, as the column ``venue`` has it: ``okx``, or ``okx/BTC`` for one market alone."""
+    return f"{gap.venue}/{gap.market}" if gap.market else gap.venue
+
+
+def _gap(unheard: str, since_ms: int, until_ms: int | None) -> PrintGap:
+    venue, _, market = unheard.partition("/")
+    return PrintGap(venue, since_ms, until_ms, market)

@@ -255,7 +255,8 @@ class Store(Protocol):
     async def note_gaps(self, gaps: Sequence[PrintGap]) -> None:
         """Keep when liquidations may have been missed; the same again adds nothing, and the first end stays.
 
-        An open gap is ended by the next one of its venue where nobody ended it: the process was killed meanwhile.
+        An open gap is ended by the next one of its venue (of its market there, where it is of one alone) where nobody
+        ended it: the process was killed meanwhile.
         """
 
     async def gaps(self, since_ms: int = 0) -> Sequence[PrintGap]:

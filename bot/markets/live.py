@@ -51,8 +51,7 @@ _GATHER_S = 0.02
 class LiveFeed:
     """``markets``: what the user would type; None takes the largest. ``grace_s``: how long after the first venue's
     bar the others are waited for. ``prints_in_looks``: hand prints out at once, not with the next bar.
-    ``silent_s``: how long a stream may be silent. ``within_s``: how long a venue has to answer at the start.
-    ``heard_until_ms``: when an earlier run last listened, so that the time between is a gap of liquidations."""
+    ``silent_s``: how long a stream may be silent. ``within_s``: how long a venue has to answer at the start."""
 
     source = Source.LIVE
     stream_lead_s: float | None = LEAD_S
@@ -72,10 +71,11 @@ class LiveFeed:
         prints_in_looks: bool = False,
         silent_s: float = SILENT_S,
         within_s: float = 30.0,
-        heard_until_ms: int | None = None,
     ) -> None:
         self.live_from_ms = 0
         """Bars that close after it come live; what is up to it is past."""
+        self.started_ms = 0
+        """From then on each venue misses liquidations until it is heard, whenever it joins."""
         self._clock = clock or WallClock()
         self._refusals = Refusals()
         self._venues = Venues(venues, self._clock, self._refusals, rewrite=rewrite, clients=clients, within_s=within_s)
@@ -83,7 +83,6 @@ class LiveFeed:
         self._look_every_s, self._silent_s = look_every_s, silent_s
         self._patience = Patience(self._clock, grace_s)
         self._prints_in_looks = prints_in_looks
-        self._heard_until_ms = heard_until_ms
         self._books, self._tiers = Books(self._clock), TierTables(self._clock)
         self._notices: deque[Notice] = deque(maxlen=_NOTICES_KEPT)
         self._parts: dict[str, Part] = {}
@@ -183,7 +182,7 @@ class LiveFeed:
     async def start(self) -> tuple[Market, ...]:
         """Load every venue's markets, choose, and begin. Raises `NoVenue`, `UnknownMarket`."""
         await self._venues.open()
-        self._heard_until_ms = self._heard_until_ms or self._clock.now_ms()
+        self.started_ms = self._venues.now_ms()
         for name, error in self._venues.faults.items():
             until = "until a restart" if is_for_good(error) else "until it answers"
             text = f"{name} is left out {until}; {explain(error)}"
@@ -227,7 +226,7 @@ class LiveFeed:
         watch = None
         if reached.client.rules.streams_prints:
             common = (reached.client, reached.listings.values(), self._clock, self._refusals, self._notices.append)
-            watch = PrintWatch(*common, silent_s=self._silent_s, heard_until_ms=self._heard_until_ms)
+            watch = PrintWatch(*common, silent_s=self._silent_s, missing_from_ms=self.started_ms)
             self._spawn(name, "prints", watch.run)
         self._parts[name] = Part(reached, fresh, worker, watch)
         self._spawn(name, "worker", worker.run)

@@ -26,8 +26,8 @@ Gap = PrintGap
 class PrintWatch:
     """The `PrintSink` of one venue. `take` hands over what has come since the last time.
 
-    ``heard_until_ms``: when an earlier run last listened; the first gap begins there, else now. Ages and gaps are by
-    the venue's clock, as bars are: ours may be minutes off.
+    ``missing_from_ms``: when the feed began, which is when the first gap does; None: now. Ages and gaps are by the
+    venue's clock, as bars are: ours may be minutes off.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class PrintWatch:
         tell: Callable[[Notice], None],
         *,
         silent_s: float = SILENT_S,
-        heard_until_ms: int | None = None,
+        missing_from_ms: int | None = None,
     ) -> None:
         self.gaps: deque[Gap] = deque(maxlen=_GAPS_KEPT)
         self.received = 0
@@ -52,7 +52,7 @@ class PrintWatch:
         self._beat_ms = client.now_ms()
         self._beat_s = clock.steady_s()
         self._connected = self._was_connected = False
-        self.gaps.append(Gap(self._venue, min(self._beat_ms, heard_until_ms or self._beat_ms)))
+        self.gaps.append(Gap(self._venue, min(self._beat_ms, missing_from_ms or self._beat_ms)))
 
     @property
     def connected(self) -> bool:
@@ -136,7 +136,7 @@ class PrintWatch:
 
     def _end_gap(self, now_ms: int) -> None:
         gap = self.gaps.pop()
-        if now_ms > gap.since_ms:
+        if now_ms > gap.since_ms or not self._was_connected:  # the first is stored as one that lasts
             self.gaps.append(Gap(gap.venue, gap.since_ms, now_ms))
         if self._was_connected:
             text = f"{self._venue}: liquidations again, after {(now_ms - gap.since_ms) / 1000:.0f} s without"

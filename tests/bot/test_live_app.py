@@ -319,7 +319,7 @@ async def test_when_liquidations_were_missed_is_kept_in_the_database_once(tmp_pa
     async with App(settings(tmp_path), feed, printer=printer) as app:
         await tell_notices(app, feed)
         await tell_notices(app, feed)
-        assert list(await app.store.gaps()) == [torn]
+        assert list(await app.store.gaps()).count(torn) == 1
         await feed.close()
 
 

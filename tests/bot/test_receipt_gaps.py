@@ -1,12 +1,14 @@
 """A receipt that may lack liquidations says so."""
 
+from dataclasses import replace
+
 from bot.receipt_gaps import marked, with_gaps
 from detectors.event import Event, Fact, Label, Unit
-from detectors.market import MINUTE_MS, PrintGap
+from detectors.market import MINUTE_MS, Market, PrintGap
 from storage.sqlite import SqliteStore
 from tests.storage.make import event, market
 
-VENUES = ("binance", "bybit")
+MARKET = Market("BTC", "BTC/USDT:USDT", ("binance", "bybit"), ())
 
 
 def receipt(*, complete: bool = True) -> Event:
@@ -26,7 +28,7 @@ def gap(venue: str, since_min: float, until_min: float | None) -> PrintGap:
 
 
 def said(*gaps: PrintGap) -> object:
-    return marked(receipt(), gaps, VENUES).value("receipt_incomplete")
+    return marked(receipt(), gaps, MARKET).value("receipt_incomplete")
 
 
 def test_a_gap_within_the_time_that_is_added_up_is_said_with_how_much_of_it_was_missed() -> None:
@@ -36,9 +38,15 @@ def test_a_gap_within_the_time_that_is_added_up_is_said_with_how_much_of_it_was_
     assert both == "binance not heard for 2 min, bybit not heard for 6 min: more may have been liquidated"
 
 
+def test_gaps_that_overlap_count_once() -> None:
+    both = said(gap("bybit", -3, 1), gap("bybit", -1, 2), replace(gap("bybit", -2, 0), market="BTC"))
+    assert both == "bybit not heard for 5 min: more may have been liquidated"
+    assert said(replace(gap("bybit", -3, 1), market="ETH")) is None
+
+
 def test_gaps_of_another_time_or_venue_say_nothing() -> None:
     assert said(gap("bybit", -100, -21), gap("bybit", 11, 20), gap("gate", -5, 5)) is None
-    assert marked(receipt(complete=False), [gap("bybit", -3, 1)], VENUES) == receipt(complete=False)
+    assert marked(receipt(complete=False), [gap("bybit", -3, 1)], MARKET) == receipt(complete=False)
 
 
 async def test_the_gaps_are_those_of_the_store() -> None:

@@ -1,5 +1,7 @@
 """The contract of every store: gaps in observed liquidations are kept, once each, with their first end."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,6 +38,16 @@ async def test_a_gap_left_open_by_a_kill_is_ended_by_the_next_of_its_venue_alone
     await store.note_gaps([later])
     joined = PrintGap("bybit", lasting.since_ms, later.since_ms)
     assert list(await store.gaps()) == [PrintGap("okx", START_MS), joined, later]
+
+
+async def test_a_gap_of_one_market_is_none_of_its_venue(store: Store) -> None:
+    of_one = PrintGap("okx", START_MS, None, "BTC@okx")
+    await store.note_gaps([of_one, PrintGap("okx", START_MS + 5)])
+    await store.note_gaps([PrintGap("okx", START_MS + 9, START_MS + 10, "BTC")])
+    lasts = [gap for gap in await store.gaps() if gap.until_ms is None]
+    assert lasts == [of_one, PrintGap("okx", START_MS + 5)]
+    await store.note_gaps([replace(of_one, until_ms=START_MS + 7)])
+    assert replace(of_one, until_ms=START_MS + 7) in await store.gaps()
 
 
 async def test_gaps_that_ended_before_are_left_out(store: Store) -> None:
