@@ -123,7 +123,7 @@ def funding(views: Sequence[MarketView]) -> Message:
         last = rates[-1]
         usual = float(np.median([one.rate for one in rates]))
         pays = "nobody" if not last.rate else "longs pay" if last.rate > 0 else "shorts pay"
-        left = figures.duration(max(0, last.next_at_ms - view.taken_at_ms))
+        left = figures.duration(max(0, view.next_funding_at_ms(last) - view.taken_at_ms))
         rate = f"{figures.funding(last.rate)} per {last.interval_hours:g} h"
         rows.append((view.market.base, rate, figures.funding(usual), pays, left))
     table = Table(("market", "funding", "median", "who", "next in"), tuple(rows))

@@ -123,9 +123,12 @@ class MarketEstimate:
 
     def _observe(self, snapshot: MarketSnapshot) -> None:
         totals = {side: sum(p.notional_usd for p in snapshot.prints if p.side is side) for side in Side}
+        # A bar that is handed out late brings what was liquidated until its close.
+        bar = snapshot.bar
+        heard_at_ms = snapshot.taken_at_ms if bar is None else min(snapshot.taken_at_ms, bar.closed_at_ms)
         for side, notional_usd in totals.items():
             if notional_usd:
-                self.observed.append(Observed(snapshot.taken_at_ms, side, notional_usd, snapshot.market.venue))
+                self.observed.append(Observed(heard_at_ms, side, notional_usd, snapshot.market.venue))
         for total in snapshot.liquidations:
             at_ms = total.started_at_ms + total.interval_ms
             for side, notional_usd in ((Side.LONG, total.long_usd), (Side.SHORT, total.short_usd)):

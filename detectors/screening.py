@@ -23,6 +23,8 @@ from detectors.market import (
 
 SPIKE = 5.0
 AGREES = 1.5
+LONGEST_WICK = 20.0
+"""Beyond open and close: flash crashes take a price to a sixth and back; a wrong unit is a hundred or a thousand."""
 LARGEST_FUNDING_RATE = 0.1
 LONGEST_FUNDING_HOURS = 48.0
 PRINT_REACH = 1.25
@@ -64,7 +66,8 @@ class Screen:
         if bar is not None:
             self.last_bar_opened_at_ms = bar.opened_at_ms
         price, low, high = (bar.close, bar.low, bar.high) if bar else (snapshot.price, snapshot.low, snapshot.high)
-        self.last_price = price
+        before, self.last_price = self.last_price or price, price
+        traded = min(low, before), max(high, before)
         return replace(
             snapshot,
             price=price,
@@ -72,7 +75,7 @@ class Screen:
             high=high,
             open_interest=self._open_interest(snapshot.open_interest),
             funding=tuple(one for one in snapshot.funding if self._funding(one, snapshot.taken_at_ms)),
-            prints=self._prints(snapshot.prints, snapshot.taken_at_ms) if snapshot.prints else (),
+            prints=self._prints(snapshot.prints, snapshot.taken_at_ms, *traded) if snapshot.prints else (),
             liquidations=tuple(one for one in snapshot.liquidations if self._total(one)),
             by_venue=tuple(one for one in snapshot.by_venue if self._sample(one, price)),
         )
@@ -97,7 +100,11 @@ class Screen:
                 return "bar_repeated"
             if bar.opened_at_ms < self.last_bar_opened_at_ms:
                 return "bar_out_of_order"
-        return "price_spike" if self._is_spike(bar.low, bar.high, bar.close) else None
+        low, high = min(bar.open, bar.close), max(bar.open, bar.close)
+        # A wick is over when its bar closes: nothing that follows could confirm it.
+        if max(low / bar.low, bar.high / high) > LONGEST_WICK:
+            return "price_spike"
+        return "price_spike" if self._is_spike(low, high, bar.close) else None
 
     def _is_spike(self, low: float, high: float, close: float) -> bool:
         if self.last_price is None or max(_ratio(low, self.last_price), _ratio(high, self.last_price)) <= SPIKE:
@@ -148,7 +155,8 @@ class Screen:
             return True
         return False
 
-    def _prints(self, prints: Sequence[Print], at_ms: int) -> tuple[Print, ...]:
+    def _prints(self, prints: Sequence[Print], at_ms: int, low: float, high: float) -> tuple[Print, ...]:
+        """Those near what was traded: in a cascade most fill far from where the bar then closes."""
         believed = []
         for one in prints:
             values = (one.price, one.amount_base, one.notional_usd)
@@ -156,7 +164,7 @@ class Screen:
                 self._refuse("print_not_a_number")
             elif one.notional_usd > LARGEST_USD:
                 self._refuse("print_implausible")
-            elif self.last_price is not None and _ratio(one.price, self.last_price) > PRINT_REACH:
+            elif not low / PRINT_REACH <= one.price <= high * PRINT_REACH:
                 self._refuse("print_far_from_price")
             elif one.taken_at_ms < at_ms - OLDEST_PRINT_MS:
                 self._refuse("print_old")

@@ -63,6 +63,13 @@ class TrackedCluster:
         if self.open_interest_at_entry is not None:
             self.open_interest_at_entry *= ratio
 
+    def begin_anew(self) -> None:
+        """It is back after it had ended: what price did to it before is settled."""
+        self.last_distance = self.nearest_since_peak = math.inf
+        self.entered_at_ms = self.left_at_ms = None
+        self.consumed_since_entry = self.closed_since_peak = self.consumed_since_peak = 0.0
+        self.peak_base = self.base
+
     def overlap(self, low: int, high: int) -> int:
         return min(self.high, high) - max(self.low, low) + 1
 

@@ -197,7 +197,7 @@ class ClusterTracker:
             cluster = end.cluster
             cluster.low, cluster.high = band.low, band.high
             self._weigh(cluster, estimate)
-            cluster.last_distance = math.inf
+            cluster.begin_anew()
             self._add(cluster)
             return change_of(Change.REVIVED, cluster, estimate, price, 1)
         split = any(c.side is band.side and c.overlap(band.low - gap, band.high + gap) > 0 for c in known)

@@ -68,6 +68,12 @@ class MarketView:
         total = sum(held.values())
         return {venue: base / total for venue, base in sorted(held.items(), key=lambda pair: -pair[1])}
 
+    def next_funding_at_ms(self, last: Funding) -> int:
+        """When funding is settled next, at the earliest: as the venues say, whose intervals differ and change with the
+        rate; where none does, as long after ``last`` as that was for."""
+        told = [one.next_funding_at_ms for one in self.by_venue if one.next_funding_at_ms is not None]
+        return min((at_ms for at_ms in told if at_ms > self.taken_at_ms), default=last.next_at_ms)
+
     @property
     def open_interest_usd(self) -> float | None:
         base = self.estimate.map.open_interest_base

@@ -17,6 +17,7 @@ from bot.markets.pairing import Plan
 from bot.markets.recording import (
     CANDLE_COLUMNS,
     FUNDING_COLUMN,
+    FUNDING_HOURS_COLUMN,
     HYPERLIQUID,
     LIQUIDATION_COLUMNS,
     OPEN_INTEREST_COLUMNS,
@@ -213,9 +214,12 @@ class RecordedFeed:
         for file in plan.near(candles, "funding"):
             rows = read_table(file, self._refusals)
             if rows is not None:
-                hours = FUNDING_HOURS.get(file.venue, 8.0)
-                pairs = zip(rows.ts_ms.tolist(), rows.column(FUNDING_COLUMN).tolist(), strict=True)
-                return tuple(Funding(at, rate, hours) for at, rate in pairs)
+                hours = np.full(len(rows.ts_ms), FUNDING_HOURS.get(file.venue, 8.0))
+                if FUNDING_HOURS_COLUMN in rows.columns:
+                    told = rows.column(FUNDING_HOURS_COLUMN)
+                    hours = np.where(np.isfinite(told), told, hours)
+                rates = zip(rows.ts_ms.tolist(), rows.column(FUNDING_COLUMN).tolist(), hours.tolist(), strict=True)
+                return tuple(Funding(*one) for one in rates)
         return ()
 
     def _liquidations(self, plan: Plan) -> tuple[LiquidationTotal, ...]:

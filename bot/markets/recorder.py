@@ -13,6 +13,7 @@ from bot.markets import symbols
 from bot.markets.recording import (
     CANDLE_COLUMNS,
     FUNDING_COLUMN,
+    FUNDING_HOURS_COLUMN,
     LIQUIDATION_COLUMNS,
     OPEN_INTEREST_COLUMNS,
     PRINT_COLUMNS,
@@ -81,7 +82,11 @@ class Recorder:
                 ),
             )
         for rate in snapshot.funding:
-            self.append(f"{venue}/{symbol}/funding", ("ts_ms", FUNDING_COLUMN), (rate.taken_at_ms, rate.rate))
+            self.append(
+                f"{venue}/{symbol}/funding",
+                ("ts_ms", FUNDING_COLUMN, FUNDING_HOURS_COLUMN),
+                (rate.taken_at_ms, rate.rate, rate.interval_hours),
+            )
         for total in snapshot.liquidations:
             self.append(
                 f"{total.venue}/{symbol}/liquidations_{interval_name(total.interval_ms)}",

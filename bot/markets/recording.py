@@ -23,6 +23,8 @@ TAKER_BUY_COLUMN = "taker_buy_volume"
 OPEN_INTEREST_COLUMNS = ("open_interest_base", "open_interest_usd")
 LIQUIDATION_COLUMNS = ("long_usd", "short_usd")
 FUNDING_COLUMN = "funding_rate"
+FUNDING_HOURS_COLUMN = "interval_hours"
+"""May be missing; the venue's usual interval then holds."""
 PRINT_COLUMNS = ("ts_ms", "symbol", "side", "price", "amount_base", "notional_usd")
 
 SIMULATED_VENUE = "simulated"
@@ -154,7 +156,7 @@ def _columns(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         case "liquidations":
             return LIQUIDATION_COLUMNS, ()
         case _:
-            return (FUNDING_COLUMN,), ()
+            return (FUNDING_COLUMN,), (FUNDING_HOURS_COLUMN,)
 
 
 def read_prints(path: Path, wanted: Callable[[str], bool], refusals: Refusals) -> dict[str, list[Print]]:

@@ -44,11 +44,13 @@ def detect(view: MarketView, settings: Settings, memory: Memory) -> tuple[Sequen
             continue
         score = robust_score(_rate_8h(funding), history, settings.deviation_floor_8h)
         far = abs(_rate_8h(funding) - float(np.median(history))) >= settings.least_rate_8h
+        # A rate on its way back to nothing is as far from what was usual, and crowds nobody.
+        crowds = funding.rate * score > 0
         side = Side.LONG if score > 0 else Side.SHORT
         shocked = memory.get("side")
         if shocked is not None and (abs(score) <= settings.rearm_score or side != shocked):
             memory, shocked = {**memory, "side": None}, None
-        if shocked is None and far and abs(score) >= settings.score:
+        if shocked is None and far and crowds and abs(score) >= settings.score:
             memory = {"side": str(side), "count": memory.get("count", 0) + 1}
             events.append(_event(view, settings, funding, score, side, memory["count"]))
     return events, memory
@@ -74,7 +76,7 @@ def _event(view: MarketView, settings: Settings, funding: Funding, score: float,
             f"{figures.percent(vulnerable.distance)} {below_or_above(vulnerable)}"
         )
         facts.append(Fact("vulnerable_cluster", text, Unit.TEXT, Label.ESTIMATED, f"nearest {side} cluster"))
-    minutes = max(0.0, (funding.next_at_ms - view.taken_at_ms) / MINUTE_MS)
+    minutes = max(0.0, (view.next_funding_at_ms(funding) - view.taken_at_ms) / MINUTE_MS)
     facts.append(Fact("minutes_to_funding", round(minutes), Unit.MINUTES, Label.CALCULATED, "next funding in"))
     return view.event(
         KIND.kind,

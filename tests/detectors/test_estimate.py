@@ -83,6 +83,16 @@ def test_observed_liquidations_are_summed_by_side_and_forgotten_after_a_day() ->
     assert estimate.observed_usd(Side.LONG, 0) is None
 
 
+def test_prints_of_a_bar_that_is_handed_out_late_count_as_heard_at_its_close() -> None:
+    estimate, bar = MarketEstimate.empty(SETTINGS), Tape(100.0).bar(100.0, 1000.0)
+    assert bar.bar is not None
+    closed_ms = bar.bar.closed_at_ms
+    late = replace(bar, taken_at_ms=closed_ms + 5_000, prints=(Print(closed_ms - 1, Side.LONG, 100.0, 2.0, 200.0),))
+    estimate.apply(late)
+    assert estimate.observed_usd(Side.LONG, closed_ms - 1) == (200.0, "binance")
+    assert estimate.observed_usd(Side.LONG, closed_ms) is None, "it is not of what comes after that close"
+
+
 def test_totals_count_from_their_end() -> None:
     estimate = MarketEstimate.empty(SETTINGS)
     tape = Tape(100.0)

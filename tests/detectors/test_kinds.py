@@ -11,7 +11,7 @@ import pytest
 
 from detectors import figures
 from detectors.event import Event, Evidence, Label, Outcome, OutcomeClass, Unit
-from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Bar, Market, Side
+from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Bar, Market, Side, VenueSample
 from detectors.registry import EventKind, find_kinds
 from detectors.series import MarketSeries
 from tests.detectors.histories import BAR_MS, START_MS, Tape, engine, run, steps, story
@@ -246,6 +246,28 @@ def test_one_shock_is_told_once_while_it_lasts() -> None:
 
 def test_negative_funding_means_that_shorts_are_crowded() -> None:
     assert [event.side for event in shocks([*CALM, -0.002])] == [Side.SHORT]
+
+
+def test_a_rate_that_goes_back_to_normal_crowds_nobody() -> None:
+    lasting = [-0.001, -0.0011, -0.0009] * 6
+    assert shocks([*lasting, -0.00002]) == []
+    assert [event.side for event in shocks([*lasting, 0.0005])] == [Side.LONG]
+
+
+def test_the_next_funding_is_when_the_venues_say_and_not_an_interval_after_the_last() -> None:
+    tape = Tape(100.0, at_ms=START_MS)
+    for rate in (*CALM, 0.002):
+        tape.settle(rate)
+        tape.bar(100.0, 1000.0)
+    *before, last = tape.written
+    settled_ms = last.funding[0].taken_at_ms
+
+    def sample(venue: str, next_ms: int) -> VenueSample:
+        return VenueSample(venue, "BTC/USDT:USDT", settled_ms, settled_ms, next_funding_at_ms=next_ms)
+
+    told = tuple(sample(venue, settled_ms + n * HOUR_MS) for venue, n in (("binance", 4), ("okx", 1), ("bybit", 0)))
+    (event,) = run(engine(), [*before, replace(last, by_venue=told)])
+    assert event.number("minutes_to_funding") == 60
 
 
 def test_between_the_two_thresholds_a_shock_is_not_over() -> None:

@@ -207,6 +207,29 @@ def test_two_spikes_that_disagree_are_both_refused() -> None:
     assert on.refused == {"price_spike": 2}
 
 
+def flash(low: float, *prices: float) -> MarketSnapshot:
+    """The next bar with a wick down to that part of its price, and longs liquidated at those."""
+    whole = first()
+    prints = tuple(Print(whole.taken_at_ms, Side.LONG, one * whole.price, 1.0, one * whole.price) for one in prices)
+    return replace(with_bar(whole, low=low * whole.price), prints=prints)
+
+
+def test_a_flash_crash_within_one_bar_is_believed_at_once_for_nothing_can_confirm_it() -> None:
+    on = warm_engine()
+    step = on.step(flash(1 / 6))
+    assert step is not None
+    assert step.snapshot.low == pytest.approx(first().price / 6)
+    assert "cluster_consumed" in {event.kind for event in step.events}
+
+
+def test_liquidations_anywhere_in_the_range_of_their_bar_are_believed() -> None:
+    on = warm_engine()
+    step = on.step(flash(0.5, 0.95, 0.7, 0.5, 0.41, 0.39))
+    assert step is not None
+    assert [round(one.price / first().price, 2) for one in step.snapshot.prints] == [0.95, 0.7, 0.5, 0.41]
+    assert on.refused == {"print_far_from_price": 1}
+
+
 def test_a_move_just_short_of_a_spike_is_believed_at_once() -> None:
     price = first().price / (SPIKE * 0.99)
     on = warm_engine()

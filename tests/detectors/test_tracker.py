@@ -9,7 +9,7 @@ import pytest
 from detectors.cluster import Change
 from detectors.clusters import ClusterSettings, Preset
 from detectors.market import Side
-from detectors.tracked import DISTANCE_LADDER, TrackedCluster, record_of, tracked_from
+from detectors.tracked import DISTANCE_LADDER, Ended, TrackedCluster, record_of, tracked_from
 from detectors.tracker import ClusterTracker
 from tests.detectors.painted import OPEN_INTEREST, Stage, kinds_of, paint, rungs_of
 
@@ -154,6 +154,19 @@ def test_a_cluster_diluted_away_fades_silently_and_comes_back_as_itself() -> Non
     said = stage.bar()
     assert kinds_of(said) == [Change.REVIVED]
     assert said[0].cluster.identity == cluster.identity
+
+
+def test_a_cluster_that_comes_back_owes_nothing_of_the_time_before_it_ended() -> None:
+    stage, cluster = stage_with_long(base=110)
+    cluster.entered_at_ms = cluster.left_at_ms = stage.at_ms
+    cluster.base_at_entry, cluster.consumed_since_entry = cluster.base, 0.5 * cluster.base
+    stage.tracker.ended.append(Ended(stage.at_ms, revivable=True, cluster=cluster))
+    stage.tracker.clusters.clear()
+    assert kinds_of(stage.bar()) == [Change.REVIVED]
+    assert kinds_of(stage.go(100.0)) == []
+    (back,) = stage.tracker.clusters
+    assert (back.identity, back.entered_at_ms) == (cluster.identity, None)
+    assert back.consumed_since_entry == 0
 
 
 def test_a_preset_that_wants_more_sees_the_same_cluster_later() -> None:

@@ -52,6 +52,13 @@ def test_each_series_rides_on_the_first_bar_that_closes_when_it_is_known(tmp_pat
     assert played[2].prints[0].side is Side.LONG
 
 
+def test_funding_is_per_the_hours_that_the_recording_says_and_eight_where_it_says_none(tmp_path: Path) -> None:
+    write(tmp_path, f"{BTC}/ohlcv_5m", *candles(3))
+    rows = (f"{T0 + BAR_MS},0.0001,4.0", f"{T0 + 2 * BAR_MS},0.0002,")
+    write(tmp_path, f"{BTC}/funding", "ts_ms,funding_rate,interval_hours", *rows)
+    assert [rate.interval_hours for one in play(tmp_path) for rate in one.funding] == [4.0, 8.0]
+
+
 def test_hyperliquids_open_interest_waits_for_the_end_of_its_hour(tmp_path: Path) -> None:
     write(tmp_path, f"{BTC}/ohlcv_5m", CANDLES, *(candle(i, close=100 + i) for i in range(26)))
     write(tmp_path, "hyperliquid/BTC/open_interest_1h", INTEREST, f"{T0},,22200", f"{T0 + HOUR_MS},,24600")
