@@ -18,6 +18,7 @@ LIVE = (
     "live_prints",
     "live_soak",
     "live_pace",
+    "live_requests",
     "live_closes",
     "live_restart",
     "live_views",

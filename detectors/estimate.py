@@ -213,7 +213,7 @@ class MarketEstimate:
             }
         ).encode()
         arrays = to_planes(self.candles) + self.baseline.to_bytes() + self.trail.to_bytes()
-        parts = (self.map.to_bytes(), zlib.compress(small, 6), zlib.compress(arrays, 6))
+        parts = (self.map.to_bytes(), zlib.compress(small, 6), zlib.compress(arrays, 4))
         return struct.pack("<3I", *(len(part) for part in parts)) + b"".join(parts)
 
     @classmethod

@@ -22,7 +22,7 @@ from detectors.deposits import crowding_level, deposit_shapes
 from detectors.flows import MOST_REPLACED, UsualVolume, gross_flow, kept_after, replaced_in_a_bar
 from detectors.map_settings import MapSettings
 from detectors.market import Bar, OpenInterest, Print, Side
-from detectors.numerics import from_planes, shift_columns, to_planes
+from detectors.numerics import from_planes, from_sparse_planes, shift_columns, to_planes, to_sparse_planes
 from detectors.pending import PendingBar, wait
 
 GROUPS = 2
@@ -354,10 +354,11 @@ class LiquidationMap:
                 "volume": [self._usual_volume.mean, self._usual_volume.bars],
                 "cells": self.settings.grid.cells,
                 "step": self.settings.grid.step,
+                "sparse": True,
             }
         ).encode()
-        body = b"".join(to_planes(array) for array in (self.scales, self.group_known, self.exposure))
-        return struct.pack("<I", len(header)) + header + zlib.compress(body, 6)
+        body = to_planes(self.scales) + to_planes(self.group_known) + to_sparse_planes(self.exposure)
+        return struct.pack("<I", len(header)) + header + zlib.compress(body, 1)
 
     @classmethod
     def from_bytes(cls, settings: MapSettings, data: bytes) -> Self:
@@ -381,7 +382,9 @@ class LiquidationMap:
         offset = 0
         for name in ("scales", "group_known", "exposure"):
             like = getattr(loaded, name)
-            setattr(loaded, name, from_planes(body, like.dtype.type, like.shape, offset))
+            is_sparse = name == "exposure" and "sparse" in header  # not before 2026-11-26
+            read = from_sparse_planes if is_sparse else from_planes
+            setattr(loaded, name, read(body, like.dtype.type, like.shape, offset))
             offset += like.nbytes
         loaded.known = loaded.group_known.sum(axis=0)
         loaded._pending = [PendingBar(*pending) for pending in header["pending"]]

@@ -65,6 +65,24 @@ def from_planes(data: bytes, dtype: type[Number], shape: tuple[int, ...], offset
     return np.ascontiguousarray(planes.T).view(dtype).reshape(shape)
 
 
+def to_sparse_planes(array: NDArray[Any]) -> bytes:
+    """A bit for each number, whether it is any but 0.0, and the planes of those that are: the rest of a sparse array
+    is noise, of which nothing is left for a compressor to look for."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    kept = flat.view(np.dtype(f"u{array.itemsize}")) != 0  # -0.0 is kept
+    return np.packbits(kept).tobytes() + to_planes(flat[kept])
+
+
+def from_sparse_planes(data: bytes, dtype: type[Number], shape: tuple[int, ...], offset: int = 0) -> NDArray[Number]:
+    """The array that `to_sparse_planes` took apart, starting at ``offset``."""
+    count = math.prod(shape)
+    bits = np.frombuffer(data, np.uint8, -(-count // 8), offset)
+    kept = np.unpackbits(bits, count=count).astype(bool)
+    flat = np.zeros(count, dtype)
+    flat[kept] = from_planes(data, dtype, (int(kept.sum()),), offset + bits.nbytes)
+    return flat.reshape(shape)
+
+
 def shift_columns(array: NDArray[AnyFloat], cells: int) -> NDArray[AnyFloat]:
     """The array with its last axis moved ``cells`` to the left (right when negative), zeros moving in."""
     moved = np.zeros_like(array)

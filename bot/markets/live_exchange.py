@@ -12,17 +12,16 @@ import aiohttp
 
 from bot.markets.ccxt_alone import venue_class
 from bot.markets.ccxt_errors import VenueFatal
+from bot.markets.live_budget import Weights
+from bot.markets.live_requests import Requests
 from bot.markets.live_types import Clock
 from bot.markets.venues import VenueRules
-from bot.turns import my_turn
 
 Exchange = Any
 """A ccxt.pro exchange: ccxt carries no types worth the name."""
 Rewrite = Callable[[Exchange], None]
 _TIMEOUT_MS = 10_000
 _KEEP_ALIVE_MS = 20_000
-_LARGE = 16_000
-"""Characters of a reply whose reading takes milliseconds."""
 
 
 def make_exchange(rules: VenueRules, session: aiohttp.ClientSession, clock: Clock, rewrite: Rewrite | None) -> Exchange:
@@ -50,7 +49,9 @@ def make_exchange(rules: VenueRules, session: aiohttp.ClientSession, clock: Cloc
     exchange.milliseconds = clock.now_ms
     exchange.seconds = lambda: clock.now_ms() // 1000
     exchange.ssl_context = _trusting(exchange.cafile)
-    exchange.fetch = _large_ones_in_turn(exchange)
+    exchange.throttle = Weights(exchange.rateLimit, rules.window_ms).enter
+    requests = Requests(exchange)
+    exchange.fetch, exchange.close = requests.fetch, _closing(exchange, requests)
     if rewrite is not None:
         rewrite(exchange)
     return exchange
@@ -62,19 +63,20 @@ def _trusting(cafile: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=cafile)
 
 
-def _large_ones_in_turn(exchange: Exchange) -> Callable[..., Awaitable[Any]]:
-    """ccxt's own ``fetch``, but of large replies that came at once, each is read in a round of the loop of its own."""
-    fetch = exchange.fetch
+def _closing(exchange: Exchange, requests: Requests) -> Callable[[], Awaitable[None]]:
+    """ccxt's own ``close``, and that of the requests."""
+    close = exchange.close
 
-    async def fetch_in_turn(*args: Any, **more: Any) -> Any:
-        reply = await fetch(*args, **more)
-        if len(exchange.last_http_response or "") > _LARGE:
-            headers = exchange.last_response_headers
-            await my_turn()
-            exchange.last_response_headers = headers  # whoever is told the reply looks at them next
-        return reply
+    async def close_both() -> None:
+        await requests.close()
+        await close()
 
-    return fetch_in_turn
+    return close_both
+
+
+def _quoted(value: str | int) -> str | int:
+    """Binance lists names in Chinese too."""
+    return value if isinstance(value, int) or (value.isascii() and value.isalnum()) else quote(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,7 @@ class OwnCalls:
             await exchange.throttle(
                 exchange.calculate_rate_limiter_cost(endpoint.api, endpoint.method, endpoint.path, params, config)
             )
-        # Binance lists names in Chinese too.
-        query = "&".join(
-            f"{name}={quote(value) if isinstance(value, str) else value}" for name, value in params.items()
-        )
+        query = "&".join([f"{name}={_quoted(value)}" for name, value in params.items()])
         return await exchange.fetch(f"{address}?{query}" if query else address)
 
     def _look_up(self, method: str) -> tuple[_Endpoint, str] | None:

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.numerics import densest_half, robust_score, rolling_sum, weighted_centre
+from detectors.numerics import (
+    densest_half,
+    from_sparse_planes,
+    robust_score,
+    rolling_sum,
+    to_sparse_planes,
+    weighted_centre,
+)
 
 masses = st.lists(st.floats(0, 100), min_size=1, max_size=30).map(lambda values: np.array(values))
 
@@ -45,3 +52,16 @@ def test_the_densest_half_holds_half_and_nothing_shorter_does(values: np.ndarray
 def test_the_weighted_centre_is_the_centre_of_mass() -> None:
     assert weighted_centre(np.array([1.0, 0.0, 3.0])) == 1.5
     assert weighted_centre(np.zeros(5)) == 2.0
+
+
+@given(st.lists(st.sampled_from([0.0, -0.0, 1.5, 1e-45, -3e38, float("inf"), float("nan")]), max_size=40))
+def test_a_sparse_array_comes_back_bit_for_bit(values: list[float]) -> None:
+    array = np.array(values, np.float32)
+    data = b"before" + to_sparse_planes(array) + b"after"
+    assert from_sparse_planes(data, np.float32, array.shape, 6).tobytes() == array.tobytes()
+
+
+def test_zeros_of_a_sparse_array_take_a_bit_each() -> None:
+    array = np.zeros((9, 100), np.float32)
+    array[3, 50] = 2.0
+    assert len(to_sparse_planes(array)) == 113 + 4

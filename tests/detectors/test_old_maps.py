@@ -1,11 +1,16 @@
 """A map may live for years: scales stay within 32-bit floats, which changes nothing, and nothing grows with time."""
 
+import json
+import struct
+import zlib
+
 import numpy as np
 import pytest
 
 from detectors.leverage import LeverageModel
 from detectors.liquidation_map import SMALLEST_SCALE, LiquidationMap
 from detectors.map_settings import MapSettings
+from detectors.numerics import to_planes
 from detectors.pending import MOST_PENDING
 from tests.detectors.histories import RandomMarket, bars_of, random_market
 from tests.detectors.test_liquidation_map import Writer
@@ -47,3 +52,16 @@ def test_a_market_whose_open_interest_stops_for_good_costs_no_more_with_time() -
         writer.bar(100.0)
     assert len(writer.map.to_bytes()) < size * 1.01
     assert writer.bar(100.0, 1200.0).gap
+
+
+def test_a_checkpoint_that_has_zeros_among_the_rest_is_read_as_it_always_was() -> None:
+    made = a_map_of(300, LeverageModel())
+    (size,) = struct.unpack_from("<I", made.to_bytes())
+    header = json.loads(made.to_bytes()[4 : 4 + size])
+    del header["sparse"]
+    written = json.dumps(header).encode()
+    body = b"".join(to_planes(array) for array in (made.scales, made.group_known, made.exposure))
+    before = struct.pack("<I", len(written)) + written + zlib.compress(body, 6)
+    loaded = LiquidationMap.from_bytes(made.settings, before)
+    assert loaded.exposure.tobytes() == made.exposure.tobytes()
+    assert loaded.to_bytes() == made.to_bytes()

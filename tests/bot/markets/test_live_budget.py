@@ -1,10 +1,17 @@
 """A venue's limits are met by slowing down before them, and a 429 slows what follows."""
 
+import asyncio
+from typing import Any
+
+import aiohttp
 import pytest
 
 from bot.markets.ccxt_errors import VenueError, VenueFatal, VenueRetry
-from bot.markets.live_budget import CallGate, is_for_good, load_of
+from bot.markets.live_budget import CallGate, Weights, is_for_good, load_of
+from bot.markets.live_exchange import OwnCalls, make_exchange
+from bot.markets.live_types import WallClock
 from bot.markets.local.limits import Limiter, Rule
+from bot.markets.venues import VENUES
 from tests.bot.markets.live_rig import rig
 from tests.bot.markets.test_live_parts import Steady
 
@@ -138,3 +145,59 @@ async def test_a_real_429_slows_the_venue_and_its_bars_come_all_the_same() -> No
         assert await rigged.next_bar()
         [part] = rigged.feed._parts.values()
         assert part.client.gate.pace < 1  # type: ignore[attr-defined]
+
+
+async def test_no_window_holds_more_than_the_venue_s_weight_and_none_is_left_unused() -> None:
+    steady, given = Steady(), list[tuple[float, float]]()
+    weights = Weights(50.0, 60_000, steady, steady.sleep)  # 1,200 a minute
+    for n in range(4_000):
+        cost = (1.0, 2.5, 0.1, 20.0)[n % 4]
+        await weights.enter(cost)
+        given.append((steady.now_s, cost))
+    first = 0
+    for last, (at_s, _) in enumerate(given):
+        while given[first][0] <= at_s - 60.0:
+            first += 1
+        assert sum(cost for _, cost in given[first : last + 1]) <= 1_200 + 1e-6
+    whole_minutes = sum(cost for _, cost in given) / 1_200
+    assert steady.now_s - 1_000.0 <= 60 * whole_minutes
+
+
+async def test_who_asked_first_goes_first_however_small_what_comes_after() -> None:
+    steady, order = Steady(), list[str]()
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(0)
+        steady.now_s += seconds
+
+    weights = Weights(100.0, 1_000, steady, sleep)  # ten a second
+    await weights.enter(8.0)
+
+    async def ask(name: str, cost: float) -> None:
+        await weights.enter(cost)
+        order.append(name)
+
+    await asyncio.gather(ask("large", 9.0), ask("small", 1.0), ask("too large at all", 30.0), ask("last", 1.0))
+    assert order == ["large", "small", "too large at all", "last"]
+
+
+async def test_ccxt_s_own_calls_and_ours_share_one_window() -> None:
+    spent: list[float] = []
+
+    async def throttle(cost: float) -> None:
+        spent.append(cost)
+
+    async def fetch(*_: Any) -> Any:
+        return {"code": "0", "data": [{"ts": "1765022400000"}]}
+
+    async with aiohttp.ClientSession() as session:
+        exchange = make_exchange(VENUES["okx"], session, WallClock(), None)
+        weights = exchange.throttle.__self__
+        assert isinstance(weights, Weights)
+        assert weights.most == 100  # of twenty milliseconds each in two seconds
+        close, exchange.timeout_on_exit = exchange.close, 1
+        exchange.throttle, exchange.fetch = throttle, fetch
+        await exchange.fetch_time()
+        await OwnCalls(exchange)("publicGetMarketCandles", {"instId": "BTC-USDT-SWAP"})
+        await close()
+    assert len(spent) == 2
