@@ -99,14 +99,39 @@ def _of_venues(feed: LiveFeed) -> Iterator[Metric]:
     stale = GaugeMetricFamily(f"{NAME}_venue_stale", "1: without news for two intervals", labels=["venue", "series"])
     stopped = GaugeMetricFamily(f"{NAME}_venue_stopped", "1: nothing is asked of it", labels=["venue"])
     prints = CounterMetricFamily(f"{NAME}_liquidations_seen", "Observed liquidations", labels=["venue"])
+    replayed = CounterMetricFamily(
+        f"{NAME}_liquidations_replayed", "Old ones that came with a connection, and were dropped", labels=["venue"]
+    )
+    late = GaugeMetricFamily(
+        f"{NAME}_venue_bars_late_seconds", "The last market's bar after it was due, newest close", labels=["venue"]
+    )
+    late_closes = GaugeMetricFamily(
+        f"{NAME}_venue_late_closes", "Of the last 12, those whose last bar came over 2 s late", labels=["venue"]
+    )
+    stream = CounterMetricFamily(
+        f"{NAME}_stream_candles_lacking",
+        "Closing candles that the stream did not tell in time, and were asked for",
+        labels=["venue", "how"],
+    )
+    silent = CounterMetricFamily(
+        f"{NAME}_stream_silent_closes", "Closes of which the stream told nothing", labels=["venue"]
+    )
     now_ms = feed.clock.now_ms()
     for venue in feed.status():
+        replayed.add_metric([venue.venue], venue.prints_replayed)
+        if venue.lateness is not None:
+            late.add_metric([venue.venue], venue.lateness.last_s)
+            late_closes.add_metric([venue.venue], venue.lateness.late_closes)
+        if venue.stream is not None:
+            stream.add_metric([venue.venue, "late"], venue.stream.late)
+            stream.add_metric([venue.venue, "missing"], venue.stream.missing)
+            silent.add_metric([venue.venue], venue.stream.silent)
         stopped.add_metric([venue.venue], int(bool(venue.stopped)))
         prints.add_metric([venue.venue], venue.prints_received)
         for series, seen_ms in venue.seen_ms.items():
             age.add_metric([venue.venue, series], max(0, now_ms - seen_ms) / 1000)
             stale.add_metric([venue.venue, series], int(series in venue.stale))
-    yield from (age, stale, stopped, prints)
+    yield from (age, stale, stopped, prints, replayed, late, late_closes, stream, silent)
 
 
 def _of_store(counts: Counts, app: App | None) -> Iterator[Metric]:

@@ -18,6 +18,7 @@ from storage.store import Counts, StoredAlert
 
 if TYPE_CHECKING:  # `map` starts without what only live venues need
     from bot.markets.live import VenueStatus
+    from bot.markets.live_health import Lateness, StreamTally
     from bot.markets.live_watch import Gap
 
 LEVELS = 5
@@ -222,8 +223,26 @@ def venue_line(venue: "VenueStatus", gaps: "Sequence[Gap]", now_ms: int) -> str:
         span = sum((now_ms if gap.until_ms is None else gap.until_ms) - gap.since_ms for gap in missed)
         still = ", the last one lasts" if missed[-1].until_ms is None else ""
         told += f", {len(missed)} {'gap' if len(missed) == 1 else 'gaps'} of {figures.duration(span)} in all{still}"
+    closes = [*_lateness(venue.lateness), *_stream(venue.stream)]
     refused = [f"not trusted: {', '.join(venue.refuses)}"] if venue.refuses else []
-    return f"{venue.venue}: " + " · ".join([f"{venue.markets} markets", *ages, told, *refused])
+    return f"{venue.venue}: " + " · ".join([f"{venue.markets} markets", *ages, *closes, told, *refused])
+
+
+def _lateness(told: "Lateness | None") -> list[str]:
+    if told is None:
+        return []
+    late = f", late at {told.late_closes} of {told.closes} closes" if told.late_closes else ""
+    if told.is_usual:
+        return [f"bars LATE: the last {told.last_s:.1f} s after it was due{late}"]
+    return [f"last bar {told.last_s:.1f} s after it was due, {told.most_s:.1f} s at most{late}"]
+
+
+def _stream(told: "StreamTally | None") -> list[str]:
+    """Nothing where it told all: that is no news."""
+    if told is None or not (told.late or told.missing):
+        return []
+    silent = f", silent at {told.silent} of {told.closes} closes" if told.silent else ""
+    return [f"candle stream: {told.late:,} late, {told.missing:,} missing{silent} (asked for instead)"]
 
 
 def _market_row(market: Market, view: MarketView | None, newest_ms: int | None) -> tuple[str, ...]:

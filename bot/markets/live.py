@@ -228,7 +228,7 @@ class LiveFeed:
             common = (reached.client, reached.listings.values(), self._clock, self._refusals, self._notices.append)
             watch = PrintWatch(*common, silent_s=self._silent_s, missing_from_ms=self.started_ms)
             self._spawn(name, "prints", watch.run)
-        self._parts[name] = Part(reached, fresh, worker, watch)
+        self._parts[name] = Part(reached, fresh, worker, watch, times_bars=self.stream_lead_s is not None)
         self._spawn(name, "worker", worker.run)
         self._spawn(name, "tiers", partial(self._tiers.keep, reached.client, reached.listings))
 
@@ -298,17 +298,11 @@ class LiveFeed:
         part = self._parts[batch.venue]
         self._notices.extend(part.fresh.check())
         if isinstance(batch, LookBatch):
-            part.stopped = ""
             self._looked.seen(batch.venue, batch.looks)
-            self._seen(part, "prices")
+            self._notices.extend(part.seen("prices"))
         else:
             self._patience.note(batch)
-            if any(series.bars for series in batch.markets.values()):
-                part.stopped = ""
-                self._seen(part, "bars")
-            if any(series.interest_base for series in batch.markets.values()):
-                part.stopped = ""
-                self._seen(part, "open interest")
+            self._notices.extend(part.took(batch))
         self._batches.put_nowait(batch)
 
     async def _take(self, batch: Batch, turns: Turns) -> list[MarketSnapshot]:
@@ -381,10 +375,6 @@ class LiveFeed:
             if part is not None:
                 part.stopped = error.reason
             self._new |= self._held
-
-    def _seen(self, part: Part, series: str) -> None:
-        notice = part.fresh.seen(series)
-        self._notices.extend([] if notice is None else [notice])
 
     def _check_freshness(self) -> None:
         now_s = self._clock.steady_s()

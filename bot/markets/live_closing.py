@@ -12,6 +12,7 @@ from typing import Any
 
 from bot.markets import live_own
 from bot.markets.ccxt_errors import VenueError
+from bot.markets.live_health import StreamTally
 from bot.markets.live_types import BAR_MS, CandleSink, Clock, Listing, VenueClient, until_next
 from bot.markets.venues import VenueRules
 from detectors.market import Bar
@@ -125,7 +126,9 @@ class ClosingCandles:
         """Of the candle that was streamed last."""
         self._bars: dict[str, Bar] = {}
         self._awaited: set[str] = set()
+        self._late = 0
         self._all_in = asyncio.Event()
+        self.tally = StreamTally()
 
     def of(self, base: str, closed_at_ms: int) -> Bar | None:
         """The market's bar that closed then, if it has come."""
@@ -136,6 +139,8 @@ class ClosingCandles:
     def closed(self, base: str, bar: Bar) -> None:
         if bar.opened_at_ms != self._opened_at_ms:
             return  # the one before, which some tell again to whoever subscribes
+        if base in self._awaited and self._client.now_ms() > bar.closed_at_ms + self._client.rules.close_delay_ms:
+            self._late += 1
         self._bars.setdefault(base, bar)
         self._awaited.discard(base)
         if not self._awaited:
@@ -154,7 +159,7 @@ class ClosingCandles:
                 await self._collect(opened_at_ms)
 
     async def _collect(self, opened_at_ms: int) -> None:
-        self._awaited = set(self._listings)
+        self._awaited, self._late = set(self._listings), 0
         self._all_in.clear()
         left_s = (opened_at_ms + BAR_MS - self._client.now_ms()) / 1000
         begin = asyncio.ensure_future(self._clock.sleep(max(0.0, left_s - _SUBSCRIBED_S)))
@@ -167,5 +172,6 @@ class ClosingCandles:
             for one in (*ends, begin):
                 one.cancel()
             told = await asyncio.gather(*ends, begin, return_exceptions=True)
+        self.tally = self.tally.plus(told=len(self._bars), late=self._late, missing=len(self._awaited))
         if isinstance(told[0], Exception) and not isinstance(told[0], VenueError):
             raise told[0]

@@ -1,14 +1,22 @@
-"""Freshness: one *stale* notice after two missed intervals of a series, one *recovered* when it comes again (E13)."""
+"""Freshness: one *stale* notice after two missed intervals of a series, one *recovered* when it comes again (E13).
 
+And what is no trouble yet, but to be seen: bars that come late, candles that a stream did not tell."""
+
+import statistics
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bot.markets.live_types import BAR_MS, Clock, Notice, NoticeKind
+from bot.markets.live_types import BAR_MS, BarBatch, Clock, Notice, NoticeKind
 from detectors.market import MINUTE_MS
 
 MISSED = 2
 _SLACK_S = 15.0
 """A bar's delay, its call and its retries."""
+_CLOSES_KEPT = 12
+"""An hour's."""
+_LATE_S = 2.0
+"""What is promised beyond the venue's delay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,71 @@ class VenueStatus:
     prints_received: int
     refuses: tuple[str, ...]
     """What is refused of a venue whose conventions are not known."""
+    prints_replayed: int = 0
+    """Liquidations from before a connection that came with it again, and were dropped as they should be."""
+    lateness: "Lateness | None" = None
+    stream: "StreamTally | None" = None
+    """None: its bars do not come from a stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """Of the last market's bar at each of the last closes, an hour of them."""
+
+    last_s: float
+    """After the newest was due, by which the venue can tell it."""
+    most_s: float
+    late_closes: int
+    """Closes at which it was later than the two seconds that are promised."""
+    closes: int
+    is_usual: bool
+    """Most of them were late."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTally:
+    """What a stream of closing candles told since the start. All that it did not tell in time was asked for."""
+
+    closes: int = 0
+    silent: int = 0
+    """Closes of which it told no candle at all."""
+    late: int = 0
+    """Candles that came after they were due."""
+    missing: int = 0
+    """Candles that never came."""
+
+    def plus(self, *, told: int, late: int, missing: int) -> "StreamTally":
+        """With one close more; ``told`` are all candles that came, ``late`` those of them that were."""
+        return StreamTally(self.closes + 1, self.silent + (not told), self.late + late, self.missing + missing)
+
+
+class BarTimes:
+    """When a venue's bars come, by its own clock."""
+
+    def __init__(self, delay_ms: int) -> None:
+        self._delay_ms = delay_ms
+        self._closes: deque[tuple[int, float]] = deque(maxlen=_CLOSES_KEPT)
+        """Each close and how long after it was due its last bar came, in seconds."""
+
+    def note(self, batch: BarBatch, now_ms: int) -> None:
+        """Bars missed long ago are late anyhow: only those of the batch's own close count."""
+        closed_at_ms = batch.closed_at_ms
+        if not any(one.bars and one.bars[-1].closed_at_ms == closed_at_ms for one in batch.markets.values()):
+            return
+        late_s = max(0.0, (now_ms - closed_at_ms - self._delay_ms) / 1000)
+        if not self._closes or closed_at_ms > self._closes[-1][0]:
+            self._closes.append((closed_at_ms, late_s))
+        elif closed_at_ms == self._closes[-1][0]:
+            self._closes[-1] = (closed_at_ms, max(late_s, self._closes[-1][1]))
+
+    @property
+    def lateness(self) -> Lateness | None:
+        """None before the first close."""
+        if not self._closes:
+            return None
+        each_s = [late_s for _, late_s in self._closes]
+        late = sum(late_s > _LATE_S for late_s in each_s)
+        return Lateness(each_s[-1], max(each_s), late, len(each_s), statistics.median_low(each_s) > _LATE_S)
 
 
 @dataclass(slots=True)

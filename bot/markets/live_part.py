@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 from bot.markets.feed import Refusals
 from bot.markets.live_connect import Reached
-from bot.markets.live_health import Freshness, VenueStatus
-from bot.markets.live_types import Clock
+from bot.markets.live_health import BarTimes, Freshness, VenueStatus
+from bot.markets.live_types import BarBatch, Clock, Notice
 from bot.markets.live_watch import PrintWatch
 from bot.markets.live_worker import VenueWorker
 
@@ -40,10 +40,36 @@ async def kept_up(
 
 
 class Part:
-    def __init__(self, reached: Reached, fresh: Freshness, worker: VenueWorker, watch: PrintWatch | None) -> None:
+    """``times_bars``: whether it is looked at how late they come, which says nothing where time is quickened."""
+
+    def __init__(
+        self,
+        reached: Reached,
+        fresh: Freshness,
+        worker: VenueWorker,
+        watch: PrintWatch | None,
+        *,
+        times_bars: bool = True,
+    ) -> None:
         self.client, self.listings = reached.client, reached.listings
         self.fresh, self.worker, self.watch = fresh, worker, watch
         self.stopped = ""
+        self._bar_times = BarTimes(self.client.rules.close_delay_ms) if times_bars else None
+
+    def seen(self, *series: str) -> list[Notice]:
+        """These have come: it is not stopped. Returns a *recovered* notice for each that was stale."""
+        self.stopped = ""
+        notices = [self.fresh.seen(one) for one in series]
+        return [notice for notice in notices if notice is not None]
+
+    def took(self, batch: BarBatch) -> list[Notice]:
+        """As `seen`, of what is in the batch."""
+        if self._bar_times is not None:
+            self._bar_times.note(batch, self.client.now_ms())
+        told = batch.markets.values()
+        has = {"bars": any(one.bars for one in told), "open interest": any(one.interest_base for one in told)}
+        series = [name for name, is_in in has.items() if is_in]
+        return self.seen(*series) if series else []
 
     def status(self) -> VenueStatus:
         return VenueStatus(
@@ -55,4 +81,7 @@ class Part:
             prints=self.client.rules.coverage or "not told",
             prints_received=self.watch.received if self.watch else 0,
             refuses=self.client.rules.unknowns(),
+            prints_replayed=self.watch.replayed if self.watch else 0,
+            lateness=self._bar_times.lateness if self._bar_times else None,
+            stream=self.worker.stream_tally,
         )

@@ -43,6 +43,8 @@ class PrintWatch:
     ) -> None:
         self.gaps: deque[Gap] = deque(maxlen=_GAPS_KEPT)
         self.received = 0
+        self.replayed = 0
+        """From before the connection over which they came: venues send the last ones to whoever subscribes."""
         self._client, self._listings, self._clock = client, listings, clock
         self._refusals, self._tell, self._silent_s = refusals, tell, silent_s
         self._venue = client.rules.name
@@ -51,6 +53,9 @@ class PrintWatch:
         self._order: deque[tuple[str, Print]] = deque()
         self._beat_ms = client.now_ms()
         self._beat_s = clock.steady_s()
+        self._connected_ms = self._beat_ms
+        self._before: set[tuple[str, Print]] = set()
+        """What of the last minutes was known when the connection was made."""
         self._connected = self._was_connected = False
         self.gaps.append(Gap(self._venue, min(self._beat_ms, missing_from_ms or self._beat_ms)))
 
@@ -70,7 +75,10 @@ class PrintWatch:
         now_ms = self._client.now_ms()
         new = []
         for key in frame:
-            if now_ms - key[1].taken_at_ms > OLDEST_MS:
+            is_old = now_ms - key[1].taken_at_ms > OLDEST_MS
+            if key in self._before or (is_old and key[1].taken_at_ms < self._connected_ms):
+                self.replayed += 1
+            elif is_old:
                 self.refuse("print_old")
             elif key in self._known:
                 self.refuse("print_repeated")
@@ -88,7 +96,8 @@ class PrintWatch:
     def beat(self) -> None:
         now_ms = self._client.now_ms()
         if not self._connected:
-            self._connected = True
+            self._connected, self._connected_ms = True, now_ms
+            self._before = {key for key in self._known if now_ms - key[1].taken_at_ms <= OLDEST_MS}
             self._end_gap(now_ms)
         self._beat_ms, self._beat_s = now_ms, self._clock.steady_s()
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from bot.markets.ccxt_errors import VenueError
 from bot.markets.live_closing import ClosingCandles
+from bot.markets.live_health import StreamTally
 from bot.markets.live_settled import SettledRates
 from bot.markets.live_types import (
     BAR_MS,
@@ -83,6 +84,11 @@ class VenueWorker:
 
     def _latest_close_ms(self) -> int:
         return (self.client.now_ms() - self.client.rules.close_delay_ms) // BAR_MS * BAR_MS
+
+    @property
+    def stream_tally(self) -> StreamTally | None:
+        """What its stream of closing candles told; None where it has none."""
+        return None if self._closing is None else self._closing.tally
 
     def follow(self, base: str, *, with_interest: bool, after_ms: int | None = None) -> None:
         """Ask for a further one of ``listings`` too; ``after_ms`` as for the others."""

@@ -4,13 +4,17 @@ import io
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
+from bot import metrics
 from bot.app import App, make_feed
 from bot.lag import LoopLag
+from bot.markets.live_health import Lateness, StreamTally, VenueStatus
 from bot.metrics import Scrape
 from bot.platforms.console import Printer
 from storage.chats import Chat
@@ -23,6 +27,14 @@ from tests.storage.make import alert, event, tick
 
 HOSTING = Path(__file__).resolve().parents[2] / "docs/HOSTING.md"
 Samples = dict[tuple[str, ...], float]
+LATE = Lateness(2.5, 2.5, 1, 12, is_usual=False)
+VENUES = SimpleNamespace(
+    clock=SimpleNamespace(now_ms=lambda: 100_000),
+    status=lambda: [
+        VenueStatus("okx", 3, "", (), {"bars": 40_000}, "full", 7, (), 4, LATE, StreamTally(30, 2, 3, 40)),
+        VenueStatus("gate", 3, "banned", (), {}, "totals", 0, ()),
+    ],
+)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -108,6 +120,20 @@ async def test_the_docs_name_every_family_and_no_other(tmp_path: Path) -> None:
         text = await scraped(app, store)
     families = set(re.findall(r"^# TYPE (clusterwatch_\w+?)(?:_total|_info)? ", text, re.MULTILINE))
     named = set(re.findall(r"`(clusterwatch_\w+)`", HOSTING.read_text(encoding="utf-8")))
-    of_venues = {f"clusterwatch_{name}" for name in ("venue_age_seconds", "venue_stale", "venue_stopped")}
-    of_charts = {"clusterwatch_charts_failed", "clusterwatch_liquidations_seen"}
-    assert named == families | of_venues | of_charts
+    of_venues = {family.name for family in metrics._of_venues(cast(Any, VENUES))}
+    assert named == families | of_venues | {"clusterwatch_charts_failed"}
+
+
+def test_bars_that_come_late_and_candles_that_a_stream_lacked_are_told_by_venue() -> None:
+    told = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in metrics._of_venues(cast(Any, VENUES))
+        for sample in family.samples
+    }
+    assert told["clusterwatch_venue_bars_late_seconds", "okx"] == 2.5
+    assert told["clusterwatch_venue_late_closes", "okx"] == 1
+    assert told["clusterwatch_stream_candles_lacking_total", "okx", "late"] == 3
+    assert told["clusterwatch_stream_candles_lacking_total", "okx", "missing"] == 40
+    assert told["clusterwatch_stream_silent_closes_total", "okx"] == 2
+    assert told["clusterwatch_liquidations_replayed_total", "okx"] == 4
+    assert ("clusterwatch_stream_silent_closes_total", "gate") not in told

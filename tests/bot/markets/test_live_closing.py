@@ -9,6 +9,7 @@ import pytest
 
 from bot.markets.ccxt_errors import VenueError
 from bot.markets.live_closing import LEAD_S, STREAMED, ClosingCandles
+from bot.markets.live_health import StreamTally
 from bot.markets.live_types import BAR_MS, CandleSink, Listing, VenueClient
 from bot.markets.local.okx_candles import BUSINESS
 from bot.markets.local.okx_stream import OkxStreams
@@ -268,6 +269,33 @@ async def test_only_the_candle_that_closes_is_taken_and_the_first_value_wins() -
     closing.closed("BTC", Bar(opened_ms, BAR_MS, 9.0, 9.0, 9.0, 9.0, 9.0))
     assert closing.of("BTC", opened_ms + BAR_MS) == bar
     assert closing.of("BTC", opened_ms + 2 * BAR_MS) is None, "another close has another candle"
+
+
+async def test_candles_that_came_late_or_not_at_all_and_silent_closes_are_counted() -> None:
+    opened_ms = BAR_MS * 999
+
+    class Telling(Told):
+        async def watch_candles(
+            self, listings: Sequence[Listing], sink: CandleSink, begin: asyncio.Future[None]
+        ) -> None:
+            await begin
+            if not self.sinks:
+                bar = Bar(opened_ms, BAR_MS, 1.0, 2.0, 0.5, 1.5, 10.0)
+                self.time_ms = bar.closed_at_ms
+                sink.closed("BTC", bar)
+                self.time_ms = bar.closed_at_ms + self.rules.close_delay_ms + 1
+                sink.closed("ETH", bar)
+                sink.closed("BTC", bar)
+            await super().watch_candles(listings, sink, begin)
+
+    venue = Telling()
+    listings = {base: Listing("okx", base, f"{base}/USDT:USDT") for base in ("BTC", "ETH", "DOGE")}
+    closing = ClosingCandles(cast("VenueClient", venue), listings, venue)
+    run = asyncio.create_task(closing.run())
+    await until(lambda: closing.tally.closes >= 2)
+    run.cancel()
+    later = closing.tally.closes - 1
+    assert closing.tally == StreamTally(later + 1, silent=later, late=1, missing=1 + 3 * later)
 
 
 async def test_a_fault_of_ours_is_not_taken_for_one_of_the_venue() -> None:
