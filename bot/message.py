@@ -40,6 +40,8 @@ class Table:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    by_importance: tuple[int, ...] = ()
+    """The numbers of all rows, those first that stay where there is not room for all; empty: the rows' own order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,11 @@ class Message:
 def handle_of(alert_id: str) -> str:
     """The short name of an alert for people: ``#1a2b3c4d``."""
     return f"#{hashlib.sha256(alert_id.encode()).hexdigest()[:8]}"
+
+
+def is_label(line: str) -> bool:
+    """Whether a footer's line says what the message is worth: such a line is never cut."""
+    return line in {SIMULATED, NOT_ADVICE, POSSIBLE_REPEAT} or line.startswith(f"{figures.ESTIMATED_SIGN} estimated")
 
 
 def alert_buttons(event: Event) -> tuple[tuple[Button, ...], ...]:

@@ -53,7 +53,8 @@ def liquidation_map(view: MarketView) -> Message:
         return Message(f"{view.market.base} liquidation map", tuple(lines), _footer(view))
     lines.append(f"Open interest {figures.usd(interest)}")
     lines += [str(fact.value) for fact in venue_facts(view.venue_shares, view.divergence_bps) if fact.shown]
-    rows = [
+    levels = [(side, *found) for side in (Side.SHORT, Side.LONG) for found in heaviest(view, side)]
+    rows = tuple(
         (
             side.value,
             f"{figures.ESTIMATED_SIGN}{figures.level(level, decimals)}",
@@ -61,10 +62,10 @@ def liquidation_map(view: MarketView) -> Message:
             f"{figures.ESTIMATED_SIGN}{figures.usd(notional_usd)}",
             figures.percent(notional_usd / interest),
         )
-        for side in (Side.SHORT, Side.LONG)
-        for level, notional_usd in heaviest(view, side)
-    ]
-    table = Table(("side", "level", "from price", "size", "of open interest"), tuple(rows)) if rows else None
+        for side, level, notional_usd in levels
+    )
+    nearest = tuple(sorted(range(len(levels)), key=lambda number: abs(levels[number][1] / view.price - 1)))
+    table = Table(("side", "level", "from price", "size", "of open interest"), rows, nearest) if rows else None
     return Message(f"{view.market.base} liquidation map", tuple(lines), (ESTIMATED, *_footer(view)), table)
 
 

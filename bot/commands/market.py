@@ -15,10 +15,11 @@ async def show_map(asked: Asked) -> Message:
     view = asked.house.view(asked.words, "/map BTC")
     message = replies.liquidation_map(view)
     watcher, base = asked.house.watcher, view.market.base
-    if (tiers := watcher.tiers(base)) is not None:
-        message = replace(message, footer=(f"Maintenance margin: {tiers.source}", *message.footer))
     made_with = weights_in_words(watcher.assumptions.fits(base), watcher.assumptions.configured, view.taken_at_ms)
-    message = replace(message, footer=(*made_with, *message.footer))
+    if (tiers := watcher.tiers(base)) is not None:
+        made_with.append(f"Maintenance margin: {tiers.source}")
+    # Not in the footer: under a picture there is room for its labels, and not for all of this.
+    message = replace(message, lines=(*message.lines, *made_with))
     if asked.house.charts is None or view.open_interest_usd is None:
         return message
     return replace(message, chart=await asked.house.charts.save(replies.map_event(view)))

@@ -6,6 +6,9 @@ import pytest
 
 from bot.assumptions import configured_as
 from bot.fit_words import BACK, weights_in_words
+from bot.message import NOT_ADVICE, SIMULATED
+from bot.platforms.telegram.rendering import caption_of
+from bot.replies import ESTIMATED
 from detectors.fit import Gain
 from detectors.market import DAY_MS
 from storage.fits import NodeWeights, StoredFit
@@ -89,5 +92,12 @@ async def test_map_and_why_say_what_the_estimate_is_made_with(asker: Asker) -> N
         assert any("50x and more: 25% before, 50% now" in line for line in (*answer.lines, *answer.footer)), command
     house.watcher.assumptions.take_fit("BTC", replace(REFUSED, configured=configured, fitted_at_ms=3))
     answer = await asker.says("/map BTC")
-    assert any(line.startswith("Not used: the fit of") for line in answer.footer)
+    assert any(line.startswith("Not used: the fit of") for line in answer.lines)
+    # Under a picture there is no room for all: what it is worth stays, and so do the levels.
+    caption = caption_of(answer)
+    assert answer.footer == (ESTIMATED, SIMULATED, NOT_ADVICE)
+    assert all(label in caption for label in answer.footer)
+    assert answer.table is not None
+    assert sum(row[1] in caption for row in answer.table.rows) == len(answer.table.rows) >= 8
+    assert "Price " in caption
     await house.store.close()

@@ -12,9 +12,11 @@ from bot.charting import ChartFolder
 from bot.cli import main
 from bot.markets.simulated import write_simulation
 from bot.message import as_text, handle_of
+from bot.platforms.telegram.rendering import caption_of
 from bot.score import Scorer
 from bot.scorecard import as_message, rows_of
 from detectors.chance import Chance
+from detectors.claims import claims_of
 from detectors.event import OutcomeClass, Question
 from detectors.market import DAY_MS, Side
 from detectors.registry import find_kinds
@@ -52,6 +54,25 @@ def said(scored: list[Scored], **waiting: int) -> str:
 def test_a_row_says_n_rate_bound_chance_lift_and_verdict() -> None:
     (row,) = [line for line in said(alerts(40, 30)).splitlines() if line.startswith("approached within 2 %")]
     assert row.split()[4:] == ["40", "75", "%", f"{wilson_lower(30, 40) * 100:.0f}", "%", "25", "%", "x3.00", "better"]
+
+
+def test_under_a_picture_the_figures_of_every_kind_stay_and_prose_goes() -> None:
+    kinds = find_kinds()
+    groups = ("cluster_approached@2", "cluster_formed", "cluster_consumed", "cluster_dissolved", "funding_shock")
+    scored = [one for group in groups for one in alerts(40, 30, group=group)]
+    card = as_message(
+        rows_of(scored, by_market=False),
+        {},
+        title="Scorecard of all markets",
+        days=90,
+        scored_as={name: kind.scored_as for name, kind in kinds.items()},
+        claims=claims_of(scored),
+        short=True,
+    )
+    caption = caption_of(card)
+    assert caption.count("n 40 · came 75 %") == 5
+    assert caption.count("lift x3.00 · verdict better") == 5
+    assert all(line in caption for line in card.footer)
 
 
 def test_a_record_that_loses_to_chance_says_so() -> None:

@@ -1,9 +1,10 @@
 """Whatever a message says, Telegram can read it, it is never too long, and its footer is never lost."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.message import Button, Menu, Message, Table
+from bot.message import NOT_ADVICE, POSSIBLE_REPEAT, SIMULATED, Button, Menu, Message, Table
 from bot.platforms.telegram.keyboard import keyboard
 from bot.platforms.telegram.rendering import caption_of, text_of
 from tests.chats import telegram_text as telegram
@@ -55,11 +56,41 @@ def test_what_is_too_long_for_a_caption_loses_lines_from_the_end_and_keeps_title
     assert text_of(message).count("line") == 60
 
 
-def test_the_table_goes_first_where_not_all_fits() -> None:
+def test_a_table_that_is_too_long_fills_the_room_and_says_how_many_rows_are_left_out() -> None:
     table = Table(("market", "size"), tuple((f"M{n}", "x" * 200) for n in range(9)))
     caption = caption_of(Message("Markets", ("Two lines", "of text"), ("Footer",), table))
     assert "of text" in caption
-    assert "M1" not in caption
+    assert [f"M{n}" in caption for n in range(9)] == [True] * 4 + [False] * 5
+    assert "\n… and 5 more\n" in caption
+
+
+def test_rows_come_before_prose_and_lose_their_columns_names_before_any_row_goes() -> None:
+    columns = ("alert", "n", "came", "at least", "by chance", "lift", "verdict")
+    cells = ("40 (+3 unjudged)", "75 %", "62 %", "25 %", "x3.00", "")
+    table = Table(columns, tuple((f"kind {n} within 2 %", *cells) for n in range(8)))
+    shown = caption_of(Message("Scorecard", ("What it is. " * 9, *("prose " * 40,) * 4), ("≈ estimated",), table))
+    assert "<b>alert</b> — n · came · at least · by chance · lift · verdict" in shown
+    assert [f"<b>kind {n} within 2 %</b> — 40 (+3 unjudged) · 75 %" in shown for n in range(8)] == [True] * 8
+    assert "x3.00 · –" in shown
+    assert "What it is." in shown
+    assert "\n…\n" in shown
+
+
+def test_the_rows_that_matter_most_stay_in_their_own_order() -> None:
+    rows = tuple((f"L{n}", "y" * 150) for n in range(9))
+    shown = caption_of(Message("Map", table=Table(("level", "what"), rows, (4, 5, 3, 6, 2, 7, 1, 8, 0))))
+    assert [n for n in range(9) if f"L{n}" in shown] == [2, 3, 4, 5, 6, 7]
+    assert shown.index("L3") < shown.index("L4") < shown.index("L5")
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_labels_stay_whatever_else_the_footer_says(before: int) -> None:
+    long = tuple(f"{n} " + "weights " * 40 for n in range(3))
+    labels = (POSSIBLE_REPEAT, SIMULATED, "≈ estimated · others observed or calculated", NOT_ADVICE)
+    footer = (*long[:before], *labels, *long[before:])
+    for shown in (caption_of(Message("BTC", footer=footer)), text_of(Message("BTC", footer=footer * 5))):
+        assert all(f"<i>{label}</i>" in shown for label in labels)
+    assert "<i>0 weights" in caption_of(Message("BTC", footer=footer))
 
 
 def test_a_narrow_table_stands_in_columns_and_a_wide_one_in_lines() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import discord
 
 from bot.message import Message, Table
+from bot.platforms.fitting import footer_within, rows_within
 
 log = logging.getLogger(__name__)
 CONTENT_LIMIT = 2000
@@ -60,14 +61,16 @@ async def render(message: Message, *, lead: bool, may_embed: bool = True, may_at
     picture = await _picture(message.chart) if may_attach else None
     title = escaped(message.title).strip() or "Clusterwatch"
     if not may_embed:
-        body = [f"**{_cut(title, TITLE_LIMIT)}**", _body(lines, message.table, 1200), *map(escaped, message.footer)]
+        body = [f"**{_cut(title, TITLE_LIMIT)}**", _body(lines, message.table, 1200)]
+        left = CONTENT_LIMIT - sum(len(part) + 1 for part in body)
+        body += footer_within([escaped(line) for line in message.footer], left, _cut)
         return Rendered(_cut("\n".join(part for part in body if part), CONTENT_LIMIT), None, picture)
     embed = discord.Embed(colour=next((c for sign, c in _COLOURS if message.title.startswith(sign)), _PLAIN_COLOUR))
     room = EMBED_LIMIT
     if not lead:
         embed.title = _cut(title, TITLE_LIMIT)
         room -= len(embed.title)
-    footer = _cut("\n".join(clean(line) for line in message.footer), FOOTER_LIMIT).strip()
+    footer = "\n".join(footer_within([clean(line) for line in message.footer], FOOTER_LIMIT, _cut)).strip()
     if footer:
         embed.set_footer(text=footer)
     embed.description = _body(lines, message.table, min(DESCRIPTION_LIMIT, room - len(footer))).strip() or None
@@ -158,7 +161,14 @@ def _drawn(table: Table, limit: int) -> str:
     grid = [[clean(cell).replace("```", "'''") for cell in row] for row in (table.columns, *table.rows)]
     widths = [max(len(row[column]) for row in grid) for column in range(len(table.columns))]
     rows = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in grid]
-    return f"```\n{_fitted(rows, limit - 8)}\n```"
+    text = "\n".join(rows)
+    if len(text) > limit - 8:
+        heading, *rows = rows
+        room = limit - 8 - len("… and 9999 more rows") - len(heading) - 2
+        kept = rows_within(table, [len(row) + 1 for row in rows], room)
+        shown = [heading, *(rows[number] for number in kept)] if room >= 0 else []
+        text = "\n".join([*shown, f"… and {len(rows) - len(kept)} more rows"])
+    return f"```\n{text}\n```"
 
 
 def _fitted(lines: Sequence[str], limit: int) -> str:

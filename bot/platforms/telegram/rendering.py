@@ -1,7 +1,7 @@
 """A message as Telegram's HTML. Lengths are counted as Telegram does: UTF-16 units, after its tags are taken out.
 
-What is too long loses its table first, then lines from the end; title and footer always stay, since the footer says
-what is estimated and what it is worth.
+The title and the labels of the footer always stay, since these say what is estimated and what it is worth. A table that
+is too long names its columns once, then loses the rows that matter least; lines have what room it leaves them.
 """
 
 import html
@@ -9,12 +9,16 @@ import re
 from collections.abc import Iterator, Sequence
 
 from bot.message import Message, Table
+from bot.platforms.fitting import footer_within, rows_within
 
 TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
+_OF_A_TEXT, _OF_A_CAPTION = 1 / 2, 2 / 3
+"""The share of the room that a table has however many lines there are."""
 _WIDEST_COLUMNS = 40
 """What a phone shows of a line in a fixed width, in characters."""
 _MORE = "…"
+_NOTHING = "–"
 _MENTION = re.compile(r"@(?=\w)")
 _WORD_JOINER = "\u2060"
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
@@ -28,12 +32,12 @@ def length(text: str) -> int:
 
 def text_of(message: Message) -> str:
     """For a message without a picture."""
-    return _fitted(message, TEXT_LIMIT)
+    return _fitted(message, TEXT_LIMIT, _OF_A_TEXT)
 
 
 def caption_of(message: Message) -> str:
     """For the message of a picture."""
-    return _fitted(message, CAPTION_LIMIT)
+    return _fitted(message, CAPTION_LIMIT, _OF_A_CAPTION)
 
 
 def plain(text: str) -> str:
@@ -49,34 +53,37 @@ class _Part:
         self.length = length(html.unescape(plain(text)))
 
 
-def _fitted(message: Message, limit: int) -> str:
+def _fitted(message: Message, limit: int, tables_share: float) -> str:
     head = _Part(_cut(message.title, limit // 4), "b")
-    foot = [_Part(line, "i") for line in _within(message.footer, limit // 2)]
-    used = head.length + sum(part.length + 1 for part in foot) + 2
-    body: list[_Part] = []
-    table = list(_table(message.table)) if message.table is not None else []
-    lines = [_Part(line) for line in message.lines]
-    whole = [*lines, *([_Part(""), *table] if lines and table else table)]
-    if used + sum(part.length + 1 for part in whole) <= limit:
-        body = whole
-    else:
-        room = limit - used - length(_MORE) - 1
-        for part in lines or table:
-            room -= part.length + 1
-            if room < 0:
-                break
-            body.append(part)
-        body.append(_Part(_MORE))
+    foot = [_Part(line, "i") for line in footer_within(message.footer, limit // 2, _cut, length)]
+    room = limit - head.length - _length(foot) - 2
+    lines_length = sum(length(line) + 1 for line in message.lines)
+    drawn = []
+    if message.table is not None:
+        drawn = list(_drawn(message.table, max(room - lines_length - 1, int(room * tables_share))))
+    lines = list(_lines(message.lines, room - _length(drawn) - 1))
+    body = [*lines, *([_Part("")] if lines and drawn else ()), *drawn]
     return "\n".join(part.html for part in (head, *body, *([_Part("")] if foot and body else ()), *foot))
 
 
-def _within(lines: Sequence[str], limit: int) -> Iterator[str]:
-    for line in lines:
-        cut = _cut(line, limit)
-        limit -= length(cut) + 1
-        if limit < 0:
-            return
-        yield cut
+def _length(parts: Sequence[_Part]) -> int:
+    """With their line breaks."""
+    return sum(part.length + 1 for part in parts)
+
+
+def _lines(lines: Sequence[str], room: int) -> Iterator[_Part]:
+    """As many as fit, from the first on."""
+    parts = [_Part(line) for line in lines]
+    if _length(parts) <= room:
+        yield from parts
+        return
+    room -= length(_MORE) + 1
+    for part in parts:
+        room -= part.length + 1
+        if room < 0:
+            break
+        yield part
+    yield _Part(_MORE)
 
 
 def _cut(text: str, limit: int) -> str:
@@ -88,19 +95,42 @@ def _cut(text: str, limit: int) -> str:
     return text + _MORE
 
 
-def _table(table: Table) -> Iterator[_Part]:
-    """Columns where they fit a phone; else the rows as lines, the first cell standing out."""
-    grid = [table.columns, *table.rows]
-    widths = [max(len(row[column]) for row in grid) for column in range(len(table.columns))]
+def _drawn(table: Table, room: int) -> Iterator[_Part]:
+    """The table in that room: columns where they fit a phone; else its rows as lines, the first cell standing out."""
+    widths = [max(len(row[column]) for row in (table.columns, *table.rows)) for column in range(len(table.columns))]
     if sum(widths) + 2 * (len(widths) - 1) <= _WIDEST_COLUMNS:
-        for row in grid:
-            yield _Part("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), "code")
-        return
-    for first, *rest in table.rows:
-        named = [
-            f"{name} {cell}" if len(rest) > 1 else cell for name, cell in zip(table.columns[1:], rest, strict=True)
+        heading, *rows = [
+            _Part("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), "code")
+            for row in (table.columns, *table.rows)
         ]
-        yield _Row(first, " · ".join(cell for cell in named if cell.strip()))
+        headings = [heading]
+    else:
+        rows = [_named(table.columns, row) for row in table.rows]
+        headings = []
+        if _length(rows) > room and len(table.columns) > 2:  # the columns' names once, in place of in every row
+            headings, rows = [_row(table.columns)], [_row(row) for row in table.rows]
+    if _length(headings) + _length(rows) <= room:
+        yield from (*headings, *rows)
+        return
+    left_out = length(f"{_MORE} and {len(rows)} more") + 1
+    kept = rows_within(table, [row.length + 1 for row in rows], room - _length(headings) - left_out)
+    if kept:
+        yield from headings
+        yield from (rows[number] for number in kept)
+    if room >= left_out:
+        yield _Part(f"{_MORE} and {len(rows) - len(kept)} more")
+
+
+def _named(columns: Sequence[str], row: Sequence[str]) -> "_Row":
+    """Each cell with its column's name."""
+    first, *rest = row
+    named = [f"{name} {cell}" if len(rest) > 1 else cell for name, cell in zip(columns[1:], rest, strict=True)]
+    return _Row(first, " · ".join(cell for cell in named if cell.strip()))
+
+
+def _row(row: Sequence[str]) -> "_Row":
+    first, *rest = row
+    return _Row(first, " · ".join(cell.strip() or _NOTHING for cell in rest))
 
 
 class _Row(_Part):

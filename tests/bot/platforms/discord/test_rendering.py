@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.message import Button, Menu, Message, Table
+from bot.message import NOT_ADVICE, SIMULATED, Button, Menu, Message, Table
 from bot.platforms.discord.rendering import command_of, escaped, render, view_of
 from tests.chats.discord_server.bodies import check_message
 from tests.chats.discord_server.world import Json
@@ -53,6 +53,30 @@ def test_a_table_stands_in_columns() -> None:
     table = Table(("side", "size"), (("long", "$1M"), ("short", "$20M")))
     body, _ = body_of(Message("t", ("a",), table=table), lead=False)
     assert body["embeds"][0]["description"] == "a\n```\nside   size\nlong   $1M\nshort  $20M\n```"
+
+
+def test_labels_stay_where_the_bot_may_not_embed_and_the_rest_is_long() -> None:
+    labels = (SIMULATED, "≈ estimated · others observed", NOT_ADVICE)
+    footer = (*("weights *of* leverage " * 30 for _ in range(4)), *labels)
+    table = Table(("a", "b"), tuple(("row", "x" * 60) for _ in range(40)))
+    message = Message("t", ("y" * 900,), footer, table)
+    body, _ = body_of(message, lead=True, may_embed=False)
+    assert all(label in body["content"] for label in labels)
+    whole, _ = body_of(Message("t", footer=footer * 2), lead=True)
+    assert all(label in whole["embeds"][0]["footer"]["text"] for label in labels)
+
+
+def test_of_a_table_that_is_too_long_the_rows_that_matter_most_stay_in_their_own_order() -> None:
+    rows = tuple((f"L{number}", "x" * 60) for number in range(100))
+    order = tuple(sorted(range(100), key=lambda number: abs(number - 50)))
+    body, _ = body_of(Message("t", table=Table(("level", "what"), rows, order)), lead=False)
+    text = body["embeds"][0]["description"]
+    shown = [number for number in range(100) if f"L{number} " in text]
+    assert shown == list(range(shown[0], shown[-1] + 1))
+    assert 50 in shown
+    assert shown[0] > 0
+    assert shown[-1] < 99
+    assert f"… and {100 - len(shown)} more rows" in text
 
 
 def test_a_table_has_all_the_room_that_the_lines_leave_it() -> None:
