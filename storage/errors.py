@@ -4,6 +4,7 @@ StoreError
 ├── WrongSource        the database was filled from another source: another kind, recording or simulation
 ├── DatabaseLost       it is corrupt or missing, and no backup could take its place
 ├── NotOurs            the file is another program's, or a newer version's
+├── NotWritable        the file can be neither made nor used where it was asked for: rights, or no such place
 ├── StoreUnavailable   locked, unreachable, or the disk is full: the same call may succeed later
 ├── Superseded         another copy took over while the connection was lost: this process has to end
 └── QuotaExceeded      a chat asks for more subscriptions than it may have
@@ -31,6 +32,14 @@ class DatabaseLost(StoreError):
 
 class NotOurs(StoreError):
     pass
+
+
+class NotWritable(StoreError):
+    def __init__(self, where: object, why: str) -> None:
+        super().__init__(
+            f"{where} cannot be made or used ({why}): give the account that runs the bot the right to write there, or "
+            "name another place ([store] path, --db, --to)."
+        )
 
 
 class StoreUnavailable(StoreError):

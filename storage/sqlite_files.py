@@ -4,17 +4,18 @@ A marker file beside the database says that one was made. Without it a lost file
 and SQLite would silently make an empty one.
 """
 
+import errno
 import fcntl
 import glob
 import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from storage.errors import DatabaseLost, NotOurs
+from storage.errors import DatabaseLost, NotOurs, NotWritable
 from storage.migrations import APPLICATION_ID
 from storage.sql import Connection
 
@@ -30,12 +31,23 @@ class DatabaseFile:
     path: Path
     _lock: list[int] = field(default_factory=list, compare=False)
     """The lock file, open while this process leads."""
+    _made: list[Path] = field(default_factory=list, compare=False)
+    """Folders that were made for it, the innermost first."""
 
     def lock(self) -> bool:
-        """Whether this process is now the only one that may open the database; it ends with the process."""
+        """Whether this process is now the only one that may open the database; it ends with the process.
+
+        Raises NotWritable.
+        """
         if self._lock:
             return True
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _usable(self.path):
+            return self._take_lock()
+
+    def _take_lock(self) -> bool:
+        if self.path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        self._make_folder()
         file = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,6 +67,14 @@ class DatabaseFile:
         if self._lock:
             self._lock_path.unlink(missing_ok=True)
             os.close(self._lock.pop())
+        while self._made:  # a start that fails leaves nothing behind
+            with suppress(OSError):  # there is something in it now
+                self._made.pop(0).rmdir()
+
+    def _make_folder(self) -> None:
+        folders = [self.path.parent, *self.path.parent.parents]
+        self._made.extend(folder for folder in folders if not folder.exists())
+        self.path.parent.mkdir(parents=True, exist_ok=True)
 
     @property
     def _lock_path(self) -> Path:
@@ -71,8 +91,12 @@ class DatabaseFile:
     def ready(self) -> list[str]:
         """Make sure that ``path`` is sound, or absent because none was ever made; what was done about it.
 
-        Raises DatabaseLost, NotOurs.
+        Raises DatabaseLost, NotOurs, NotWritable.
         """
+        with _usable(self.path):
+            return self._make_sound()
+
+    def _make_sound(self) -> list[str]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         known = self.marker.exists() or bool(self.backups())
         if not self.path.exists() or (self.path.stat().st_size == 0 and not known):
@@ -113,10 +137,12 @@ class DatabaseFile:
         return self.path.with_name(self.path.name + ".ballast")
 
     def mark(self) -> None:
-        self.marker.write_text(
-            f"{self.path.name} was made by Clusterwatch. If it is lost, the bot refuses to start on an empty one;\n"
-            "delete this file and the backups to start afresh.\n"
-        )
+        """Raises NotWritable."""
+        with _usable(self.marker):
+            self.marker.write_text(
+                f"{self.path.name} was made by Clusterwatch. If it is lost, the bot refuses to start on an empty one;\n"
+                "delete this file and the backups to start afresh.\n"
+            )
 
     def backup(self, connection: Connection) -> Path:
         """A compact copy; complete and checked before it takes its name, and the oldest beyond three go."""
@@ -164,6 +190,15 @@ class DatabaseFile:
             f"{found}, and there is no sound backup beside it.{where} Bring the file back from elsewhere, or, "
             f"to start afresh with no subscriptions and no history, delete {self.marker} and start again."
         )
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """What the system refuses is for the operator to put right. Raises NotWritable."""
+    try:
+        yield
+    except OSError as error:
+        raise NotWritable(path, error.strerror or str(error)) from error
 
 
 def _publish(part: Path, target: Path) -> None:

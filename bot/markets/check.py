@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bot.markets import live_choice, names
 from bot.markets.feed import Feed, NoVenue, Refusals
@@ -82,11 +83,14 @@ def check_database(path: Path | None) -> Row:
     """Whether the database could be opened for writing; it is not opened, so a running bot is not disturbed."""
     if path is None:
         return Row("database", True, "in memory, gone at the end")
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
     fix = "give the account that runs the bot the right to write there, or change store.path"
-    if not path.exists():
-        ok = os.access(folder, os.W_OK)
-        return Row("database", ok, f"{path} will be made" if ok else f"{path} cannot be made", "" if ok else fix)
+    try:
+        is_new = not path.exists()
+    except OSError as error:
+        return Row("database", False, f"{path} cannot be read ({error.strerror})", fix)
+    if is_new:
+        why = why_not_made(path)
+        return Row("database", False, f"{path} cannot be made ({why})", fix) if why else _fine(path, "will be made")
     try:
         with path.open("rb") as file:
             start = file.read(len(_SQLITE))
@@ -95,7 +99,21 @@ def check_database(path: Path | None) -> Row:
     if start not in {b"", _SQLITE}:
         return Row("database", False, f"{path} is not a database", "move it away, or change store.path")
     ok = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-    return Row("database", ok, str(path) if ok else f"{path} cannot be written", "" if ok else fix)
+    return _fine(path) if ok else Row("database", False, f"{path} cannot be written", fix)
+
+
+def _fine(path: Path, more: str = "") -> Row:
+    return Row("database", True, f"{path} {more}".rstrip())
+
+
+def why_not_made(path: Path) -> str:
+    """Why nothing can be made at ``path``, empty where it can: tried in the nearest folder that exists, and undone."""
+    try:
+        nearest = next(parent for parent in path.absolute().parents if parent.exists())
+        with TemporaryDirectory(dir=nearest, prefix=".clusterwatch-"):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _venue_row(name: str, reach: Venues, listed: int) -> Row:
