@@ -75,7 +75,7 @@ class Message:
     one goes out without."""
     alert_id: str | None = None
     buttons: tuple[tuple[Button, ...], ...] = ()
-    """Rows under the message, at most 5 of at most 5."""
+    """Rows under the message, at most 5 of at most 5; a menu takes one of the 5."""
     menus: tuple[Menu, ...] = ()
     private: bool = False
     """Of use to who asked alone; a platform that can shows it to nobody else."""

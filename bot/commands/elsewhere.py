@@ -40,9 +40,10 @@ async def answer_elsewhere(request: Request, words: tuple[str, ...], handle: Han
     if not verdict.allowed:
         return Message("That is for admins of that chat.", (verdict.why,) if verdict.why else (), private=True)
     answer = await handle(replace(other, text=command, pressed=request.pressed, elsewhere=None))
-    rows = tuple(tuple(_there(button, name) for button in row) for row in answer.buttons)
+    names = name, other.chat.chat_id
+    rows = tuple(tuple(_there(button, *names) for button in row) for row in answer.buttons)
     menus = tuple(
-        replace(menu, choices=tuple(one for one in (_there(button, name) for button in menu.choices) if _fits(one)))
+        replace(menu, choices=tuple(one for one in (_there(button, *names) for button in menu.choices) if _fits(one)))
         for menu in answer.menus
     )
     return replace(
@@ -53,8 +54,10 @@ async def answer_elsewhere(request: Request, words: tuple[str, ...], handle: Han
     )
 
 
-def _there(button: Button, name: str) -> Button:
-    return Button(button.label, f"/{NAME} {name} {button.command}")
+def _there(button: Button, name: str, chat_id: str) -> Button:
+    """The button for that chat: by its name where there is room for it, else by its id, which is shorter."""
+    named = Button(button.label, f"/{NAME} {name} {button.command}")
+    return named if _fits(named) else Button(button.label, f"/{NAME} {chat_id} {button.command}")
 
 
 def _fits(button: Button) -> bool:

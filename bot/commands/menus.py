@@ -44,16 +44,17 @@ def options_page(house: House, one: Subscription, title: str = "") -> Message:
         f"Clusters of at least {figures.usd(one.min_notional_usd) if one.min_notional_usd else 'any size'}",
         f"Build: {one.build_class or 'any'}",
     )
-    toggles = [
+    kinds = tuple(
         Button(
             f"{'✓' if kind in on else '✗'} {kind.replace('_', ' ')}",
             f"/adjust {name} {'-' if kind in on else '+'}{kind}",
         )
         for kind in house.kinds
-    ]
-    rows = [tuple(toggles[start : start + 2]) for start in range(0, len(toggles), 2)][:4]
-    rows.append((Button("Stop", f"/unwatch {name}"), Button("What is watched", "/watching")))
+    )
+    row = (Button("Stop", f"/unwatch {name}"), Button("What is watched", "/watching"))
     menus = (
+        # A menu of its own: with a button for each of them no platform of five rows would have room for the others.
+        Menu("Kinds", kinds[:MOST_CHOICES]),
         Menu("Distance", tuple(Button(f"within {n:g}%", f"/adjust {name} within {n:g}%") for n in _DISTANCES)),
         Menu(
             "Least size",
@@ -63,7 +64,7 @@ def options_page(house: House, one: Subscription, title: str = "") -> Message:
         ),
         Menu("Build", tuple(Button(f"build {build}", f"/adjust {name} {build}") for build in _BUILDS)),
     )
-    return Message(title or f"Watching {told(one.market)}", lines, buttons=tuple(rows), menus=menus, in_place=True)
+    return Message(title or f"Watching {told(one.market)}", lines, buttons=(row,), menus=menus, in_place=True)
 
 
 async def adjust(asked: Asked) -> Message:
@@ -93,8 +94,12 @@ async def adjust(asked: Asked) -> Message:
 
 def change_menu(watches: tuple[Watch, ...]) -> tuple[Menu, ...]:
     """Which of the subscriptions to change."""
-    names = [word_of(watch.subscription.market) for watch in watches[:MOST_CHOICES]]
-    return (Menu("Change", tuple(Button(name, f"/adjust {name}") for name in names)),) if names else ()
+    names = [word_of(watch.subscription.market) for watch in watches]
+    choices = tuple(Button(name, f"/adjust {name}") for name in names)
+    return tuple(
+        Menu("Change, more" if start else "Change", choices[start : start + MOST_CHOICES])
+        for start in range(0, len(choices), MOST_CHOICES)
+    )
 
 
 def kinds_of(house: House, one: Subscription) -> frozenset[str]:

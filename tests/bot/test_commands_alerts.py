@@ -1,14 +1,19 @@
 """Watching by menu, and what can be asked about an alert."""
 
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from discord.ui import View
 
 from bot.charting import ChartFolder
-from bot.message import SIMULATED, as_text, from_event, handle_of
+from bot.commands.menus import change_menu
+from bot.message import SIMULATED, Button, Message, as_text, from_event, handle_of
+from bot.platforms.discord.rendering import view_of
+from bot.platforms.telegram.keyboard import HEADING, keyboard
 from bot.policy import subscription_for
-from storage.chats import Chat, Subscription
+from storage.chats import Chat, Subscription, Watch
 from storage.sqlite import SqliteStore
 from tests.bot.asking_by import Asker, buttons, commands_over
 from tests.bot.played import CHAT
@@ -70,13 +75,47 @@ async def test_the_menu_leads_from_nothing_to_a_subscription_and_through_its_opt
     assert "not watched here" in (await me.says("/adjust BTC within 3%")).title
 
 
-async def test_every_page_fits_what_platforms_can_show(asker: Asker) -> None:
+async def test_every_page_is_shown_whole_by_every_platform(asker: Asker, caplog: pytest.LogCaptureFixture) -> None:
     for text in ("/watch", "/watch BTC", "/adjust BTC", "/watching", "/settings", "/start"):
         page = await asker.commands.handle(asker.request(text, pressed=True))
         assert len(page.buttons) <= 5
         assert all(1 <= len(row) <= 5 for row in page.buttons)
         assert all(1 <= len(menu.choices) <= 25 for menu in page.menus)
         assert all(len(button.command.encode()) <= 64 for button in buttons(page).values())
+        assert shown_on_discord(page) == shown_on_telegram(page) == [one.command for one in buttons(page).values()]
+    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+
+
+def shown_on_discord(page: Message) -> list[str]:
+    parts = [part for row in (view_of(page) or View()).to_components() for part in row["components"]]
+    buttons = [part["custom_id"].partition("|")[2] for part in parts if "options" not in part]
+    return [*buttons, *(option["value"] for part in parts for option in part.get("options", ()))]
+
+
+def shown_on_telegram(page: Message) -> list[str]:
+    markup = keyboard(page)
+    assert markup is not None
+    return [str(one.callback_data) for row in markup.inline_keyboard for one in row if one.callback_data != HEADING]
+
+
+async def test_everything_that_is_told_of_a_market_can_be_changed_on_both_platforms(asker: Asker) -> None:
+    page = await asker.commands.handle(asker.request("/watch BTC", pressed=True))
+    labels = [menu.label for menu in page.menus]
+    assert labels == ["Kinds", "Distance", "Least size", "Build"]
+    view = view_of(page)
+    assert view is not None
+    assert [getattr(one, "placeholder", None) for one in view.children[2:]] == labels
+    markup = keyboard(page)
+    assert markup is not None
+    headings = [row[0].text for row in markup.inline_keyboard if row[0].callback_data == HEADING]
+    assert headings == [f"— {label} —" for label in labels]
+
+
+async def test_more_subscriptions_than_one_menu_holds_are_all_offered_to_change() -> None:
+    watches = tuple(Watch(CHAT, Subscription(f"M{number}")) for number in range(50))
+    page = Message("You watch", buttons=((Button("Add", "/watch"),),), menus=change_menu(watches))
+    offered = [f"/adjust M{number}" for number in range(50)]
+    assert shown_on_discord(page) == shown_on_telegram(page) == ["/watch", *offered]
 
 
 def test_a_set_holds_for_the_markets_that_are_large_enough_and_the_nearest_subscription_wins() -> None:

@@ -276,6 +276,17 @@ async def test_an_admin_sets_up_a_channel_from_elsewhere_and_nobody_else_does(as
     assert (await asker.says("/in @channel")).title == "In which chat, and what?"
 
 
+async def test_a_channel_whose_name_leaves_no_room_for_a_command_is_changed_by_its_id(asker: Asker) -> None:
+    name = "@" + "c" * 32
+    asker.others = {name: (channel := Asker(asker.commands, Chat("telegram", "-1001234567890")))}
+    asker.others |= {channel.chat.chat_id: channel}
+    page = await asker.presses(buttons(await asker.says(f"/in {name} /watch BTC"))["Change"])
+    assert len(buttons(page)) == len(buttons(await channel.says("/adjust BTC"))), "no button is left out"
+    await asker.presses(buttons(page)["✓ cluster approached"])
+    (watch,) = await store_of(asker).subscriptions(channel.chat)
+    assert "cluster_approached" not in (watch.subscription.kinds or {"cluster_approached"})
+
+
 async def test_a_channel_that_cannot_be_reached_just_now_is_asked_for_again_in_a_minute(
     asker: Asker, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import discord
 
-from bot.message import Message, Table
+from bot.message import Button, Menu, Message, Table
 from bot.platforms.fitting import footer_within, rows_within
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,8 @@ EMBED_LIMIT = 6000
 """Over all parts of all embeds of one message."""
 LABEL_LIMIT = 80
 OPTION_LIMIT = 100
-CUSTOM_ID_LIMIT = 100
+COMMAND_LIMIT = 64
+"""What a button's command may have; with what stands before it, its id stays below Discord's 100 characters."""
 MOST_ROWS, MOST_IN_ROW, MOST_OPTIONS = 5, 5, 25
 CHART_NAME = "chart.png"
 _COLOURS = (("🟢", 0x2EAD6B), ("🔴", 0xD64545))
@@ -90,33 +91,53 @@ def view_of(message: Message) -> discord.ui.View | None:
     """
     if not message.buttons and not message.menus:
         return None
+    rows = [line for row in message.buttons if (line := _shown(row))]
+    menus = [(menu, options) for menu in message.menus if (options := _options(menu))]
+    left_out = max(0, len(rows) - MOST_ROWS), max(0, len(menus) - max(0, MOST_ROWS - len(rows)))
+    if any(left_out):
+        log.error("%d rows of buttons and %d menus have no room under %r", *left_out, message.title)
     view = discord.ui.View(timeout=None)
-    rows = 0
-    for row in message.buttons[:MOST_ROWS]:
-        for column, button in enumerate(row[:MOST_IN_ROW]):
+    for number, row in enumerate(rows[:MOST_ROWS]):
+        for column, button in enumerate(row):
             view.add_item(
                 discord.ui.Button(
                     label=_cut(clean(button.label), LABEL_LIMIT),
-                    custom_id=_custom_id(f"{_BUTTON}{rows}.{column}", button.command),
-                    row=rows,
+                    custom_id=f"{_BUTTON}{number}.{column}|{button.command}",
+                    row=number,
                 )
             )
-        rows += 1
-    for menu in message.menus[: MOST_ROWS - rows]:
-        # Two choices of one menu must differ in value.
-        choices = {one.command: one for one in menu.choices[:MOST_OPTIONS]}
-        options = [
-            discord.SelectOption(label=_cut(clean(one.label), OPTION_LIMIT), value=_fits(command, OPTION_LIMIT))
-            for command, one in choices.items()
-        ]
+    for number, (menu, options) in enumerate(menus[: max(0, MOST_ROWS - len(rows))], len(rows)):
         view.add_item(
             discord.ui.Select(
-                custom_id=f"{_MENU}{rows}", placeholder=_cut(clean(menu.label), 150), options=options, row=rows
+                custom_id=f"{_MENU}{number}", placeholder=_cut(clean(menu.label), 150), options=options, row=number
             )
         )
-        rows += 1
     view.stop()
-    return view
+    return view if view.children else None
+
+
+def _shown(row: Sequence[Button]) -> list[Button]:
+    """Those that can be shown: the message is worth more than a button."""
+    fit = [one for one in row if _fits(one)]
+    if len(fit) < len(row) or len(fit) > MOST_IN_ROW:
+        log.error("of the buttons %s only %d can be shown", [one.command for one in row], min(len(fit), MOST_IN_ROW))
+    return fit[:MOST_IN_ROW]
+
+
+def _fits(button: Button) -> bool:
+    return bool(clean(button.label).strip()) and len(button.command) <= COMMAND_LIMIT
+
+
+def _options(menu: Menu) -> list[discord.SelectOption]:
+    # Two choices of one menu must differ in value.
+    choices = {one.command: one for one in menu.choices}
+    fit = {command: one for command, one in choices.items() if command and _fits(one)}
+    if len(fit) < len(choices) or len(fit) > MOST_OPTIONS:
+        log.error("of the menu %r only %d of %d can be shown", menu.label, min(len(fit), MOST_OPTIONS), len(choices))
+    return [
+        discord.SelectOption(label=_cut(clean(one.label), OPTION_LIMIT), value=command)
+        for command, one in list(fit.items())[:MOST_OPTIONS]
+    ]
 
 
 def command_of(custom_id: str, values: Sequence[str]) -> str | None:
@@ -136,16 +157,6 @@ def clean(text: str) -> str:
 def escaped(text: str) -> str:
     """Every character shows as it is. A lone tilde means nothing to Discord and stays bare for the lock screen."""
     return _LONE_TILDE.sub("~", discord.utils.escape_markdown(clean(text)))
-
-
-def _custom_id(prefix: str, command: str) -> str:
-    return _fits(f"{prefix}|{command}", CUSTOM_ID_LIMIT)
-
-
-def _fits(text: str, limit: int) -> str:
-    if len(text) > limit:
-        raise ValueError(f"a command of {len(text)} characters does not fit a button: at most 64 bytes")
-    return text
 
 
 def _body(lines: Sequence[str], table: Table | None, limit: int) -> str:

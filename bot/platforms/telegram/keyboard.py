@@ -32,6 +32,8 @@ def keyboard(message: Message) -> InlineKeyboardMarkup | None:
         if buttons > _MOST_BUTTONS:
             break
         kept.append(row)
+    if len(kept) < len(rows):
+        log.error("%d of %d rows of buttons have no room under %r", len(rows) - len(kept), len(rows), message.title)
     return InlineKeyboardMarkup(kept) if kept else None
 
 

@@ -118,10 +118,23 @@ def test_components_of_others_carry_nothing() -> None:
     assert command_of("do:0.0|", ()) is None
 
 
-def test_a_command_of_64_bytes_fits_every_button_and_one_that_never_fits_is_a_fault() -> None:
-    body_of(Message("t", buttons=tuple(tuple(Button("x", "c" * 64) for _ in range(5)) for _ in range(5))), lead=True)
-    with pytest.raises(ValueError, match="64 bytes"):
-        body_of(Message("t", buttons=((Button("x", "c" * 101),),)), lead=True)
+def test_a_command_of_64_bytes_fits_every_button() -> None:
+    message = Message("t", buttons=tuple(tuple(Button("x", "c" * 64) for _ in range(5)) for _ in range(5)))
+    body, files = body_of(message, lead=True)
+    check_message(body, files)
+    assert sum(len(row["components"]) for row in body["components"]) == 25
+
+
+def test_a_button_that_cannot_be_shown_costs_no_alert_and_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    good, long, blank = Button("Mute", "/mute 2h"), Button("x", "c" * 101), Button(" ", "/why")
+    rows = ((good, long), (blank,), *((good,),) * 4)
+    body, files = body_of(Message("t", buttons=rows, menus=(Menu("None", ()), Menu("More", (good,)))), lead=True)
+    check_message(body, files)
+    shown = [part["custom_id"] for row in body["components"] for part in row["components"]]
+    assert [command_of(one, ["/mute 2h"]) for one in shown] == ["/mute 2h"] * 5
+    assert len([one for one in caplog.records if "can be shown" in one.message]) == 2
+    assert "0 rows of buttons and 1 menus have no room under 't'" in caplog.text
+    assert view_of(Message("t", buttons=((blank,),))) is None
 
 
 def test_a_title_alone_has_no_empty_embed() -> None:
