@@ -29,8 +29,9 @@ async def note_unheard_before(store: Store, feed: LiveFeed, resumed: Sequence[Re
     for name, heard_ms in until_ms.items():
         first_ms = min((gap.since_ms for gap in stored if gap.venue == name and not gap.market), default=0)
         gaps += [PrintGap(name, 0, first_ms)] if first_ms else []
-        # One that is out now begins to miss things now; its own first gap has the same start when it joins.
-        gaps += [PrintGap(name, heard_ms, feed.started_ms), PrintGap(name, feed.started_ms)]
+        gaps.append(PrintGap(name, heard_ms, feed.started_ms))
+        # What is out now begins to miss things now; its own first gap has the same start when it joins.
+        gaps += [PrintGap(name, feed.started_ms)] if name in feed.unused else []
     for found in resumed:
         since_ms, market = _heard_until_ms(found), found.market
         gaps += [

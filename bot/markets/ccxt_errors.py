@@ -6,7 +6,7 @@
     └── VenueFatal    the venue cannot be used: banned for ``wait_s``, or (None) until somebody changes something
 
 ccxt's own tree says less than it seems to: a ban (418) and a slow-down (429) are one class on Binance, and a geo-block
-(451, 403) arrives as ``ExchangeNotAvailable``, which looks as if it would pass.
+(451, or 403 from the first call on) arrives as ``ExchangeNotAvailable``, which looks as if it would pass.
 """
 # ruff: noqa: N818 - the names say what to do, and are read in `except` clauses
 
@@ -80,13 +80,26 @@ _STATUS = re.compile(r"^\S+ (?:(?:GET|POST|PUT|DELETE) \S+ )?(?P<status>[1-5]\d\
 _BANNED_UNTIL = re.compile(r"banned until (?P<at_ms>\d{13})")
 _BUSY = re.compile(r'"code":\s*-(?:1000|1001|1003|1008)\b')
 _GEO_FIX = "the venue refuses this address or country: run elsewhere, or take the venue out of source.venues"
+_FIREWALL_FIX = "all calls to the venue stop for ten minutes, and are then tried again"
+_NOT_FROM_HERE = re.compile(
+    r"restricted location|block access from your country|your (?:country|region|location)", re.IGNORECASE
+)
+"""What Binance, Bybit's CloudFront and others say to a whole country."""
 _NETWORK_FIX = "check this machine's network, name server and firewall; HTTPS_PROXY is honoured"
 
 
-def classify(error: BaseException, headers: Mapping[str, str] | None = None, now_ms: int | None = None) -> VenueError:
+def classify(
+    error: BaseException,
+    headers: Mapping[str, str] | None = None,
+    now_ms: int | None = None,
+    *,
+    has_answered: bool = False,
+) -> VenueError:
     """``error`` as a `VenueError`; one that is already is returned as it is.
 
     ``headers`` are those of the response (for Retry-After); ``now_ms`` is for bans that name their end.
+    ``has_answered``: the venue has served this address since the start, so that a 403 is a limit of its firewall
+    (Binance: "WAF limit violated") and no geo-block, unless it says so.
     """
     if isinstance(error, VenueError):
         return error
@@ -98,6 +111,9 @@ def classify(error: BaseException, headers: Mapping[str, str] | None = None, now
         return VenueFatal("banned (418)", wait_s=wait_s, fix="all calls to the venue stop until the ban is over")
     if status == 403 and "too frequent" in text:  # Bybit's way of saying 429, for ten minutes
         return VenueRetry("slow down (403)", wait_s=BAN_S)
+    if status == 403 and has_answered and not _NOT_FROM_HERE.search(text):
+        wait_s = _retry_after_s(headers) or BAN_S
+        return VenueFatal("refused by its firewall (403)", wait_s=wait_s, fix=_FIREWALL_FIX)
     if status in {403, 451}:
         return VenueFatal(f"geo-block ({status})", fix=_GEO_FIX)
     name, verdict = _verdict(type(error))

@@ -137,6 +137,11 @@ class LiveFeed:
         watches = (part.watch for part in self._parts.values() if part.watch is not None)
         return sorted((gap for watch in watches for gap in watch.gaps), key=lambda gap: gap.since_ms)
 
+    @property
+    def unused(self) -> list[str]:
+        """Venues that have not joined, or that list nothing of what is followed."""
+        return [name for name in self._venues.names if name not in self._parts]
+
     def status(self) -> list[VenueStatus]:
         """One row a venue: those in use, then those that have not joined."""
         used = [part.status() for part in self._parts.values()]
@@ -318,6 +323,7 @@ class LiveFeed:
 
     async def _look(self, batch: LookBatch, turns: Turns) -> list[MarketSnapshot]:
         """Snapshots of the markets whose price is this venue's, with the others' newest beside it."""
+        self.joins.check(batch.venue, batch.looks)
         looks, now_ms = [], self._parts[batch.venue].client.now_ms()  # not behind its bars, however wrong our clock is
         for base, sample in batch.looks.items():
             for merger in self.views.fed_by(base, batch.venue):

@@ -1,5 +1,5 @@
 """Keeps a venue's calls inside its limits: slows down before a limit, pauses after a 429 and goes on at half the pace,
-stops after a 418 or a geo-block; windows that ccxt does not model; an even pace for what is asked of every market."""
+stops after a ban or a geo-block; windows that ccxt does not model; an even pace for what is asked of every market."""
 
 import asyncio
 import math
@@ -72,6 +72,8 @@ class CallGate:
         """When the last call went or will go."""
         self._pause_until_s = 0.0
         self._pauses = 0
+        self.has_answered = False
+        """The venue serves this address, or did."""
         self._stopped: VenueFatal | None = None
         self._stopped_until_s: float | None = None
 
@@ -128,6 +130,7 @@ class CallGate:
 
     def succeeded(self, headers: Mapping[str, str] | None) -> None:
         """Learn from a reply how much is used; before Binance's weight is used up, wait for the next minute."""
+        self.has_answered = True
         if not self.pause_s:
             self._pauses = 0
         # Of a reply as it came, any case is found; to make all names lower takes as long as the rest of this.

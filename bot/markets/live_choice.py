@@ -33,6 +33,8 @@ class Chosen:
 
     market: Market
     interest_base: Mapping[str, float]
+    unchecked: Collection[str] = ()
+    """Venues whose price did not come, so that nobody knows whether it is the same asset there."""
 
 
 async def choose_views(venues: Venues, words: Sequence[str] | None, largest: int, note: Note) -> list[Chosen]:
@@ -74,16 +76,27 @@ async def views_of(venues: Venues, bases: Sequence[str], note: Note) -> list[Cho
     interest = await venues.ask(
         lambda one: _interest_now(one, _sized(one, wanted)), partial(_no, note, "open interest")
     )
-    unsized = {
-        venue: {listing.base for listing in wanted[venue][len(_sized(one, wanted)) :]}
-        for venue, one in venues.reached.items()
-    }
+    unsized = {venue: _unsized(one, wanted[venue], interest[venue]) for venue, one in venues.reached.items()}
     chosen = []
     for base in bases:
         told = {venue: known[base] for venue, known in interest.items() if base in known}
         later = [venue for venue, known in unsized.items() if base in known]
-        chosen.append(Chosen(view(base, listings, {*told, *later}), {} if later else told))
+        found = view(base, listings, {*told, *later})
+        unchecked = [venue for venue in found.venues if len(found.venues) > 1 and not _has_price(looks[venue], base)]
+        chosen.append(Chosen(found, {} if later else told, unchecked))
     return chosen
+
+
+def _unsized(one: Reached, wanted: Sequence[Listing], told: Mapping[str, float]) -> set[str]:
+    """Bases whose open interest it tells at the first close: it was not asked for, or a call failed."""
+    rules = one.client.rules
+    if rules.interest_now_unit is None or (rules.interest_now is InterestNow.BULK and told):
+        return set()
+    return {listing.base for listing in wanted if listing.base not in told}
+
+
+def _has_price(looks: Mapping[str, VenueSample], base: str) -> bool:
+    return base in looks and looks[base].price is not None
 
 
 def _sized(one: Reached, wanted: Mapping[str, Sequence[Listing]]) -> Sequence[Listing]:
@@ -99,6 +112,8 @@ class Joining:
     reached: Reached
     listings: Mapping[str, Listing]
     interest_base: Mapping[str, float]
+    later: Collection[str] = ()
+    """Bases whose open interest is counted once it is told: a call failed."""
 
 
 async def joining(reached: Reached, prices: Mapping[str, float | None]) -> Joining:
@@ -106,7 +121,8 @@ async def joining(reached: Reached, prices: Mapping[str, float | None]) -> Joini
     known = {base: reached.offered[base] for base in prices if base in reached.offered}
     looks = await _looks_now(reached, list(known.values()))
     same = {base: one for base, one in known.items() if base in looks and _is_same(prices[base], looks[base].price)}
-    return Joining(reached, same, await _interest_now(reached, list(same.values())))
+    interest = await _interest_now(reached, list(same.values()))
+    return Joining(reached, same, interest, _unsized(reached, list(same.values()), interest))
 
 
 def _is_same(price: float | None, of_venue: float | None) -> bool:

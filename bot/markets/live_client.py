@@ -70,11 +70,14 @@ class CcxtClient:
             try:
                 reply = await call()
             except Exception as error:
-                fault = classify(error, self.exchange.last_response_headers, self._clock.now_ms())
+                fault = self._classify(error, self.exchange.last_response_headers)
                 self.gate.failed(fault)
                 raise fault from error
             self.gate.succeeded(self.exchange.last_response_headers if tells_load else None)
             return reply
+
+    def _classify(self, error: Exception, headers: Mapping[str, str] | None = None) -> VenueError:
+        return classify(error, headers, self._clock.now_ms(), has_answered=self.gate.has_answered)
 
     def _refuse(self, reason: str, series: str, count: int = 1) -> None:
         self._refusals.add(reason, f"{self.rules.name}/{series}", count)
@@ -375,7 +378,7 @@ class CcxtClient:
         try:
             await live_prints.stream(self.rules, self.exchange, listings, sink)
         except Exception as error:
-            raise classify(error, None, self._clock.now_ms()) from error
+            raise self._classify(error) from error
 
     async def watch_candles(self, listings: Sequence[Listing], sink: CandleSink, begin: asyncio.Future[None]) -> None:
         refuse = partial(self._refuse, series="closing")
@@ -385,7 +388,7 @@ class CcxtClient:
             await live_closing.stream(self.rules, self.exchange, by_id, sink, refuse, begin)
         except Exception as error:
             self._refuse("stream_broke", "closing")
-            raise classify(error, None, self._clock.now_ms()) from error
+            raise self._classify(error) from error
 
     async def close(self) -> None:
         await self.exchange.close()

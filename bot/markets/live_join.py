@@ -19,7 +19,7 @@ from bot.markets.live_health import LookTimes
 from bot.markets.live_part import Part
 from bot.markets.live_types import Clock, Listing, NoticeKind
 from bot.markets.merge import Merger
-from detectors.market import HOUR_MS, MINUTE_MS, Market
+from detectors.market import HOUR_MS, MINUTE_MS, Market, VenueSample
 
 FIRST_WAIT_S = 15.0
 LONGEST_WAIT_S = 300.0
@@ -60,6 +60,8 @@ class Joins:
         self._words, self._largest, self._simulated = words, largest, simulated
         self._missing: dict[tuple[str, str], int] = {}
         """How often in a row a market was not on a venue's list, by venue and base."""
+        self._unchecked: dict[str, set[str]] = {}
+        """Bases by venue, whose price there was not compared with the others' yet."""
         self._read_ms = clock.now_ms()
         self._due_ms = self._read_ms + RELOAD_EVERY_MS
         self.chosen: set[str] = set()
@@ -125,6 +127,8 @@ class Joins:
         self._mergers[base] = Merger(one.market, one.interest_base)
         for venue in one.market.venues:
             self._looked.seen(venue, [base])
+        for venue in one.unchecked:
+            self._unchecked.setdefault(venue, set()).add(base)
 
     def _follow(self, venue: str, base: str, after_ms: int | None = None) -> None:
         reached, part = self._venues.reached[venue], self._parts.get(venue)
@@ -145,6 +149,22 @@ class Joins:
     def _unfollow(self, venue: str, base: str) -> None:
         self._venues.reached[venue].listings.pop(base, None)
         self._looked.forget(venue, base)
+
+    def check(self, venue: str, looks: Mapping[str, VenueSample]) -> None:
+        """Compare what the venue did not tell at the start; a price that is another asset's leaves the view."""
+        unchecked = self._unchecked.get(venue, set())
+        for base in [base for base in unchecked if base in looks]:
+            merger, price = self._mergers.get(base), looks[base].price
+            others = {name: told for name, told in merger.prices.items() if name != venue} if merger else {}
+            if merger is not None and venue in merger.market.venues and (price is None or not others):
+                continue  # not yet
+            unchecked.discard(base)
+            if merger is None or price is None or venue not in live_choice.impostors({**others, venue: price}):
+                continue
+            self._unfollow(venue, base)
+            merger.leave(without(merger.market, venue), venue)
+            text = f"{base} on {venue} is left out: its price is another asset's"
+            self._tell(NoticeKind.VENUE, venue, "markets", text)
 
     # --- lists
 
@@ -282,7 +302,8 @@ def join(joined: Joining, mergers: Mapping[str, Merger], order: Sequence[str]) -
     rank = order.index
     for base in joined.listings:
         market, interest = mergers[base].market, joined.interest_base.get(base)
-        counted = market.open_interest_venues if interest is None else (*market.open_interest_venues, venue)
+        is_counted = interest is not None or base in joined.later
+        counted = (*market.open_interest_venues, venue) if is_counted else market.open_interest_venues
         venues = tuple(sorted((*market.venues, venue), key=rank))
         mergers[base].join(over(market, venues, tuple(sorted(counted, key=rank))), venue, interest)
     text = f"{venue} joins {len(joined.listings)} {'market' if len(joined.listings) == 1 else 'markets'}"

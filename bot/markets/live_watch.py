@@ -145,7 +145,7 @@ class PrintWatch:
 
     def _end_gap(self, now_ms: int) -> None:
         gap = self.gaps.pop()
-        if now_ms > gap.since_ms or not self._was_connected:  # the first is stored as one that lasts
+        if now_ms > gap.since_ms:
             self.gaps.append(Gap(gap.venue, gap.since_ms, now_ms))
         if self._was_connected:
             text = f"{self._venue}: liquidations again, after {(now_ms - gap.since_ms) / 1000:.0f} s without"

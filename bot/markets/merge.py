@@ -136,6 +136,11 @@ class Merger:
         return sorted(self.market.venues, key=lambda venue: -self._interest.get(venue, 0.0))
 
     @property
+    def prices(self) -> dict[str, float]:
+        """The newest of each venue."""
+        return {venue: one.price for venue, one in self._looks.items() if one.price is not None}
+
+    @property
     def pending(self) -> list[int]:
         """Bar closes that could be handed out, in order of time."""
         return sorted(at_ms for at_ms, bars in self._bars.items() if bars and at_ms > self.closed_at_ms)

@@ -16,9 +16,25 @@ from bot.markets.ccxt_errors import (
     Verdict,
     classify,
 )
+from bot.markets.live_budget import is_for_good
 
 errors: Any = importlib.import_module("ccxt.base.errors")
 """ccxt carries no types."""
+
+
+FORBIDDEN = "binanceusdm GET https://x/y 403 Forbidden <html>WAF limit violated</html>"
+NOT_FROM_HERE = "bybit GET https://x/y 403 Forbidden <html>is configured to block access from your country.</html>"
+
+
+def test_a_403_is_a_geo_block_unless_the_venue_had_answered_and_names_no_country() -> None:
+    error = errors.ExchangeNotAvailable(FORBIDDEN)
+    assert (classify(error).reason, classify(error).wait_s) == ("geo-block (403)", None)
+    firewall = classify(error, has_answered=True)
+    assert (type(firewall), firewall.wait_s) == (VenueFatal, BAN_S)
+    assert not is_for_good(firewall)
+    assert classify(error, {"Retry-After": "900"}, has_answered=True).wait_s == 900
+    for refused in (NOT_FROM_HERE, "binanceusdm GET https://x/y 451  {}"):
+        assert is_for_good(classify(errors.ExchangeNotAvailable(refused), has_answered=True))
 
 
 def names(tree: dict[str, dict[str, object]]) -> set[str]:
