@@ -35,6 +35,15 @@ def _closes(markets: int, *, quick: bool) -> Report:
             for name in stream["closes"][0]["venues"]
         ),
         row("CPU of the feed, s", lambda one: one["cpu_s"]),
+        *(
+            (
+                f"to the last rate settled at the first close, {name}",
+                _rate(stream["closes"][0], name),
+                _rate(rest["closes"][0], name),
+                "300",
+            )
+            for name in stream["closes"][0]["venues"]
+        ),
         ("event loop late, 99 of 100, ms", *(f"{way['lag_p99_ms']:.0f}" for way in (stream, rest)), "50"),
         ("429s at closes", *(str(sum(way["refused"].values())) for way in (stream, rest)), "0"),
         (
@@ -46,6 +55,10 @@ def _closes(markets: int, *, quick: bool) -> Report:
     )
     title = f"Bar closes at real limits: 3 venues list 500 markets each, {markets} are watched"
     return Report(title, ("what", "OKX streamed", "REST alone", "budget"), rows)
+
+
+def _rate(close: dict[str, Any], venue: str) -> str:
+    return f"{close['rates'][venue]:.0f}" if venue in close["rates"] else ""
 
 
 def _range(found: list[float]) -> str:

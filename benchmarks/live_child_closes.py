@@ -24,7 +24,10 @@ from bot.markets.local.okx_candles import BUSINESS
 from bot.markets.venues import VENUES
 from detectors.market import Bar
 
-_BEGINS_MS = 66 * 60_000
+_BEGINS_BEFORE_MS = 270_000
+"""A settlement of funding, at which the first close measured is."""
+_SETTLES_EVERY_MS = 8 * 3_600_000
+_RATES_WITHIN_S = 240.0
 _BEFORE_CLOSE_S = 6.0
 _AFTER_CLOSE_S = 10.0
 
@@ -34,13 +37,18 @@ class Arrivals:
 
     def __init__(self) -> None:
         self.at_s = at_s = dict[tuple[str, int], dict[str, float]]()
+        self.rates_s = rates_s = dict[tuple[str, int], dict[str, float]]()
+        """The same of rates, by the close at which they were settled."""
         note = Patience.note
 
         def noting(self: Patience, batch: BarBatch) -> None:
             had = at_s.setdefault((batch.venue, batch.closed_at_ms), {})
+            settled = rates_s.setdefault((batch.venue, batch.closed_at_ms), {})
             for base, series in batch.markets.items():
                 if series.bars:
                     had.setdefault(base, time.monotonic())
+                if series.funding:
+                    settled.setdefault(base, time.monotonic())
             note(self, batch)
 
         Patience.note = noting  # type: ignore[method-assign]
@@ -55,8 +63,8 @@ async def closes(spec: Mapping[str, Any]) -> dict[str, Any]:
     async with Venues(
         names=THREE, markets=["BTC", "ETH", "DOGE"], copies=497, days=1.1, push_every_s=spec["push_every_s"]
     ) as venues:
-        # Away from the hours at which funding is settled, which has to be asked for market by market.
-        await venues.order(advance_ms=_BEGINS_MS)
+        now_ms = venues.clock.now_ms() + _BEGINS_BEFORE_MS
+        await venues.order(advance_ms=_SETTLES_EVERY_MS - now_ms % _SETTLES_EVERY_MS)
         await venues.order(speed=1.0)
         told: dict[str, Any] = {}
         for way, lead_s in (("stream", live_closing.LEAD_S), ("rest", None)):
@@ -126,6 +134,14 @@ async def _close(
         if len(handed.get(closed_ms, ())) >= count:
             break
         await asyncio.sleep(0.1)
+    rates: dict[str, float] = {}
+    if closed_ms % _SETTLES_EVERY_MS == 0:
+        while time.monotonic() - due_s < _RATES_WITHIN_S:
+            if all(len(arrivals.rates_s.get((name, closed_ms), ())) >= count for name in THREE):
+                break
+            await asyncio.sleep(1.0)
+        told = {name: arrivals.rates_s.get((name, closed_ms), {}) for name in THREE}
+        rates = {name: max(one.values()) - due_s for name, one in told.items() if len(one) >= count}
     merged = sorted(at_s - due_s for at_s in handed.get(closed_ms, ()))
     return {
         "cpu_s": spent,
@@ -133,6 +149,7 @@ async def _close(
         "p50_s": merged[len(merged) // 2],
         "p99_s": merged[min(len(merged) - 1, int(0.99 * len(merged)))],
         "last_s": merged[-1],
+        "rates": rates,
         "venues": {name: max(arrivals.at_s.get((name, closed_ms), {"": math.inf}).values()) - due_s for name in THREE},
     }
 

@@ -19,7 +19,7 @@ from bot.markets.live_types import (
     settled_at_ms,
     until_next,
 )
-from detectors.market import HOUR_MS, Funding, VenueSample
+from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Funding, VenueSample
 
 AFTER_CLOSE_MS = 30_000
 """Bars are in by then, or nearly."""
@@ -48,7 +48,9 @@ class SettledRates:
         self._deliver, self._failed = deliver, failed
         self._asked_ms = after_ms - BAR_MS
         self._settled_ms = dict.fromkeys(listings, after_ms - BAR_MS)
-        """The last settlement had, by base asset."""
+        """The last settlement had, by base asset, or what was before the first one wanted."""
+        self._had: set[str] = set()
+        """Those of which a rate was had, so that the interval to the next is known."""
         self._due_ms: dict[str, int] = {}
         """When the next one is."""
         self._perhaps: set[str] = set()
@@ -57,6 +59,7 @@ class SettledRates:
     def follow(self, base: str, after_ms: int) -> None:
         self._settled_ms[base] = after_ms - BAR_MS
         self._due_ms.pop(base, None)
+        self._had.discard(base)
 
     def note(self, told: Mapping[str, VenueSample], closed_at_ms: int) -> None:
         """What the venue says at a close of when it settles next; one that is due stays so until it is had."""
@@ -87,16 +90,16 @@ class SettledRates:
         self._perhaps.clear()
 
     def _is_due(self, base: str, closed_at_ms: int) -> bool:
-        """Where it is not known when, on the hour."""
+        """Where it is not known when, on the hour; so too where the venue has not told it for an hour."""
         if self._settled_ms.get(base, closed_at_ms) >= closed_at_ms:
             return False
         due_ms = self._due_ms.get(base)
-        is_due = closed_at_ms == _hour_of(closed_at_ms) if due_ms is None else closed_at_ms >= due_ms
-        return is_due or base in self._perhaps
+        if due_ms is None or closed_at_ms > due_ms + HOUR_MS:
+            return closed_at_ms == _hour_of(closed_at_ms) or base in self._perhaps
+        return closed_at_ms >= due_ms or base in self._perhaps
 
     async def _ask_once(self, due: Sequence[Listing], closed_at_ms: int) -> None:
-        # One rate more than needed tells the interval.
-        since_ms = min(self._settled_ms[one.base] for one in due) - _LONGEST_MS
+        since_ms = max(min(self._since_ms(one.base) for one in due), closed_at_ms - DAY_MS)
         told = await self._try(lambda: self._client.settled(due, since_ms)) or {}
         self._hand_over(told, closed_at_ms)
         alone = [one for one in due if one.base not in told]
@@ -105,8 +108,12 @@ class SettledRates:
             rates = await asyncio.gather(*(self._of(one) for one in some))
             self._hand_over({one.base: mine for one, mine in zip(some, rates, strict=True)}, closed_at_ms)
 
+    def _since_ms(self, base: str) -> int:
+        """One rate more than needed tells the interval."""
+        return self._settled_ms[base] - (MINUTE_MS if base in self._had else _LONGEST_MS)
+
     async def _of(self, listing: Listing) -> Sequence[Funding]:
-        since_ms = self._settled_ms[listing.base] - _LONGEST_MS
+        since_ms = self._since_ms(listing.base)
         return await self._try(lambda: self._client.funding(listing, since_ms, wait=False)) or ()
 
     async def _try(self, call: Callable[[], Awaitable[_T]]) -> _T | None:
@@ -123,6 +130,7 @@ class SettledRates:
             if mine:
                 new[base] = VenueSeries(funding=mine)
                 self._settled_ms[base] = settled_at_ms(mine[-1])
+                self._had.add(base)
                 self._perhaps.discard(base)
                 if self._due_ms.get(base, 0) <= self._settled_ms[base]:
                     self._due_ms.pop(base, None)

@@ -16,7 +16,7 @@ from bot.markets.local.venues import LocalVenues
 from bot.markets.simulated import SimulatedFeed
 from bot.markets.simulated_exchange import START_MS
 from bot.markets.venues import VENUES
-from detectors.market import DAY_MS, HOUR_MS, Funding, VenueSample
+from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Funding, VenueSample
 from tests.bot.markets.live_rig import SteppedClock, rig
 from tests.bot.markets.local.scripted_feed import flat
 from tests.bot.markets.test_live_own import client
@@ -142,6 +142,7 @@ class Telling:
     def __init__(self, clock: SetClock, bulk: frozenset[str] = frozenset()) -> None:
         self._clock, self._bulk = clock, bulk
         self.asked: list[str] = []
+        self.since_ms: list[int] = []
         self.settles_ms, self.fails = NOON_MS, 0
 
     def now_ms(self) -> int:
@@ -151,7 +152,7 @@ class Telling:
         return [Funding(self.settles_ms + 3, 1e-4, 8.0)] if self.now_ms() >= self.settles_ms else []
 
     async def settled(self, listings: Sequence[Listing], since_ms: int) -> Mapping[str, Sequence[Funding]]:
-        assert since_ms < NOON_MS - 8 * HOUR_MS, "the rate before tells the interval"
+        self.since_ms.append(since_ms)
         self.asked.append("all")
         return {one.base: self._told() for one in listings if one.base in self._bulk}
 
@@ -186,6 +187,7 @@ async def test_what_is_told_at_once_is_not_asked_for_again_and_the_rest_one_by_o
     assert venue.asked == ["all", "M1", "M3"]
     assert told(batches) == {f"M{n}": [NOON_MS + 3] for n in range(4)}
     assert {batch.closed_at_ms for batch in batches} == {NOON_MS}
+    assert venue.since_ms == [NOON_MS - BAR_MS - 8 * HOUR_MS], "the rate before tells the interval"
     await asking.ask(NOON_MS)
     await asking.ask(NOON_MS + BAR_MS)
     assert venue.asked == ["all", "M1", "M3"], "it is had, and none is due"
@@ -221,6 +223,32 @@ async def test_one_that_is_due_stays_so_and_one_that_is_not_is_not_asked_for() -
     await asking.ask(NOON_MS + 2 * BAR_MS)
     assert told(batches) == {"M0": [NOON_MS + 2 * BAR_MS + 3]}
     assert "M1" not in venue.asked
+
+
+async def test_the_next_rate_is_asked_for_from_the_last_one_on() -> None:
+    clock = SetClock(NOON_MS + AFTER_CLOSE_MS)
+    venue = Telling(clock, bulk=frozenset({"M0"}))
+    asking, _, _ = rates(venue, clock, 1)
+    await asking.ask(NOON_MS)
+    venue.settles_ms += HOUR_MS
+    await clock.sleep(HOUR_MS / 1000)
+    await asking.ask(NOON_MS + HOUR_MS)
+    assert venue.since_ms[1] == NOON_MS - MINUTE_MS
+    assert len(venue.since_ms) == 2
+
+
+async def test_a_venue_that_does_not_tell_a_rate_for_an_hour_is_asked_on_the_hour_alone() -> None:
+    clock = SetClock(NOON_MS + AFTER_CLOSE_MS)
+    venue = Telling(clock, bulk=frozenset({"M0"}))
+    venue.settles_ms = NOON_MS + DAY_MS
+    asking, _, _ = rates(venue, clock, 1)
+    asking.note({"M0": VenueSample("bybit", "M0", 0, 0, next_funding_at_ms=NOON_MS)}, NOON_MS - BAR_MS)
+    asked_at = []
+    for n in range(37):
+        venue.asked.clear()
+        await asking.ask(NOON_MS + n * BAR_MS)
+        asked_at += [n] if venue.asked else []
+    assert asked_at == [*range(13), 24, 36]
 
 
 @pytest.mark.parametrize(("hours", "is_asked"), [(8.0, True), (None, True), (4.0, False)])
