@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bot.markets.venues import AmountUnit, VenueRules
 from detectors.leverage import MarginTier
 from detectors.market import MINUTE_MS, Bar, Funding, LiquidationTotal, Print, VenueSample
@@ -135,12 +138,12 @@ def known_at_ms(total: LiquidationTotal) -> int:
     return total.started_at_ms + total.interval_ms + BAR_MS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Book:
-    """One venue's book, best first, as (price, amount in base units). ``complete``: nothing lies beyond it."""
+    """One venue's book: float64[n, 2], price and amount in base units, best first; ``complete``: all there is."""
 
-    bids: Sequence[tuple[float, float]]
-    asks: Sequence[tuple[float, float]]
+    bids: NDArray[np.float64]
+    asks: NDArray[np.float64]
     bids_complete: bool
     asks_complete: bool
 

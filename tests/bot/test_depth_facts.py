@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from bot.depth_facts import DepthFacts
 from bot.markets.ccxt_errors import VenueError
 from bot.markets.live_depth import Books, DepthTowards
@@ -66,6 +68,10 @@ async def test_without_a_book_an_alert_says_nothing_of_it() -> None:
     assert await told(Asked(None)) == {}
 
 
+def book_of(bids: list[tuple[float, float]], asks: list[tuple[float, float]], *, bids_complete: bool) -> Book:
+    return Book(np.array(bids), np.array(asks), bids_complete, asks_complete=True)
+
+
 class Client:
     def __init__(self, name: str, book: Book | None) -> None:
         self.rules, self._book = rules_for(name), book
@@ -77,8 +83,8 @@ class Client:
 
 
 async def test_books_are_summed_as_far_as_the_shortest_of_them_reaches() -> None:
-    deep = Book([(99.0, 1.0), (98.0, 2.0), (95.0, 9.0)], [(101.0, 1.0), (102.0, 1.0)], True, True)
-    short = Book([(99.5, 3.0), (98.5, 4.0)], [(101.0, 5.0)], False, True)
+    deep = book_of([(99.0, 1.0), (98.0, 2.0), (95.0, 9.0)], [(101.0, 1.0), (102.0, 1.0)], bids_complete=True)
+    short = book_of([(99.5, 3.0), (98.5, 4.0)], [(101.0, 5.0)], bids_complete=False)
     asked: Any = [(Client(name, book), Listing(name, "BTC", "")) for name, book in (("okx", deep), ("gate", short))]
     asked.append((Client("bybit", None), Listing("bybit", "BTC", "")))
     books = Books(WallClock())

@@ -1,6 +1,7 @@
 """Leverage tiers and order books through the real ccxt, on local venues; and their parts alone."""
 
 import asyncio
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,10 @@ import pytest
 from bot.markets import live_depth, live_tiers, tier_table
 from bot.markets.ccxt_errors import VenueRetry
 from bot.markets.live_depth import Books
-from bot.markets.live_types import Book, Listing
+from bot.markets.live_types import Book, Listing, WallClock
 from bot.markets.venues import VENUES, AmountUnit, TierUnit, rules_for
 from detectors.leverage import BINANCE_BTC_TIERS, MarginTier
-from tests.bot.markets.live_rig import Rig, rig
+from tests.bot.markets.live_rig import Rig, rig, until
 from tests.bot.markets.test_live_parts import SetClock
 
 BTC = Listing("okx", "BTC", "BTC/USDT:USDT", contract_size=0.01)
@@ -250,7 +251,32 @@ def test_a_broken_book_is_no_book(rows: Any) -> None:
 
 def test_a_book_with_fewer_levels_than_asked_for_is_all_there_is() -> None:
     book = live_depth.read({"bids": [[9, 2], [10, 1]], "asks": [[11, 3]]}, BTC, AmountUnit.CONTRACTS, 2)
-    assert book == Book([(10.0, 0.01), (9.0, 0.02)], [(11.0, 0.03)], bids_complete=False, asks_complete=True)
+    assert book is not None
+    assert book.bids.tolist() == [[10.0, 0.01], [9.0, 0.02]]
+    assert book.asks.tolist() == [[11.0, 0.03]]
+    assert (book.bids_complete, book.asks_complete) == (False, True)
+
+
+async def test_a_book_is_let_go_of_though_no_further_alert_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[weakref.ref[Any]] = []
+
+    class Telling:
+        rules = rules_for("okx")
+
+        async def book(self, _: Any) -> Book | None:
+            book = live_depth.read({"bids": [[9, 2]], "asks": [[11, 3]]}, BTC, AmountUnit.CONTRACTS, 1)
+            assert book is not None
+            told.append(weakref.ref(book.bids))
+            return book
+
+    monkeypatch.setattr(live_depth, "FRESH_S", 0.05)
+    client: Any = Telling()
+    books = Books(WallClock())
+    assert await books.towards([(client, BTC)], 10.0, 9.0) is not None
+    assert told[0]() is not None
+    await until(lambda: told[0]() is None)
+    assert await books.towards([(client, BTC)], 10.0, 9.0) is not None
+    await until(lambda: told[1]() is None)
 
 
 # --- ratios
