@@ -187,6 +187,7 @@ def _take(connection: Connection, chosen: Sequence[_Choice]) -> list[Claim]:
             )
     sql_queues.occupy(connection, [(choice.chat_row, choice.ids[0]) for choice in chosen])
     deliveries: dict[int, Delivery] = {}
+    events: dict[str, Event] = {}
     for part in parts(ids):
         marks, values = listed([(row,) for row in part])
         rows = connection.execute(
@@ -196,7 +197,8 @@ def _take(connection: Connection, chosen: Sequence[_Choice]) -> list[Claim]:
             values,
         )
         for row, platform, name, spine, reason, attempts, repeat, *rest in rows:
-            event = Event.from_json(spine)
+            if (event := events.get(spine)) is None:  # many chats are owed one event: ten kilobytes each time
+                event = events[spine] = Event.from_json(spine)
             deliveries[row] = Delivery(row, Chat(platform, name), event, reason, attempts, bool(repeat), *rest)
     claims = []
     for choice in chosen:

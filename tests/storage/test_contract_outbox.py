@@ -39,6 +39,14 @@ async def test_a_claim_takes_no_more_chats_than_asked(store: Store) -> None:
     assert ids(await store.claim(0, 1)) == [["a"]]
 
 
+async def test_an_event_that_many_chats_are_owed_is_read_once_for_all_of_them(store: Store) -> None:
+    both = [alert(event(0, subject=subject), ALICE, BOB) for subject in ("a", "b")]
+    await store.commit_tick(tick(0, *both))
+    one, other = await store.claim(0, 10)
+    assert one.chat != other.chat
+    assert one.deliveries[0].event is other.deliveries[0].event
+
+
 async def test_a_chat_told_to_wait_waits_as_a_whole_and_alone(store: Store) -> None:
     await owe(store, 0, "a", "b")
     (claim,) = await store.claim(0, 10)
