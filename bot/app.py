@@ -25,7 +25,6 @@ from bot.hearing import note_unheard_before
 from bot.markets.feed import ReplayableFeed, Source, origin_of
 from bot.markets.live import LiveFeed
 from bot.markets.recorded import RecordedFeed
-from bot.markets.simulated import SimulatedFeed
 from bot.message import Message
 from bot.notices import NoticeBoard
 from bot.platforms import console
@@ -71,6 +70,8 @@ def make_feed(config: Config) -> AnyFeed:
         )
     if source.kind is Source.RECORDED:
         return RecordedFeed(Path(source.path), markets)
+    from bot.markets.simulated import SimulatedFeed  # and numpy's random numbers, 4 MB
+
     return SimulatedFeed(source.seed, source.days or None, markets)
 
 

@@ -32,7 +32,8 @@ class ChartFolder:
         self.failed = 0
         self._made: Once[str, Path | None] = Once(_REMEMBERED)
         self._kept = kept
-        self._drawer = ProcessDrawer(processes) if processes else ChartDrawer()
+        # What was drawn is a file: nothing is gained by keeping its pixels.
+        self._drawer = ProcessDrawer(processes) if processes else ChartDrawer(kept=1)
 
     async def save(self, event: Event) -> Path | None:
         """The event's chart; None where it has no evidence or cannot be drawn: an alert goes out without it then.

@@ -8,9 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import WordCompleter
-from prompt_toolkit.patch_stdout import patch_stdout
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -151,6 +148,11 @@ async def answer_all(handle: Handle, printer: Printer, lines: Sequence[str]) -> 
 
 async def chat(handle: Handle, printer: Printer, words: Sequence[str]) -> None:
     """Take commands until the user leaves (Ctrl-D, Ctrl-C, /quit). ``words`` are offered for completion."""
+    # Eight megabytes that only somebody at a terminal needs.
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.completion import WordCompleter
+    from prompt_toolkit.patch_stdout import patch_stdout
+
     session: PromptSession[str] = PromptSession(
         "> ", completer=WordCompleter([*words, "/quit"], ignore_case=True, sentence=False, WORD=True)
     )

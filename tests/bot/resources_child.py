@@ -27,6 +27,8 @@ from tests.chats.bot_process import free_port
 
 MARKETS = ("BTC", "DOGE", "PEPE")
 WARM_BARS, CHARTS, ALERTS = 300, 20, 3
+ONLY_ELSEWHERE = ("prompt_toolkit", "matplotlib.pyplot", "bot.markets.local.feed")
+"""What only somebody at a terminal or a developer needs."""
 
 
 class LoopHolds:
@@ -109,6 +111,7 @@ async def measured(folder: Path, chats: dict[str, str]) -> dict[str, Any]:
         "held_p99_ms": ordered[int(0.99 * len(ordered))] * 1000,
         "longest_held_ms": [round(held_s * 1000, 1) for held_s in ordered[-6:]],
         "naps": len(ordered),
+        "for_nothing": [name for name in ONLY_ELSEWHERE if name in sys.modules],
     }
 
 

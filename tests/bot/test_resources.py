@@ -36,5 +36,6 @@ async def test_with_both_platforms_and_charts_it_stays_small_and_the_loop_is_nev
         assert channel.seen
     assert found["charts"] >= 20
     assert found["sent"] >= 2
+    assert found["for_nothing"] == []
     assert found["peak_mb"] < PEAK_MB, found
     assert found["longest_held_ms"][0] < HELD_MS, found
