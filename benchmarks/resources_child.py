@@ -10,7 +10,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -115,9 +115,10 @@ class Everything:
                 await asyncio.sleep(2.0)
 
 
-async def readers(servers: fan_out.Servers) -> list[Chat]:
+async def readers(servers: fan_out.Servers, platforms: Sequence[str]) -> list[Chat]:
     people = [Chat("telegram", str(await servers.tell("started", first_name=f"Reader {n}"))) for n in range(READERS)]
-    return [*people, *(Chat("discord", one) for one in servers.discord["channels"])]
+    chats = [*people, *(Chat("discord", one) for one in servers.discord["channels"])]
+    return [one for one in chats if one.platform in platforms]
 
 
 async def measured(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -126,7 +127,9 @@ async def measured(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     charts = {"folder": str(folder / "charts")}
     # Alerts from the first day on, or nothing would be sent while it is measured.
     estimate = {"baseline": {"ready_hours": 24}}
-    config = parse({"source": source, "store": store, "charts": charts, "estimate": estimate}, "the benchmark")
+    switches = {name: {"enabled": name in spec["platforms"]} for name in ("telegram", "discord")}
+    settings = {"source": source, "store": store, "charts": charts, "estimate": estimate, **switches}
+    config = parse(settings, "the benchmark")
     memory.few_arenas()  # the servers' sessions are made before the app is, which else does it first
     port, health = free_port(), Health(version=VERSION, beat_every_s=config.schedule.heartbeat_seconds)
     async with (
@@ -150,7 +153,8 @@ async def measured(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         printer = Printer(Console(file=io.StringIO()))
         async with App(config, feed, printer=printer, platforms=platforms, environ=servers.environment) as app:
             health.watch(app)
-            for n, chat in enumerate(await readers(servers)):
+            chats = await readers(servers, spec["platforms"])
+            for n, chat in enumerate(chats):
                 for market in ("*",) if n % 4 == 0 else ORIGINALS:
                     await app.store.watch(chat, Subscription(market))
             everything, stopping = Everything(app, feed, venues, port), asyncio.Event()
@@ -169,7 +173,7 @@ async def measured(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
                 await asyncio.sleep(2.0)
             say(f"{spec['closes']} bars closed, alerts: {app.tally.alerts.total()}")
             states = await everything.sent()
-            phases.append(await everything.phase("bars closing, alerts with charts sent to both platforms"))
+            phases.append(await everything.phase("bars closing, alerts with charts sent"))
             drawn = len(list((folder / "charts").glob("*.png")))
             await everything.draw(spec["charts"])
             phases.append(await everything.phase("charts drawn one after the other"))
@@ -185,7 +189,8 @@ async def measured(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             await running
             return {
                 "markets": len(feed.markets),
-                "chats": 2 * READERS,
+                "platforms": spec["platforms"],
+                "chats": len(chats),
                 "alerts": app.tally.alerts.total(),
                 "alert_charts": drawn,
                 "charts": len(list((folder / "charts").glob("*.png"))),
