@@ -78,7 +78,21 @@ def subscription(
         raise NotUnderstood("Which market?", WATCH_EXAMPLE)
     words = with_venue(with_set(words))
     base = _to_watch(words, markets)
-    return with_options(replace(default, market=base), words[1:], kinds)
+    try:
+        return with_options(replace(default, market=base), words[1:], kinds)
+    except NotUnderstood as error:
+        _is_another_market(error.instead[0], markets)
+        raise
+
+
+def _is_another_market(word: str, markets: Sequence[Market]) -> None:
+    """Raises NotUnderstood where the word that was not understood is a market."""
+    try:
+        base = resolve(word, markets).base if word else ""
+    except UnknownMarket:
+        return
+    if base:
+        raise NotUnderstood("One market at a time.", f"/watch {base}")
 
 
 def with_set(words: Sequence[str]) -> Sequence[str]:
@@ -161,6 +175,8 @@ def _percent(word: str) -> float:
         raise NotUnderstood(f'"{shortened(word)}" is not a distance in per cent.', "within 3%")
     if own_rung(value) is None:
         raise NotUnderstood(f"Approaches are told at {min(DISTANCE_LADDER_PCT):g}% at the nearest.", "within 0.5%")
+    if value > max(DISTANCE_LADDER_PCT):
+        raise NotUnderstood(f"Approaches are told at {max(DISTANCE_LADDER_PCT):g}% at the farthest.", "within 5%")
     return value
 
 

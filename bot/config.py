@@ -81,7 +81,7 @@ class ChartsSection(Section):
 
 
 class PolicySection(Section):
-    within_pct: float = Field(default=2.0, ge=0.5, le=100)
+    within_pct: float = Field(default=2.0, ge=0.5, le=5)
     min_notional_usd: float = Field(default=0.0, ge=0)
     max_subscriptions: int = Field(default=50, ge=1)
     max_chats_per_user: int = Field(default=20, ge=1)

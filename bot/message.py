@@ -25,7 +25,7 @@ NOT_ADVICE = "A probability map, not a promise. Not financial advice."
 
 _SIGNS = {Side.LONG: "🟢", Side.SHORT: "🔴", None: "🔵"}
 _WHY = {
-    "first": "first time",
+    "first": "first alert about it",
     "rearmed": "again, after it had moved away",
     "escalated": "has doubled since it was last told",
 }
@@ -87,6 +87,11 @@ class Message:
     """The chart in full size, as a file."""
 
 
+def why_in_words(reason: str) -> str:
+    """Why the policy told a chat, for people."""
+    return _WHY.get(reason.lower(), reason.replace("_", " ").lower())
+
+
 def handle_of(alert_id: str) -> str:
     """The short name of an alert for people: ``#1a2b3c4d``."""
     return f"#{hashlib.sha256(alert_id.encode()).hexdigest()[:8]}"
@@ -114,7 +119,7 @@ def from_event(event: Event, reason: str, late_by_ms: int | None = None, possibl
     said = {"price"} | (_WHERE if event.level else set()) | (_HOW_BIG if event.notional_usd is not None else set())
     own = [fact for fact in event.facts if fact.shown and fact.name not in said]
     lines = [_where(event, late_by_ms), *_how_big(event), *(_line(event, fact) for fact in own)]
-    why = _WHY.get(reason.lower(), reason.replace("_", " ").lower())
+    why = why_in_words(reason)
     footer = [f"Why now: {why}" if why else "", _labels(event, own), NOT_ADVICE]
     if possible_repeat:
         footer.insert(0, POSSIBLE_REPEAT)
@@ -210,7 +215,7 @@ def _how_big(event: Event) -> list[str]:
         return []
     sign = figures.ESTIMATED_SIGN if _notional_label(event) is Label.ESTIMATED else ""
     share = event.number("share_of_open_interest")
-    of_all = "" if share is None else f" · {figures.percent(share)} of open interest"
+    of_all = "" if share is None else f" · {sign}{figures.percent(share)} of open interest"
     return [f"Size {sign}{figures.usd(event.notional_usd)}{of_all}"]
 
 
@@ -236,7 +241,11 @@ def _labels(event: Event, own: Sequence[Fact]) -> str:
         labels.add(_notional_label(event))
     # The price in the second line is always an observation.
     others = "observed or calculated" if Label.CALCULATED in labels or event.level is not None else "observed"
-    return f"{figures.ESTIMATED_SIGN} estimated · others {others}" if Label.ESTIMATED in labels else f"All {others}"
+    if Label.ESTIMATED not in labels:
+        return f"All {others}"
+    # The first line has no room for the sign.
+    too = ", as is the cluster in the first line" if event.level is not None else ""
+    return f"{figures.ESTIMATED_SIGN} estimated{too} · others {others}"
 
 
 def _columns(table: Table) -> list[str]:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bot.markets.feed import Source
-from bot.message import NOT_ADVICE, SIMULATED, Message, Table, distance, handle_of
+from bot.message import NOT_ADVICE, SIMULATED, Message, Table, distance, handle_of, why_in_words
+from bot.policy import own_rung
 from detectors import figures
 from detectors.cluster import Cluster
 from detectors.cluster_facts import build_in_words, venue_facts
-from detectors.event import Event, Severity
+from detectors.event import PICTURE_HIGH, PICTURE_LOW, Event, Fact, Label, Severity, Unit
 from detectors.market import Market, Side
 from detectors.view import MarketView
 from storage.chats import EVERY_MARKET, Subscription, Watch
@@ -31,14 +32,24 @@ ESTIMATED = f"{figures.ESTIMATED_SIGN} estimated · others observed or calculate
 
 
 def map_event(view: MarketView) -> Event:
-    """The moment as an event that no detector saw, with its evidence: for charts only."""
+    """The moment as an event that no detector saw, with its evidence: for charts only. It names how far the levels
+    reach that `liquidation_map` lists, so that the picture shows all of them."""
+    levels = [level for side in Side for level, _ in heaviest(view, side)] if view.open_interest_usd else []
+    reach = (
+        (
+            Fact(PICTURE_LOW, min(levels), Unit.PRICE, Label.ESTIMATED, shown=False),
+            Fact(PICTURE_HIGH, max(levels), Unit.PRICE, Label.ESTIMATED, shown=False),
+        )
+        if levels
+        else ()
+    )
     event = view.event(
         "map",
         subject=f"map-{view.taken_at_ms}",
         headline=f"{view.market.base} liquidation map",
         side=None,
         severity=Severity.NOTICE,
-        facts=(),
+        facts=reach,
     )
     return view.with_evidence(event)
 
@@ -60,7 +71,7 @@ def liquidation_map(view: MarketView) -> Message:
             f"{figures.ESTIMATED_SIGN}{figures.level(level, decimals)}",
             distance(view.price, level),
             f"{figures.ESTIMATED_SIGN}{figures.usd(notional_usd)}",
-            figures.percent(notional_usd / interest),
+            f"{figures.ESTIMATED_SIGN}{figures.percent(notional_usd / interest)}",
         )
         for side, level, notional_usd in levels
     )
@@ -106,10 +117,10 @@ def _cluster_row(cluster: Cluster, price: float, decimals: int) -> tuple[str, ..
     return (
         cluster.side.value,
         f"{figures.ESTIMATED_SIGN}{centre}",
-        f"{low} to {high}",
+        f"{figures.ESTIMATED_SIGN}{low} to {high}",
         distance(price, cluster.level.centre),
         f"{figures.ESTIMATED_SIGN}{figures.usd(cluster.notional_usd)}",
-        figures.percent(cluster.share_of_open_interest),
+        f"{figures.ESTIMATED_SIGN}{figures.percent(cluster.share_of_open_interest)}",
         build_in_words(cluster.build) or figures.NOT_KNOWN,
     )
 
@@ -140,7 +151,7 @@ def recent(alerts: Sequence[StoredAlert], simulated: bool) -> Message:
         (
             figures.moment(one.event.taken_at_ms),
             one.newest.headline,
-            one.reason.replace("_", " "),
+            why_in_words(one.reason),
             handle_of(one.alert_id),
         )
         for one in alerts
@@ -160,7 +171,7 @@ def _subscription_row(one: Subscription) -> tuple[str, ...]:
     return (
         "all others" if one.market == EVERY_MARKET else one.market,
         "all" if one.kinds is None else ", ".join(sorted(one.kinds)).replace("_", " "),
-        f"{one.within_pct:g}%",
+        f"{own_rung(one.within_pct) or one.within_pct:g}%",
         figures.usd(one.min_notional_usd) if one.min_notional_usd else "any size",
         one.build_class or "any",
     )

@@ -55,19 +55,32 @@ def as_message(
     waits = sum(waiting.values())
     unjudged = sum(row.record.unjudged for row in rows if row.market == ALL or len({r.market for r in rows}) == 1)
     if not rows:
-        text = f"Nothing is judged yet; {waits} {'alert waits' if waits == 1 else 'alerts wait'} for their horizon."
+        text = f"Nothing is judged yet; {_wait(waits)}."
         return Message(title, (text,), _footer(simulated))
     asked = {row.group.partition("@")[0]: None for row in rows}
     lines = [
-        f"Every alert decided in {days} days, delivered or not. {waits} wait for their horizon, {unjudged} could "
+        f"Every alert decided in {days} days, delivered or not; {_wait(waits)}, {unjudged} could "
         "not be judged across a hole in the data."
     ]
     lines += [f"{_name(kind)}: {scored_as[kind]}" for kind in asked if kind in scored_as]
     lines += [_claim(claim, short=short) for claim in claims]
     with_market = len({row.market for row in rows}) > 1
-    columns = ("alert", *(("market",) if with_market else ()), "n", "came", "at least", "by chance", "lift", "verdict")
+    columns = (
+        "alert",
+        *(("market",) if with_market else ()),
+        "n",
+        "came true",
+        "at least",
+        "by chance",
+        "lift",
+        "verdict",
+    )
     cells = [(_name(row.group), *((row.market,) if with_market else ()), *_cells(row.record)) for row in rows]
     return Message(title, tuple(lines), _footer(simulated), Table(columns, tuple(cells)))
+
+
+def _wait(waits: int) -> str:
+    return "1 alert waits for its horizon" if waits == 1 else f"{waits} alerts wait for their horizon"
 
 
 def _claim(claim: Claim, *, short: bool) -> str:

@@ -62,6 +62,10 @@ class Fact:
     """Whether a message has a line for it; a fact that another one puts in words has none."""
 
 
+PICTURE_LOW, PICTURE_HIGH = "picture_low", "picture_high"
+"""Facts by which an event asks for prices to be in its picture."""
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """A price band with its centre of mass."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from detectors.cluster import Cluster, ClusterChange
 from detectors.describe import describe
 from detectors.estimate import MarketEstimate
-from detectors.event import Band, Event, Evidence, Fact, Label, Level, Severity, Unit
+from detectors.event import PICTURE_HIGH, PICTURE_LOW, Band, Event, Evidence, Fact, Label, Level, Severity, Unit
 from detectors.market import HOUR_MS, Funding, Market, Side, VenueSample
 from detectors.realised import RealisedShare
 from detectors.tracked import TrackedCluster
@@ -154,7 +154,7 @@ class MarketView:
     def evidence(self, event: Event | None = None) -> Evidence:
         """What a chart draws of this moment; the band that ``event`` is about is marked as its own."""
         candles = self.estimate.candle_history()[-SHOWN_COLUMNS:]
-        lowest, highest = self._shown_range(candles, event.level if event else None)
+        lowest, highest = self._shown_range(candles, event)
         grid = self.estimate.map.settings.grid
         first = grid.cell(lowest) // CELLS_A_BIN
         bins = grid.cell(highest) // CELLS_A_BIN - first + 1
@@ -201,12 +201,15 @@ class MarketView:
         )
         return (*others, *((own,) if own else ()))
 
-    def _shown_range(self, candles: NDArray[np.float64], own: Level | None) -> tuple[float, float]:
+    def _shown_range(self, candles: NDArray[np.float64], event: Event | None) -> tuple[float, float]:
         low, high = self.price * (1 - SHOWN_REACH), self.price * (1 + SHOWN_REACH)
         if len(candles):
             low, high = min(low, float(candles[:, 3].min())), max(high, float(candles[:, 2].max()))
-        if own is not None:
+        if event is not None and (own := event.level) is not None:
             low, high = min(low, own.low * 0.99), max(high, own.high * 1.01)
+        if event is not None:
+            low = min(low, (event.number(PICTURE_LOW) or low) * 0.99)
+            high = max(high, (event.number(PICTURE_HIGH) or high) * 1.01)
         return low, high
 
     def _profile(self, side: Side, first: int, bins: int) -> NDArray[np.float64]:

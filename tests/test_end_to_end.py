@@ -9,7 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+from bot.message import as_text, from_event
 from storage.sqlite import SqliteStore
+from tests.bot.markets.recordings import shared
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -45,6 +47,18 @@ def test_a_simulated_market_becomes_alerts_with_charts_in_a_chat_that_takes_comm
     for chart in charts:
         assert Path(chart).read_bytes().startswith(b"\x89PNG")
     assert done.stdout.count("SIMULATED market\n") >= len(charts)
+
+
+async def test_the_alert_in_the_readme_is_what_the_replay_of_that_day_tells(tmp_path: Path) -> None:
+    recording, database = shared("crash-2025-10-10"), tmp_path / "bot.db"
+    assert bot("replay", str(recording), "--market", "BTC", "--db", str(database)).returncode == 0
+    store = SqliteStore(database, "recorded")
+    await store.open()
+    shown = re.findall(r"```\n(🟢.*?)\n```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+    told = [as_text(from_event(one.event, one.reason)) for one in await store.recent(10_000)]
+    await store.close()
+    assert len(shown) == 1
+    assert shown[0] in told
 
 
 async def test_what_was_simulated_replays_to_the_same_alerts_as_it_told_live(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors import figures
-from detectors.event import Event, Evidence
+from detectors.event import PICTURE_HIGH, PICTURE_LOW, Event, Evidence
 from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS
 
 _TIME_STEPS_MS = (
@@ -148,8 +148,10 @@ def join_bars(evidence: Evidence, width_px: float) -> Candles:
 
 
 def price_view(event: Event, evidence: Evidence, candles: Candles) -> tuple[float, float]:
-    """The lowest and highest price shown: candles, price, level and own band always, other bands if near."""
-    inside = [event.price, *candles.ohlc[:, 1:3].ravel()]
+    """The lowest and highest price shown: candles, price, level, own band and what the event names itself
+    (`PICTURE_LOW`, `PICTURE_HIGH`) always, other bands if near."""
+    named = (event.number(PICTURE_LOW), event.number(PICTURE_HIGH))
+    inside = [event.price, *candles.ohlc[:, 1:3].ravel(), *(price for price in named if price is not None)]
     if event.level is not None:
         inside += [event.level.low, event.level.high]
     inside += [edge for band in evidence.bands if band.own for edge in (band.low, band.high)]

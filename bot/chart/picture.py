@@ -280,7 +280,7 @@ def _legend(pen: Pen, page: Layout, ramp: Ramp) -> None:
         return
     sample = np.linspace(0, ramp.cap_usd, round(110 * unit), dtype=np.float32)
     pen.image(ramp.rgba(np.tile(sample, (round(16 * unit), 1))), round(x), round(y - 8 * unit))
-    pen.text(x + 120 * unit, y, f"estimated, to {figures.usd(ramp.cap_usd)} a level", _SMALL * unit, theme.TEXT)
+    pen.text(x + 120 * unit, y, f"estimated, to {figures.usd(ramp.cap_usd)} a price step", _SMALL * unit, theme.TEXT)
 
 
 def _foot(pen: Pen, page: Layout, event: Event) -> None:

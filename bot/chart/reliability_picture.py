@@ -41,7 +41,11 @@ def compose_reliability(bins: Sequence[Bin], title: str, width_px: int, height_p
         pen.lines(np.array([line((one.chance, one.low), (one.chance, one.high))]), colour, 3.0)
         left, bottom = x(one.chance), y(one.rate)
         pen.fill(Box(left - _MARK, bottom - _MARK, left + _MARK, bottom + _MARK), colour)
-        pen.text(left + 12, bottom, f"n = {one.n}", _SMALL, theme.TEXT)
+        words = f"n = {one.n}"
+        beyond = left + 12 + pen.width(words, _SMALL) > width_px - _MARK
+        pen.text(
+            left - 12 if beyond else left + 12, bottom, words, _SMALL, theme.TEXT, align="right" if beyond else "left"
+        )
     if not bins:
         pen.text(x(0.2), y(0.5), "Nothing is judged against chance yet", _PLAIN, theme.TEXT)
     pen.text(box.left, box.top + 42, title, _LARGE, theme.TEXT, bold=True)

@@ -10,6 +10,7 @@ from bot.fit_words import weights_in_words
 from bot.message import NOT_ADVICE, SIMULATED, Message, from_event, handle_of
 from bot.platforms.seam import Choices, CommandSpec, Option
 from detectors import figures
+from detectors.cluster_facts import below_or_above
 from detectors.event import Event, Fact, Label, Severity, Unit
 from detectors.view import MarketView
 from storage.store import StoredAlert
@@ -39,11 +40,15 @@ async def why(asked: Asked) -> Message:
     if event.level is not None:
         low, high = (figures.level(edge, event.price_decimals) for edge in (event.level.low, event.level.high))
         lines.append(f"The band, estimated: {low} to {high}.")
-    lines += [_fact(event, fact) for fact in event.facts]
+    lines += [_fact(event, fact) for fact in event.facts if fact.shown]
     made_with = asked.house.watcher.assumptions
     lines += weights_in_words(made_with.fits(event.market), made_with.configured, event.taken_at_ms)
     lines += await _what_came(asked, event)
-    footer = (*((SIMULATED,) if event.simulated else ()), f"{event.kind} · {event.key}", NOT_ADVICE)
+    footer = (
+        *((SIMULATED,) if event.simulated else ()),
+        f"{event.kind.replace('_', ' ')} · {handle_of(event.key)}",
+        NOT_ADVICE,
+    )
     return Message(f"Why: {event.headline}", tuple(lines), footer)
 
 
@@ -108,7 +113,7 @@ def _sample(view: MarketView) -> Event:
         "test",
         subject=f"test-{view.taken_at_ms}",
         headline=f"{view.market.base} {near.side.value} cluster {figures.usd(near.notional_usd)} at {centre}, "
-        f"{figures.percent(near.distance)} away",
+        f"{figures.percent(near.distance)} {below_or_above(near)}",
         side=near.side,
         severity=Severity.NOTICE,
         facts=(share,),

@@ -14,7 +14,7 @@ from bot import asking
 from bot.asking import NotUnderstood
 from bot.charting import ChartFolder
 from bot.commands import about, alerts, elsewhere, market, menus, scorecard, settings, watching
-from bot.commands.doorman import Doorman
+from bot.commands.doorman import TERMINAL, Doorman
 from bot.commands.registry import Asked, Command, House
 from bot.commands.suggesting import suggestions
 from bot.errors import PlatformError
@@ -31,7 +31,9 @@ from storage.store import Store
 
 
 async def show_help(asked: Asked) -> Message:
-    commands = Table(("command", "what it does"), tuple((spec.usage, spec.says) for spec in SPECS))
+    # From the terminal no other chat can be reached.
+    specs = [spec for spec in SPECS if spec is not elsewhere.SPEC or asked.chat.platform != TERMINAL]
+    commands = Table(("command", "what it does"), tuple((spec.usage, spec.says) for spec in specs))
     kinds = tuple(f"{kind.kind}: {kind.summary}" for kind in asked.house.kinds.values())
     return Message("Commands", ("Kinds of alert:", *kinds), (f"Example: {asking.WATCH_EXAMPLE}",), commands)
 

@@ -7,6 +7,7 @@ from bot.asking import NotUnderstood
 from bot.commands.registry import Asked, Command, House
 from bot.message import Button, Menu, Message
 from bot.platforms.seam import CommandSpec
+from bot.policy import own_rung
 from detectors import figures
 from storage.chats import EVERY_MARKET, Subscription, Watch
 
@@ -40,7 +41,7 @@ def options_page(house: House, one: Subscription, title: str = "") -> Message:
     on = kinds_of(house, one)
     lines = (
         f"Kinds: {', '.join(kind.replace('_', ' ') for kind in house.kinds if kind in on) or 'none'}",
-        f"Approaches within {one.within_pct:g}%",
+        f"Approaches within {own_rung(one.within_pct) or one.within_pct:g}%",
         f"Clusters of at least {figures.usd(one.min_notional_usd) if one.min_notional_usd else 'any size'}",
         f"Build: {one.build_class or 'any'}",
     )

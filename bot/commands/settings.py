@@ -87,7 +87,9 @@ async def quiet(asked: Asked) -> Message:
 
 
 async def silent(asked: Asked) -> Message:
-    word = asked.words[0].lower() if asked.words else "on"
+    if not asked.words:
+        return await show_settings(asked)
+    word = asked.words[0].lower()
     if word in ON:
         sound = Sound.NONE
     elif word in OFF:
@@ -101,7 +103,9 @@ async def silent(asked: Asked) -> Message:
 
 
 async def cap(asked: Asked) -> Message:
-    word = asked.words[0].lower() if asked.words else ""
+    if not asked.words:
+        return await show_settings(asked)
+    word = asked.words[0].lower()
     number = whole_number(word, LARGEST_CAP)
     if number is None and word not in OFF:
         raise NotUnderstood(f"How many alerts a day, {LARGEST_CAP} at most?", "/cap 10")
@@ -116,7 +120,9 @@ async def cap(asked: Asked) -> Message:
 
 
 async def notices(asked: Asked) -> Message:
-    word = asked.words[0].lower() if asked.words else "on"
+    if not asked.words:
+        return await show_settings(asked)
+    word = asked.words[0].lower()
     if word not in ON | OFF:
         raise NotUnderstood("On or off?", "/notices on")
     wanted = word in ON

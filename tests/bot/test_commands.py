@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 
 from bot import asking
 from bot.asking import NotUnderstood
+from bot.chart.layout import join_bars, price_view
 from bot.charting import ChartFolder
 from bot.commands import SPECS, Commands
 from bot.message import SIMULATED, Message, as_text
 from bot.platforms.seam import ALLOWED, Place, Request, Verdict
+from bot.replies import heaviest, map_event
 from detectors import figures
-from detectors.market import Market
+from detectors.market import Market, Side
 from detectors.registry import find_kinds
+from detectors.view import SHOWN_REACH
 from storage.chats import EVERY_MARKET, Chat, Subscription
 from storage.errors import StoreUnavailable
 from storage.outbox import Dead, Sent
@@ -155,6 +158,33 @@ async def test_the_map_shows_shorts_above_and_longs_below_with_a_chart(tmp_path:
     assert answer.chart.read_bytes().startswith(b"\x89PNG")
 
 
+async def test_the_picture_of_the_map_shows_every_level_that_its_table_lists(commands: Commands) -> None:
+    view = commands._house.watcher.engines["BTC"].view()
+    assert view is not None
+    levels = [level for side in Side for level, _ in heaviest(view, side)]
+    assert max(abs(level / view.price - 1) for level in levels) > SHOWN_REACH, "some lie beyond an alert's picture"
+    event = map_event(view)
+    assert event.evidence is not None
+    low, high = price_view(event, event.evidence, join_bars(event.evidence, 700))
+    assert all(low < level < high for level in levels)
+    assert event.evidence.edges[0] < min(levels)
+    assert event.evidence.edges[-1] > max(levels)
+
+
+async def test_a_second_market_in_one_line_is_told_apart_from_a_word_that_means_nothing(commands: Commands) -> None:
+    answer = await commands.handle(asks(CHAT, "/watch BTC btcusdt"))
+    assert (answer.title, answer.lines) == ("One market at a time.", ("Like this: /watch BTC",))
+    assert "means nothing" in (await commands.handle(asks(CHAT, "/watch BTC blah"))).title
+
+
+async def test_a_distance_is_one_of_those_at_which_approaches_are_told(commands: Commands) -> None:
+    chat = Chat("console", "distances")
+    assert "5% at the farthest" in (await commands.handle(asks(chat, "/watch BTC within 99%"))).title
+    answer = await commands.handle(asks(chat, "/watch BTC within 1.7%"))
+    assert answer.table is not None
+    assert answer.table.rows[0][2] == "1%"
+
+
 async def test_clusters_are_listed_nearest_first(commands: Commands) -> None:
     answer = await commands.handle(asks(CHAT, "/clusters BTC"))
     view = commands._house.watcher.engines["BTC"].view()
@@ -225,9 +255,10 @@ async def test_status_tells_paths_and_other_chats_to_the_operator_alone() -> Non
 
 
 async def test_help_lists_every_command_and_kind(commands: Commands) -> None:
-    text = as_text(await commands.handle(asks(CHAT, "/help")))
+    text = as_text(await commands.handle(asks(Chat("telegram", "1"), "/help")))
     assert all(spec.usage in text for spec in SPECS)
     assert all(name in text for name in KINDS)
+    assert "/in " not in as_text(await commands.handle(asks(CHAT, "/help"))), "from the terminal nothing is elsewhere"
 
 
 async def test_a_chat_cannot_pass_its_quota(commands: Commands) -> None:

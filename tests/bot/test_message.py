@@ -19,14 +19,14 @@ def test_an_alert_says_what_where_how_big_then_its_own_facts_then_its_labels() -
     assert message.title == "🟢 BTC long cluster $182M, 2.0% below"
     assert message.lines == (
         "Price 88,420.00 at 00:00 UTC · band ≈86,457 to 86,846 · 2.0% below",
-        "Size ≈$182M · 4.6% of open interest",
+        "Size ≈$182M · ≈4.6% of open interest",
         "Built in: ≈3 h 20 min",
         "Open interest change: -2.1%",
         "Liquidated: $42.1M",
     )
     assert message.footer[:3] == (
-        "Why now: first time",
-        "≈ estimated · others observed or calculated",
+        "Why now: first alert about it",
+        "≈ estimated, as is the cluster in the first line · others observed or calculated",
         "A probability map, not a promise. Not financial advice.",
     )
     assert message.alert_id == EVENT.key

@@ -97,7 +97,7 @@ def test_what_waits_and_what_could_not_be_judged_is_said() -> None:
         )
     ]
     text = said([*alerts(40, 30), *holed], cluster_approached=3)
-    assert "3 wait for their horizon, 1 could not be judged" in text
+    assert "3 alerts wait for their horizon, 1 could not be judged" in text
     assert "40 (+1 unjudged)" in text
 
 
