@@ -212,7 +212,7 @@ class CcxtClient:
                 seen_at_ms=now_ms,
                 mark_price=None if mark is None else listing.price(mark),
                 funding_rate=funding,
-                funding_interval_hours=_hours(rate.get("interval")),
+                funding_interval_hours=live_rates.hours(rate.get("interval")),
                 next_funding_at_ms=whole_ms(rate.get("fundingTimestamp")),
             )
         return told
@@ -249,7 +249,13 @@ class CcxtClient:
         unit, levels = self.rules.book_unit, self.rules.book_levels
         if unit is None or not levels:
             return None
-        book = live_depth.read(await self._ask("fetch_order_book", listing.symbol, levels), listing, unit, levels)
+        call = self.rules.book_call
+        if call is None:
+            rows = await self._ask("fetch_order_book", listing.symbol, levels)
+        else:
+            query = {**call.params, call.id_key: self._id(listing), call.limit_key: levels}
+            rows = live_own.book(call, await self._within_limits(lambda: self._own(call.method, query)))
+        book = live_depth.read(rows, listing, unit, levels)
         if book is None:
             self._refuse("book_not_understood", "book")
         return book
@@ -392,8 +398,3 @@ class CcxtClient:
 
     async def close(self) -> None:
         await self.exchange.close()
-
-
-def _hours(interval: Any) -> float | None:
-    """``8h`` as 8."""
-    return number(interval.removesuffix("h")) if isinstance(interval, str) else None

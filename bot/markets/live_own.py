@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot.markets.live_types import BAR_MS, Listing, number, whole_ms
-from bot.markets.venue_calls import CandlesCall, OwnCall
+from bot.markets.venue_calls import BookCall, CandlesCall, OwnCall
 from bot.markets.venues import AmountUnit
 from detectors.market import Bar, VenueSample
 
@@ -42,6 +42,14 @@ def along(path: tuple[str, ...], reply: Any) -> Any:
     for key in path:
         reply = reply.get(key) if isinstance(reply, dict) else None
     return reply
+
+
+def book(call: BookCall, reply: Any) -> dict[str, Any] | None:
+    """``bids`` and ``asks`` as `live_depth.read` takes them; None where the reply is not what the venue sends."""
+    told = along(call.path, reply)
+    if isinstance(told, list):
+        told = told[0] if told else None
+    return {"bids": told.get(call.sides[0]), "asks": told.get(call.sides[1])} if isinstance(told, dict) else None
 
 
 # --- candles

@@ -109,3 +109,8 @@ def with_intervals(settled: Iterable[tuple[int, float]]) -> list[Funding]:
     known = [gap if 1 <= gap <= _DEFAULT_HOURS else _DEFAULT_HOURS for gap in gaps]
     hours = [known[0] if known else _DEFAULT_HOURS, *known]
     return [Funding(at_ms, rate, each) for (at_ms, rate), each in zip(pairs, hours, strict=False)]
+
+
+def hours(interval: Any) -> float | None:
+    """``8h`` as 8."""
+    return number(interval.removesuffix("h")) if isinstance(interval, str) else None

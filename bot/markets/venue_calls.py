@@ -46,6 +46,19 @@ class CandlesCall:
 
 
 @dataclass(frozen=True, slots=True)
+class BookCall:
+    """The order book of one market in the venue's own words; rows begin with price and amount."""
+
+    method: str
+    id_key: str
+    limit_key: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    path: tuple[str, ...] = ()
+    """Keys on the way to the book in the reply; of a list, the first is taken."""
+    sides: tuple[str, str] = ("bids", "asks")
+
+
+@dataclass(frozen=True, slots=True)
 class SettledCall:
     """Settled funding rates of all markets in the venue's own words: those since a time (``start_key``, oldest first,
     ``page`` a call), or the newest of each with the time before which it was settled."""

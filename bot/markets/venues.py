@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from bot.markets.venue_calls import CandlesCall, OwnCall, SettledCall
+from bot.markets.venue_calls import BookCall, CandlesCall, OwnCall, SettledCall
 from detectors.market import DAY_MS
 
 DEFAULT_VENUES = ("binance", "bybit", "okx")
@@ -145,6 +145,8 @@ class VenueRules:
     """Of the order book's amounts; None: it is not read."""
     book_levels: int = 0
     """The deepest book it gives, in levels a side."""
+    book_call: BookCall | None = None
+    """None: through ccxt."""
     account_ratio_key: str = ""
     taker_ratio_key: str = ""
     """Where rows of open-interest history tell ratios too: the row's own keys."""
@@ -202,6 +204,7 @@ _TABLE = (
         coverage=Coverage.SAMPLED,
         book_unit=AmountUnit.BASE,
         book_levels=1000,  # weight 20
+        book_call=BookCall("fapiPublicGetDepth", "symbol", "limit"),
         calls_a_second=20,
         paces={"fetch_long_short_ratio_history": 3.0},  # of the thousand in five minutes
     ),
@@ -242,6 +245,9 @@ _TABLE = (
         tiers_unit=TierUnit.NOTIONAL,
         book_unit=AmountUnit.BASE,
         book_levels=500,
+        book_call=BookCall(
+            "publicGetV5MarketOrderbook", "symbol", "limit", {"category": "linear"}, ("result",), ("b", "a")
+        ),
     ),
     VenueRules(
         name="okx",
@@ -305,6 +311,7 @@ _TABLE = (
         tiers_params={"marginMode": "isolated"},
         book_unit=AmountUnit.CONTRACTS,
         book_levels=400,
+        book_call=BookCall("publicGetMarketBooks", "instId", "sz", path=("data",)),
         ticker_volume_usd_key="volCcy24h",
     ),
     VenueRules(

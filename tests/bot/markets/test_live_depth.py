@@ -4,12 +4,14 @@ import asyncio
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
-from bot.markets import live_depth, live_tiers, tier_table
+from bot.markets import live_depth, live_own, live_tiers, tier_table
 from bot.markets.ccxt_errors import VenueRetry
+from bot.markets.live_client import CcxtClient
 from bot.markets.live_depth import Books
 from bot.markets.live_types import Book, Listing, WallClock
 from bot.markets.venues import VENUES, AmountUnit, TierUnit, rules_for
@@ -188,6 +190,31 @@ async def test_depth_is_what_stands_in_the_venue_s_book_in_dollars(venue: str) -
             assert above.usd == pytest.approx(sum(p * a for p, a in asks[:26]), rel=0.02)
 
 
+@pytest.mark.parametrize("venue", ["binance", "bybit", "okx"])
+async def test_a_book_in_the_venue_s_own_words_is_the_one_that_ccxt_reads(venue: str) -> None:
+    async with rig([venue], ["BTC", "pepe"], days=0.2) as rigged:
+        [part] = rigged.feed._parts.values()
+        client = cast(CcxtClient, part.client)
+        assert client.rules.book_call is not None
+        for listing in part.listings.values():
+            own = await client.book(listing)
+            client.rules = replace(client.rules, book_call=None)
+            by_ccxt = await client.book(listing)
+            client.rules = VENUES[venue]
+            assert own is not None
+            assert by_ccxt is not None
+            assert np.array_equal(own.bids, by_ccxt.bids)
+            assert np.array_equal(own.asks, by_ccxt.asks)
+            assert len(own.bids) == client.rules.book_levels
+
+
+@pytest.mark.parametrize("reply", [None, "<html>", [], {}, {"data": []}, {"data": ["no"]}, {"data": {"bids": []}}])
+def test_a_reply_that_is_no_book_tells_nothing(reply: Any) -> None:
+    call = VENUES["okx"].book_call
+    assert call is not None
+    assert live_depth.read(live_own.book(call, reply), BTC, AmountUnit.CONTRACTS, 5) is None
+
+
 async def test_books_are_summed_as_far_as_all_of_them_reach_and_it_is_said_how_far() -> None:
     async with rig(["binance", "gate"], ["BTC"], days=0.2) as rigged:
         price = rigged.venues.history.markets["BTC"].price(rigged.clock.now_ms())
@@ -243,7 +270,22 @@ async def test_a_venue_that_is_slow_is_not_waited_for_nor_asked_again_at_once(mo
 
 @pytest.mark.parametrize(
     "rows",
-    [None, {}, {"bids": [], "asks": [[1, 1]]}, {"bids": [[1, "NaN"]], "asks": [[2, 1]]}, {"bids": [[]], "asks": [[2]]}],
+    [
+        None,
+        {},
+        {"bids": [], "asks": [[1, 1]]},
+        {"bids": [[1, "NaN"]], "asks": [[2, 1]]},
+        {"bids": [[]], "asks": [[2]]},
+        {"bids": [[1, 1], [0.9, "1e309"]], "asks": [[2, 1]]},
+        {"bids": [[1, 1], [0.9, -1]], "asks": [[2, 1]]},
+        {"bids": [[1, 1], [0, 1]], "asks": [[2, 1]]},
+        {"bids": [[1, 1], ["", 1]], "asks": [[2, 1]]},
+        {"bids": [[1, 1], [True, 1]], "asks": [[2, 1]]},
+        {"bids": [[1, 1], None], "asks": [[2, 1]]},
+        {"bids": [[1, 1], {"p": 1, "s": 1}], "asks": [[2, 1]]},
+        {"bids": "no", "asks": [[2, 1]]},
+        {"bids": [[10**400, 1]], "asks": [[2, 1]]},
+    ],
 )
 def test_a_broken_book_is_no_book(rows: Any) -> None:
     assert live_depth.read(rows, BTC, AmountUnit.CONTRACTS, 5) is None
