@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,8 +20,15 @@ from storage.market_facts import StoredReach
 from storage.store import Cursor
 from tests.bot.played import market, moments
 
-PLAYED = [one for moment in moments()[:300] for one in moment if one.bar is not None]
-NOW_MS = PLAYED[-1].taken_at_ms
+
+@cache
+def played() -> list[MarketSnapshot]:
+    return [one for moment in moments(300 / 288) for one in moment if one.bar is not None]
+
+
+def now_ms() -> int:
+    """The last one's, and now."""
+    return played()[-1].taken_at_ms
 
 
 class Feed:
@@ -28,12 +36,12 @@ class Feed:
 
     def __init__(self) -> None:
         self.markets: tuple[Market, ...] = (market(),)
-        self.live_from_ms = NOW_MS
+        self.live_from_ms = now_ms()
         self.broken = False
         self.silent = 0
         """How many stretches no venue tells of, before they do."""
         self.asked: list[Stretch] = []
-        self.clock = SimpleNamespace(sleep=asyncio.sleep, now_ms=lambda: NOW_MS)
+        self.clock = SimpleNamespace(sleep=asyncio.sleep, now_ms=lambda: now_ms())
         self.tiers_in = asyncio.Event()
         """When the venues have told their leverage tiers."""
         self.tiers_in.set()
@@ -50,11 +58,11 @@ class Feed:
                 self.silent -= 1
                 yield Past(one, [], complete=False)
                 continue
-            bars = [told for told in PLAYED if told.bar and one.since_ms <= told.bar.opened_at_ms < one.until_ms]
+            bars = [told for told in played() if told.bar and one.since_ms <= told.bar.opened_at_ms < one.until_ms]
             yield Past(one, bars, complete=True)
 
     def now_ms(self) -> int:
-        return NOW_MS
+        return now_ms()
 
     async def tiers_asked(self, within_s: float) -> None:
         del within_s
@@ -97,7 +105,7 @@ class Shell:
     async def reach(self, base: str) -> StoredReach:
         del base
         self._call()
-        return StoredReach(first_bar_opened_at_ms=NOW_MS - DAY_MS // 2)
+        return StoredReach(first_bar_opened_at_ms=now_ms() - DAY_MS // 2)
 
     async def put_before(
         self, base: str, past: Sequence[MarketSnapshot], *, tiers: Any = None, **_: Any
@@ -130,7 +138,7 @@ def catching(shell: Shell, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Catch
 
 def stored(bars_missed: int) -> Resumed:
     """A market that was last there so many bars ago."""
-    return Resumed(market(), Cursor(0, NOW_MS - BAR_MS * (bars_missed + 1)), settings_changed=False)
+    return Resumed(market(), Cursor(0, now_ms() - BAR_MS * (bars_missed + 1)), settings_changed=False)
 
 
 async def test_a_new_market_does_not_wait_for_its_tiers_and_is_made_anew_with_them(
@@ -182,10 +190,10 @@ async def test_a_store_that_fails_in_the_middle_of_a_catch_up_loses_no_bar_after
 ) -> None:
     shell, feed = Shell([stored(200)]), Feed()
     past = catching(shell, feed, monkeypatch)
-    past.let_through(PLAYED[-1:])
+    past.let_through(played()[-1:])
     await past.run()
     opened = [one.bar.opened_at_ms for one in shell.taken if one.bar is not None]
-    assert opened[:200] == list(range(NOW_MS - 200 * BAR_MS, NOW_MS, BAR_MS))
+    assert opened[:200] == list(range(now_ms() - 200 * BAR_MS, now_ms(), BAR_MS))
     assert past.waiting_for("BTC") is None
 
 
@@ -196,7 +204,7 @@ async def test_bars_that_no_venue_tells_of_at_once_are_asked_for_again_before_la
     shell, feed = Shell([stored(20)], fails=10**9), Feed()
     feed.silent = silent
     past = catching(shell, feed, monkeypatch)
-    live = PLAYED[-1]
+    live = played()[-1]
     past.let_through([live])
     await past.run()
     assert len(shell.taken) == caught_up + 1
@@ -212,10 +220,10 @@ async def test_a_view_whose_past_cannot_be_fetched_goes_on_without_it(
     feed.markets, feed.broken = (), True
     past = catching(shell, feed, monkeypatch)
     past.add(Resumed(market(), None, settings_changed=False) if is_new else stored(20))
-    let_through = past.let_through(PLAYED[-1:])
+    let_through = past.let_through(played()[-1:])
     assert past.waiting_for("BTC") is not None
     await asyncio.gather(*past._adding)
-    assert [*let_through, *shell.taken] == PLAYED[-1:], "what came live waits for ever"
+    assert [*let_through, *shell.taken] == played()[-1:], "what came live waits for ever"
     assert past.waiting_for("BTC") is None
     assert shell.failed_ticks == 2
 
