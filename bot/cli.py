@@ -87,7 +87,9 @@ def main(context: click.Context, config_file: Path | None, local: bool) -> None:
     """
     context.obj = config_file
     if context.invoked_subcommand is None:
-        with faults_named():
+        from bot.ending import ends_when_told
+
+        with ends_when_told(), faults_named():
             from bot import logs
             from bot.run import run
 

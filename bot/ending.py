@@ -5,25 +5,48 @@ import logging
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 log = logging.getLogger(__name__)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 AGAIN_S = 0.25
 GIVE_UP_S = 3.0
 """A task that has not ended by then is left behind: the host gives ten seconds for everything."""
 
 
 @contextmanager
+def ends_when_told() -> Iterator[None]:
+    """SIGTERM and SIGINT end the process with exit code 0, wherever it is: for before `stop_signals` and after it."""
+    before = {sign: signal.signal(sign, _end) for sign in _SIGNALS}
+    try:
+        yield
+    finally:
+        _restore(before)
+
+
+def _end(_: int, __: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
+
+
+@contextmanager
 def stop_signals() -> Iterator[asyncio.Event]:
     """Set by SIGTERM and SIGINT."""
     stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-    for sign in (signal.SIGTERM, signal.SIGINT):
+    before = {sign: signal.getsignal(sign) for sign in _SIGNALS}
+    for sign in _SIGNALS:
         loop.add_signal_handler(sign, stopping.set)
     try:
         yield stopping
     finally:
-        for sign in (signal.SIGTERM, signal.SIGINT):
+        for sign in _SIGNALS:
             loop.remove_signal_handler(sign)
+        _restore(before)
+
+
+def _restore(handlers: dict[signal.Signals, Any]) -> None:
+    for sign, handler in handlers.items():
+        signal.signal(sign, handler)
 
 
 async def cancelled(tasks: Sequence[asyncio.Task[Any]], *, give_up_s: float = GIVE_UP_S) -> None:

@@ -54,10 +54,13 @@ async def run(config: Config | None, *, local: bool = False) -> None:
     demonstrate = embedded and not interactive
     if demonstrate:
         config = config.model_copy(update={"source": config.source.model_copy(update=DEMO)})
-    feed = make_feed(config)
-    processes = CHART_PROCESSES if demonstrate else 0
-    app = App(config, feed, chart_processes=processes)
+    printer = console.Printer(console.make_console(config.console.colour))
     with stop_signals() as stopping:
+        if config.source.kind is Source.LOCAL:
+            days = f"{config.source.history_days:g} days of a simulated market"
+            printer.show(Message(f"Making {days} for the local venues first; Ctrl-C ends it."))
+        feed = make_feed(config)
+        app = App(config, feed, chart_processes=CHART_PROCESSES if demonstrate else 0, printer=printer)
         async with probes(config, os.environ, app.store) as watch_over, AsyncExitStack() as until_end:
             if not await opened(app, until_end, stopping):
                 return

@@ -1,11 +1,16 @@
 """What still runs is ended in a bounded time (P2)."""
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from bot.ending import cancelled
+from bot.ending import cancelled, ends_when_told, stop_signals
 
 
 async def ends() -> None:
@@ -54,3 +59,39 @@ async def test_what_a_task_raised_is_raised_once_all_have_ended() -> None:
 
 async def test_nothing_to_end_is_no_error() -> None:
     await cancelled([])
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+async def test_before_the_loop_listens_and_after_it_does_a_signal_ends_the_process_well(sign: signal.Signals) -> None:
+    before = signal.getsignal(sign)
+    with ends_when_told():
+        with pytest.raises(SystemExit) as ended:
+            os.kill(os.getpid(), sign)
+        assert ended.value.code == 0
+        with stop_signals() as stopping:
+            os.kill(os.getpid(), sign)
+            await asyncio.wait_for(stopping.wait(), 5)
+        with pytest.raises(SystemExit):
+            os.kill(os.getpid(), sign)
+    assert signal.getsignal(sign) == before
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_while_the_past_of_local_venues_is_made_it_says_so_and_ends_at_once_with_exit_code_0(
+    sign: signal.Signals, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text('[source]\nkind = "local"\n[store]\npath = ""\n')
+    order = [sys.executable, "-m", "bot", "--config", str(tmp_path / "config.toml")]
+    with subprocess.Popen(
+        order, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline() + process.stdout.readline()
+        assert "Making 30 days of a simulated market" in said
+        time.sleep(0.5)  # thirty days take far longer
+        process.send_signal(sign)
+        told_s = time.monotonic()
+        rest = process.stdout.read()
+        assert process.wait(10) == 0
+    assert time.monotonic() - told_s < 8
+    assert rest == ""

@@ -1,8 +1,9 @@
 """The live feed on local venues: the whole live path, ccxt included, offline and as fast as asked for."""
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -89,7 +90,12 @@ class LocalFeed(LiveFeed):
     async def serving(self) -> AsyncIterator[LocalVenues]:
         """The venues alone, for what asks them once."""
         # Time stands still until the past is simulated.
-        history = await asyncio.to_thread(self._simulate)
+        stopped = threading.Event()
+        try:
+            history = await asyncio.to_thread(self._simulate, stopped.is_set)
+        except asyncio.CancelledError:
+            stopped.set()  # no process ends before its threads do
+            raise
         async with LocalVenues(
             history,
             self._time,
@@ -111,10 +117,10 @@ class LocalFeed(LiveFeed):
             await self.close()
             raise
 
-    def _simulate(self) -> History:
+    def _simulate(self, is_stopped: Callable[[], bool]) -> History:
         start_ms = self._time.now_ms - round(self._history_days * DAY_MS)
         history = History(self._story, (start_ms - START_MS) // DAY_MS * DAY_MS, self._copies)
-        history.reach(self._time.now_ms)
+        history.reach(self._time.now_ms, is_stopped)
         return history
 
     def _rewrite(self, exchange: Any) -> None:

@@ -138,9 +138,9 @@ class History:
         self.start_ms = min(market.first_ms for market in self._markets.values() if market.bars)
         """When the first bar opened."""
 
-    def reach(self, now_ms: int) -> None:
+    def reach(self, now_ms: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Draw every bar that has opened by then; when the feed ends, the market stands still."""
-        while self._reached_ms <= now_ms + _LONGEST_BAR_MS and not self._ended:
+        while self._reached_ms <= now_ms + _LONGEST_BAR_MS and not self._ended and not is_stopped():
             self._draw()
 
     def _draw(self) -> None:
