@@ -117,6 +117,8 @@ def classify(
     if status in {403, 451}:
         return VenueFatal(f"geo-block ({status})", fix=_GEO_FIX)
     name, verdict = _verdict(type(error))
+    if verdict is Verdict.FATAL and (name == "RestrictedLocation" or _NOT_FROM_HERE.search(text)):
+        return VenueFatal(f"geo-block ({name})", fix=_GEO_FIX)  # Gate's 403, whose status ccxt leaves out
     if status == 429 or name in {"DDoSProtection", "RateLimitExceeded"} or "-1003" in text:
         return VenueRetry("slow down (429)", wait_s=_retry_after_s(headers) or SLOW_DOWN_S)
     if (status or 0) >= 500 or _BUSY.search(text):

@@ -68,6 +68,14 @@ def test_an_error_without_a_status_has_its_class_s_verdict(name: str) -> None:
             Verdict.RETRY,
             "slow down (403)",
         ),
+        (
+            "PermissionDenied",
+            'gate {"label":"FORBIDDEN","message":"Your region is restricted"}',
+            Verdict.FATAL,
+            "geo-block (PermissionDenied)",
+        ),
+        ("RestrictedLocation", "okx 50125 not available here", Verdict.FATAL, "geo-block (RestrictedLocation)"),
+        ("PermissionDenied", 'gate {"label":"READ_ONLY"}', Verdict.FATAL, "PermissionDenied"),
         ("ExchangeNotAvailable", "gate GET https://x/y 502 Bad Gateway <html>", Verdict.RETRY, "the venue fails (502)"),
         ("ExchangeNotAvailable", "gate GET https://x/y 404 Not Found", Verdict.REJECT, "ExchangeNotAvailable (404)"),
         (
