@@ -5,16 +5,19 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bot import config as configs
 from bot.app import make_feed
 from bot.chats import DISCORD_TOKEN, TELEGRAM_TOKEN, configured
+from bot.check_source import VENUE_SOURCES, charts_rows, kind_of, rows_without_venues, watch_rows
 from bot.check_store import database_row, place_of
 from bot.config import Config, ConfigError
 from bot.ending import stop_signals
@@ -29,10 +32,9 @@ from bot.markets.venues import rules_for
 from bot.platforms.seam import ChecksChats
 from detectors import figures
 from detectors.market import MINUTE_MS, MarketSnapshot
-from storage.chats import Chat
+from storage.chats import EVERY_MARKET, Chat
 from storage.known_chats import subscribed
 
-_GO_LIVE = 'to go live, write kind = "live" under [source]'
 _LOCAL_SEED = 3
 _LOCAL_DAYS = 0.5
 _LOCAL_SPEED = 1.0
@@ -43,29 +45,39 @@ _LINE_EVERY_MS = 15 * MINUTE_MS
 
 
 async def check(path: Path, *, named: bool, local: bool) -> list[Row]:
-    """A row each for the config at ``path``, database, venues, markets and chats. ``named``: the user gave the path."""
-    config, config_rows = _config_rows(path, named=named, local=local)
-    source = config.source
+    """A row each for the config at ``path``, database, source, charts and chats. ``named``: the user gave the path."""
+    config, rows = _config_rows(path, named=named, local=local)
     database = await database_row(place_of(config, os.environ, local=local))
+    if _is_local(config, local) or config.source.kind in VENUE_SOURCES:
+        rows += await _venue_rows(config, database, local=local)
+    else:
+        rows += [database, *await rows_without_venues(config, os.environ)]
+    return [*rows, *charts_rows(config), _chats_row(config), *await _platform_rows(config)]
+
+
+async def _venue_rows(config: Config, database: Row, *, local: bool) -> list[Row]:
+    source, names = config.source, set(config.console.watch) - {EVERY_MARKET}
+    watched = partial(watch_rows, config, os.environ) if names and not local else None
     async with _local_venues(source.venues, local=_is_local(config, local)) as rewrite:
-        rows = await checks.check(source.venues, source.markets or None, database=database, rewrite=rewrite)
-    return [*config_rows, *rows, _chats_row(config), *await _platform_rows(config)]
+        return await checks.check(
+            source.venues, source.markets or None, database=database, rewrite=rewrite, watched=watched
+        )
 
 
 def _config_rows(path: Path, *, named: bool, local: bool) -> tuple[Config, list[Row]]:
     """The config to try the rest with, and one row, or one for each fault."""
     if not named and not path.exists():
-        said = "no config.toml: python -m bot plays simulated markets"
-        return configs.embedded(), [Row("config", True, said, "" if local else _GO_LIVE)]
+        return configs.embedded(), [Row("config", True, "no config.toml: python -m bot plays simulated markets")]
     try:
         config = configs.load(path)
     except ConfigError as error:
         faults = [fault.rpartition("; ")[::2] for fault in error.faults]
         rows = [Row("config", False, said or fix, fix if said else f"mend {path}") for said, fix in faults]
-        return configs.embedded(), [*rows, Row("config", True, "what follows is tried with the defaults")]
-    kind = config.source.kind
-    fix = "" if kind is Source.LIVE or _is_local(config, local) else _GO_LIVE
-    return config, [Row("config", True, f"{path}, source {kind.value}", fix)]
+        kind = kind_of(path)
+        # A recording is nowhere by default.
+        tried = configs.embedded(Source.SIMULATED if local or kind is Source.RECORDED else kind)
+        return tried, [*rows, Row("config", True, "what follows is tried with the defaults")]
+    return config, [Row("config", True, f"{path}, source {config.source.kind.value}")]
 
 
 def _chats_row(config: Config) -> Row:
@@ -170,7 +182,8 @@ def print_rows(rows: Sequence[Row]) -> None:
     for column in ("", "what", "found", "fix"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row("[green]ok[/]" if row.ok else "[red]NO[/]", row.what, row.said, row.fix)
+        mark = "[green]ok[/]" if row.ok else "[red]NO[/]"
+        table.add_row(mark if row.is_needed else "-", row.what, escape(row.said), escape(row.fix))
     console = Console(highlight=False)
     console.print(table)
     wrong = sum(not row.ok for row in rows)

@@ -175,9 +175,9 @@ class Config(Section):
         return EngineSettings(estimate=self.estimate, clusters=self.clusters, kinds=self.kinds)
 
 
-def embedded() -> Config:
+def embedded(kind: Source = Source.SIMULATED) -> Config:
     """Without a config file: simulated markets, kept in memory only."""
-    return Config(store=StoreSection(path=""))
+    return Config(source=SourceSection(kind=kind), store=StoreSection(path=""))
 
 
 def load(path: Path) -> Config:

@@ -13,7 +13,7 @@ from bot.markets.live_exchange import Rewrite
 from bot.markets.live_types import Clock, WallClock
 from bot.markets.names import UnknownMarket
 from bot.markets.recorder import Recorder
-from detectors.market import HOUR_MS, MarketSnapshot
+from detectors.market import HOUR_MS, Market, MarketSnapshot
 
 _WITHIN_S = 8.0
 _SQLITE = b"SQLite format 3\0"
@@ -27,6 +27,8 @@ class Row:
     ok: bool
     said: str
     fix: str = ""
+    is_needed: bool = True
+    """False: of no use to this config, and neither good nor bad."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,10 @@ async def check(
     rewrite: Rewrite | None = None,
     clients: ClientFactory | None = None,
     within_s: float = _WITHIN_S,
+    watched: Callable[[Sequence[Market]], Sequence[Row]] | None = None,
 ) -> list[Row]:
-    """Database (whose row is given; None: in memory), venues and markets, a row each.
+    """Database (whose row is given; None: in memory), venues and markets, a row each; and those that ``watched`` has
+    about the markets that a start would choose.
 
     Done within ``within_s`` and a little, network or not.
     """
@@ -74,6 +78,8 @@ async def check(
         rows += [_venue_row(name, reach, len(reached.get(name, ()))) for name in reach.names]
         none = Row("markets", False, "no venue to find them on", "see the venues above")
         rows.append(_markets_row(reach, markets) if reached else none)
+        if watched is not None and rows[-1].ok:
+            rows += watched(await _chosen(reach, markets))
     finally:
         await reach.close()
     return rows
@@ -138,6 +144,17 @@ def _markets_row(reach: Venues, markets: Sequence[str] | None) -> Row:
     return Row("markets", True, ", ".join(bases))
 
 
+async def _chosen(reach: Venues, markets: Sequence[str] | None) -> list[Market]:
+    listings = {name: one.listings for name, one in reach.reached.items()}
+    volumes = await _volumes_usd(reach) if markets is None else {}
+    bases = set(live_choice.choose(markets, listings, volumes))
+    return [market for market in live_choice.offers(listings) if market.base in bases]
+
+
+async def _volumes_usd(reach: Venues) -> Mapping[str, Mapping[str, float]]:
+    return await reach.ask(lambda one: one.client.volumes_usd(list(one.listings.values())), lambda *_: None)
+
+
 async def list_markets(
     venues: Sequence[str],
     word: str = "",
@@ -149,7 +166,7 @@ async def list_markets(
     reach = Venues(venues, WallClock(), Refusals(), rewrite=rewrite, clients=clients)
     await reach.open()
     try:
-        volumes = await reach.ask(lambda one: one.client.volumes_usd(list(one.listings.values())), lambda *_: None)
+        volumes = await _volumes_usd(reach)
         listings = {name: one.listings for name, one in reach.reached.items()}
         offered, nearest = live_choice.offers(listings), tuple[str, ...]()
         named = [one for one in offered if word.upper() in one.base.upper() or word.upper() in one.symbol.upper()]
