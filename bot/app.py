@@ -95,6 +95,7 @@ class App:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         memory.few_arenas()
+        memory.large_blocks_apart()
         self.config, self.feed = config, feed
         self._will_make_database = lambda: is_new(config, environ)  # the environment holds tokens: no attribute does
         self.printer = printer or console.Printer(console.make_console(config.console.colour))

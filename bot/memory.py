@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
-_ARENA_MAX = -8
-"""``M_ARENA_MAX`` of glibc's malloc.h."""
+_ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1
+"""``M_...`` of glibc's malloc.h."""
 _ARENAS = 2
+_LARGE_BYTES = 1 << 20
 _YOUNG = 10_000
 """New objects before the collector looks at them: a table of five hundred markets is a few thousand."""
 
@@ -33,6 +34,21 @@ def few_arenas() -> bool:
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     return mallopt is not None and bool(mallopt(_ARENA_MAX, _ARENAS))
+
+
+def large_blocks_apart() -> bool:
+    """Have glibc take blocks of a megabyte and more from the system one by one and give each back when it is freed;
+    whether that could be had.
+
+    By itself it takes them from its heaps once it has freed one of that size, where they leave holes: a venue's long
+    message is eight megabytes as text, a chart's pixels are four.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    return (
+        mallopt is not None
+        and bool(mallopt(_MMAP_THRESHOLD, _LARGE_BYTES))
+        and bool(mallopt(_TRIM_THRESHOLD, 2 * _LARGE_BYTES))
+    )
 
 
 async def give_back() -> None:

@@ -54,14 +54,13 @@ def read(
     """The liquidations in one message of the venue, by base asset; what is malformed is refused and the rest kept."""
     unit = _UNITS.get(rules.name, AmountUnit.BASE)
     try:
-        records = list(_RECORDS[rules.name](message))
+        # The stream carries every market of the venue, and a cascade is tens of thousands of records in one message.
+        records = [record for record in _RECORDS[rules.name](message) if record[0] in by_id]
     except (KeyError, TypeError, IndexError):
         refuse("print_not_understood")
         return
     for market_id, time, side_word, price_text, amount_text in records:
-        listing = by_id.get(market_id)
-        if listing is None:
-            continue  # the stream carries every market of the venue
+        listing = by_id[market_id]
         taken_at_ms, price, amount = whole_ms(time), number(price_text), number(amount_text)
         side = position_side(rules, side_word)
         if taken_at_ms is None or price is None or amount is None or side is None:

@@ -324,3 +324,25 @@ def test_threads_share_the_heaps_of_glibc() -> None:
         for how in ("few", "many")
     }
     assert found["few"] <= 2 < found["many"], found
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")
+def test_a_large_block_that_was_freed_goes_back_to_the_system_though_small_ones_lie_behind_it() -> None:
+    """In a process of its own, for it holds for good. The first block is what glibc learns its own habit from."""
+    code = (
+        "import sys\n"
+        "from bot.memory import large_blocks_apart, resident_bytes\n"
+        "if sys.argv[1] == 'apart': assert large_blocks_apart()\n"
+        "block = b'x' * (8 << 20); del block\n"
+        "block = b'x' * (8 << 20)\n"
+        "behind = [bytes(600) for _ in range(1000)]\n"
+        "held = resident_bytes(); del block\n"
+        "print(held - resident_bytes())\n"
+    )
+    given_back = {
+        how: int(
+            subprocess.run([sys.executable, "-c", code, how], cwd=CHECKOUT, capture_output=True, check=True).stdout
+        )
+        for how in ("apart", "as usual")
+    }
+    assert given_back["as usual"] < 1e6 < 8e6 < given_back["apart"], given_back
