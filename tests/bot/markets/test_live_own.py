@@ -70,6 +70,17 @@ async def test_funding_rates_stay_within_binance_s_own_limit_on_them() -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
+async def test_each_listed_market_is_held_once_and_without_the_venue_s_raw_record(name: str) -> None:
+    async with local(["BTC", "pepe"]) as (venues, clock), client(venues, clock, name) as one:
+        for _ in range(2):  # and when it is asked again what it lists
+            assert len(await one.load()) == 2
+            held = list(one.exchange.markets.values())
+            assert all(len(market["info"]) <= 3 for market in held)
+            by_id = [market for alike in one.exchange.markets_by_id.values() for market in alike]
+            assert {id(market) for market in by_id} == {id(market) for market in held}
+
+
+@pytest.mark.parametrize("name", EVERY)
 async def test_prices_and_open_interest_are_those_that_ccxt_reads(name: str) -> None:
     async with local(["BTC", "pepe"]) as (venues, clock), client(venues, clock, name) as one:
         listings = list((await one.load()).values())
