@@ -11,13 +11,14 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
+from bot import config_sense
 from bot.markets.feed import Source
-from bot.markets.venues import DEFAULT_VENUES, VENUES, rules_for
+from bot.markets.venues import DEFAULT_VENUES
 from detectors.clusters import ClusterSettings
 from detectors.engine import EngineSettings, MarketEngine
 from detectors.estimate import EstimateSettings
@@ -152,6 +153,9 @@ def _over_default_estimate(given: Any) -> Any:
 
 
 _SECRET_KEYS = frozenset({"health.ping_url"})
+_TOGETHER = frozenset({"nodes", "weights", "short_weights"})
+"""Lists as long as one another: without one of them the others are wrong for its sake alone."""
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Config(Section):
@@ -196,18 +200,46 @@ def load(path: Path) -> Config:
 
 def parse(document: Mapping[str, Any], where: str) -> Config:
     """The config of a parsed file. Raises ConfigError with everything that is wrong."""
-    faults: list[str] = []
+    faults: dict[str, None] = {}
     kinds = _kinds(document.get("kinds", {}), faults)
-    config = None
-    try:
-        config = Config.model_validate({**document, "kinds": kinds})
-    except ValidationError as error:
-        faults += [_fault(details) for details in error.errors()]
-    if config is not None:
-        faults += _senseless(config)
-    if config is None or faults:
+    config = _validated(Config, {**document, "kinds": kinds}, faults)
+    wrong = {fault.partition(":")[0] for fault in faults}
+    for fault in _senseless(config, document):
+        if fault.partition(":")[0] not in wrong:
+            faults[fault] = None
+    if not faults:
+        faults |= dict.fromkeys(_does_not_fit(config))
+    if faults:
         raise ConfigError(where, sorted(faults))
     return config
+
+
+def _validated(model: type[_Model], document: Any, faults: dict[str, None], *prefix: str) -> _Model:
+    """The model with what is right in ``document`` and its defaults elsewhere; what is wrong is added to ``faults``.
+
+    What is wrong is taken out and the rest looked at again, for one fault can keep others of its table unseen.
+    """
+    while True:
+        try:
+            return model.model_validate(document)
+        except ValidationError as error:
+            found = error.errors()
+        faults |= dict.fromkeys(_fault(details, *prefix) for details in found)
+        rest = document
+        for details in found:
+            rest = _without(rest, [str(part) for part in details["loc"]])
+        document = rest if rest != document and isinstance(rest, Mapping) else {}
+
+
+def _without(table: Any, path: Sequence[str]) -> Any:
+    """``table`` less what stands at ``path``; of a list, all of it."""
+    if not isinstance(table, Mapping) or not path or path[0] not in table:
+        return table
+    key, *rest = path
+    if rest and isinstance(table[key], Mapping):
+        return {**table, key: _without(table[key], rest)}
+    gone = _TOGETHER if key in _TOGETHER else {key}
+    return {name: value for name, value in table.items() if name not in gone}
 
 
 def defaults() -> dict[str, Any]:
@@ -216,16 +248,12 @@ def defaults() -> dict[str, Any]:
     return {**Config().model_dump(mode="json"), "kinds": kinds}
 
 
-def _kinds(given: Any, faults: list[str]) -> dict[str, Any]:
+def _kinds(given: Any, faults: dict[str, None]) -> dict[str, Any]:
     """Each kind's table as its own dataclass; what is wrong is added to ``faults``."""
     known = find_kinds()
     tables = {name: (type(kind.settings), kind.settings) for name, kind in known.items()}
     section = create_model("Kinds", __base__=Section, **tables)  # type: ignore[call-overload]
-    try:
-        settings = section.model_validate(given)
-    except ValidationError as error:
-        faults += [_fault(details, "kinds") for details in error.errors()]
-        return {}
+    settings = _validated(section, given, faults, "kinds")
     return {name: getattr(settings, name) for name in known}
 
 
@@ -250,36 +278,24 @@ def _fault(details: ErrorDetails, *prefix: str) -> str:
     return f"{key}: {said}, not {given}; {_default_of(path)}"
 
 
-def _senseless(config: Config) -> Iterator[str]:
+def _senseless(config: Config, document: Mapping[str, Any]) -> Iterator[str]:
     """What is right in itself and wrong in its place."""
     source = config.source
-    if source.kind is Source.LOCAL:
-        unknown = [name for name in source.venues if not rules_for(name).known]
-        yield from (f"source.venues: there is no local {name!r}; there are {', '.join(VENUES)}" for name in unknown)
+    yield from config_sense.venues(source.venues, local=source.kind is Source.LOCAL)
+    yield from config_sense.days(source.days)
     if source.kind is Source.RECORDED and not source.path:
         yield "source.path: is needed for a recorded source; give the folder of the recording"
-    settled = config.model_dump(mode="json", include={"estimate", "clusters", "kinds"})
-    negative = [key for key, value in _leaves(settled) if isinstance(value, int | float) and value < 0]
-    yield from (f"{key}: must not be negative; {_default_of(tuple(key.split('.')))}" for key in negative)
-    if not negative:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                MarketEngine(Market("BTC", "", (), ()), config.engine_settings(), find_kinds())
-        except (ValueError, ArithmeticError, IndexError, MemoryError, RuntimeWarning) as error:
-            yield f"estimate, clusters: do not fit together ({error}); go back to the defaults step by step"
+    settled = config.model_dump(mode="json", include=set(config_sense.ENGINE))
+    yield from config_sense.impossible(settled, document, _default_of)
 
 
-def _leaves(table: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(table, Mapping):
-        items = table.items()
-    elif isinstance(table, list):
-        items = dict(enumerate(table)).items()
-    else:
-        yield path, table
-        return
-    for key, value in items:
-        yield from _leaves(value, f"{path}.{key}" if path else str(key))
+def _does_not_fit(config: Config) -> Iterator[str]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            MarketEngine(Market("BTC", "", (), ()), config.engine_settings(), find_kinds())
+    except (ValueError, ArithmeticError, IndexError, MemoryError, RuntimeWarning) as error:
+        yield f"estimate, clusters: do not fit together ({error}); go back to the defaults step by step"
 
 
 def _keys_beside(path: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ packages that import a venue when it is asked for; the venues' own modules are c
 import importlib
 import importlib.util
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,6 +41,14 @@ def venue_class(name: str) -> Any:
         _prepare()
     found = getattr(importlib.import_module("ccxt.pro"), name, None)
     return found if isinstance(found, type) else None
+
+
+@cache
+def venue_names() -> frozenset[str]:
+    """Every venue that this ccxt has, by its files: nothing is imported."""
+    found = importlib.util.find_spec("ccxt")
+    folders = (found.submodule_search_locations if found else None) or ()
+    return frozenset(file.stem for folder in folders for file in Path(folder).joinpath("pro").glob("[a-z]*.py"))
 
 
 def _prepare() -> None:

@@ -2,6 +2,8 @@
 
 import math
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -108,6 +110,70 @@ def test_all_faults_are_told_at_once_each_with_its_key_and_a_fix() -> None:
     ],
 )
 def test_what_is_right_in_itself_and_wrong_in_its_place_is_refused(document: dict[str, Any], fault: str) -> None:
+    (told,) = faults(document)
+    assert told.startswith(fault)
+
+
+def keys(document: dict[str, Any]) -> list[str]:
+    return [fault.partition(":")[0] for fault in faults(document)]
+
+
+def test_no_fault_of_a_table_hides_another() -> None:
+    assert keys({"clusters": {"preset": "loose", "window": -1}}) == ["clusters.preset", "clusters.window"]
+    lengths = {"nodes": [5.0], "weights": [1.0, 2.0], "position_usd": -4}
+    estimate = {"map": {"leverage": lengths, "grid": {"step": -1}}, "baseline": {"ready_hours": -1}}
+    assert keys({"estimate": estimate, "kinds": {"funding_shock": {"score": -1}}, "source": {"sped": 1}}) == [
+        "estimate.baseline.ready_hours",
+        "estimate.map.grid.step",
+        "estimate.map.leverage.position_usd",
+        "estimate.map.leverage",
+        "kinds.funding_shock.score",
+        "source.sped",
+    ]
+    leverage = {"nodes": ["x"], "weights": [1.0], "position_usd": "-4", "tiers": [{"rate": 0.1}]}
+    assert keys({"estimate": {"map": {"leverage": leverage}}}) == [
+        "estimate.map.leverage.nodes.0",
+        "estimate.map.leverage.position_usd",
+        "estimate.map.leverage.tiers.0.floor_usd",
+        "estimate.map.leverage.tiers.0.max_leverage",
+    ]
+
+
+def test_venues_that_there_are_not_or_that_are_named_twice_are_refused_beside_whatever_else_is_wrong() -> None:
+    assert faults({"source": {"venues": ["binanse", "bybit", "okex", "okx"], "seed": -1}}) == (
+        "source.seed: must be greater than or equal to 0, not -1; the default is 3",
+        "source.venues: 'okx' is there twice; name each venue once",
+        "source.venues: ccxt has no venue called 'binanse'; did you mean binance?",
+    )
+    assert parse({"source": {"venues": ["binanceusdm", "kraken"]}}, "test").source.venues == ("binanceusdm", "kraken")
+    assert keys({"source": {"kind": "local", "venues": ["binance", "binance"]}}) == ["source.venues"]
+
+
+def test_looking_for_a_venue_imports_nothing_of_ccxt() -> None:
+    script = (
+        "import sys; from bot.config import parse; parse({'source': {'venues': ['kraken']}}, 'test'); "
+        "print([name for name in sys.modules if name.partition('.')[0] == 'ccxt'])"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("document", "fault"),
+    [
+        ({"clusters": {"nearest": 0.5}}, "clusters.nearest: must be less than farthest (0.08), not 0.5"),
+        ({"clusters": {"nearest": 0.08}}, "clusters.nearest: must be less than farthest"),
+        ({"clusters": {"keep": 7}}, "clusters.keep: must be at most 1, a fraction, not 7; the default is 0.5"),
+        (
+            {"kinds": {"cluster_consumed": {"realised_share": 5}}},
+            "kinds.cluster_consumed.realised_share: must be at most",
+        ),
+        ({"kinds": {"funding_shock": {"history_days": 90}}}, "kinds.funding_shock.history_days: must be at most 40"),
+        ({"kinds": {"funding_shock": {"score": 1}}}, "kinds.funding_shock.rearm_score: must be at most score (1)"),
+        ({"estimate": {"map": {"unknown_age_spread": 9}}}, "estimate.map.unknown_age_spread: must be at most 0.9"),
+        ({"source": {"days": 0.001}}, "source.days: must be 0 (without end) or at least one bar"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(document: dict[str, Any], fault: str) -> None:
     (told,) = faults(document)
     assert told.startswith(fault)
 
