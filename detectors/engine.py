@@ -24,7 +24,7 @@ from detectors.view import MarketView
 QUIET_BARS_AFTER_GAP = 12
 COMPLETED_WITHIN_MS = 2 * HOUR_MS
 """An event that is not complete by then stays as it is."""
-STATE_VERSION = 7
+STATE_VERSION = 8
 """Raised when what checkpoints or decisions hold changes; older ones are then built anew from the series."""
 
 

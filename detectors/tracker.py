@@ -25,6 +25,7 @@ from detectors.tracked import (
     NEVER_NEARER,
     QUIET_AFTER_SWEEP_MS,
     REVIVE_WITHIN_MS,
+    RUNGS_A_DOUBLING,
     Ended,
     TrackedCluster,
     change_of,
@@ -220,7 +221,7 @@ class ClusterTracker:
         cluster.last_distance = distance
         self._add(cluster)
         what = Change.SPLIT if split else Change.BORN
-        return change_of(what, cluster, estimate, price, 1, rung=float(cluster.notional_rung))
+        return change_of(what, cluster, estimate, price, 1, rung=cluster.notional_rung / RUNGS_A_DOUBLING)
 
     def _measure_build(self, cluster: TrackedCluster, estimate: LiquidationMap, trail: Trail) -> None:
         build = build_of(cluster.low, cluster.high, cluster.base, estimate, trail)
@@ -241,7 +242,7 @@ class ClusterTracker:
             return []
         cluster.notional_rung = rung
         self._measure_build(cluster, estimate, trail)
-        return [change_of(Change.GREW, cluster, estimate, price, 1, rung=float(rung))]
+        return [change_of(Change.GREW, cluster, estimate, price, 1, rung=rung / RUNGS_A_DOUBLING)]
 
     def _retire(self, estimate: LiquidationMap, at_ms: int, price: float) -> list[ClusterChange]:
         changes = []
@@ -305,4 +306,6 @@ def _note_peak(cluster: TrackedCluster) -> None:
 
 
 def _notional_rung(notional_usd: float) -> int:
-    return math.floor(math.log2(max(notional_usd, 1.0)))
+    """In quarters of a doubling: a chat that asks for $5M and more is told of one that grew from 4 to 6, and who has
+    been told is told again once it has doubled (`bot.policy`)."""
+    return math.floor(RUNGS_A_DOUBLING * math.log2(max(notional_usd, 1.0)))

@@ -28,7 +28,8 @@ class Settings:
 
 
 def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Sequence[Event], Memory]:
-    """One event at birth, and one for each doubling of its notional after that (the same subject, a higher rung)."""
+    """One event at birth, and one for each quarter of a doubling of its notional after that: the same subject, a higher
+    rung."""
     events = []
     for change in view.changes:
         if change.what not in {Change.BORN, Change.GREW}:
