@@ -36,7 +36,7 @@ async def later() -> AsyncIterator[SqliteStore]:
     await made.close()
 
 
-NEAR, SOON = 380, 720
+NEAR, SOON = 320, 720
 """Bars: just before the first event, and after several."""
 
 
