@@ -279,7 +279,11 @@ async def test_memory_is_given_back() -> None:
     assert len(stays) == 1000
 
 
-def test_what_was_there_when_it_settled_is_not_looked_at_again_and_new_rubbish_is_still_found() -> None:
+def test_what_was_there_when_it_settled_is_not_looked_at_again_and_new_rubbish_is_still_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bot.memory.gc", gc)
+
     class Kept:
         pass
 
@@ -296,7 +300,6 @@ def test_what_was_there_when_it_settled_is_not_looked_at_again_and_new_rubbish_i
         assert gone() is None
         assert len(kept) == 1000
     finally:
-        gc.unfreeze()
         gc.set_threshold(*before)
 
 
