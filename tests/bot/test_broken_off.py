@@ -48,7 +48,7 @@ class Slow(SqliteStore):
         return committed
 
 
-FROM, UNTIL = 380, 720
+FROM, UNTIL = 320, 720
 """Bars: from just before the first event until more than seven times somebody was asked who watches."""
 
 
