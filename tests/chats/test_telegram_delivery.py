@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from telegram.error import BadRequest, Forbidden, NetworkError, TelegramError
 
 from bot.chats import Keeper
 from bot.deliver import Deliverer, Notice, words
 from bot.errors import Fatal, Reject
 from bot.message import Button, Message
 from bot.platforms.telegram import TelegramPlatform, client, errors
+from bot.platforms.telegram.client import QuietBot
 from storage.chats import Chat, Subscription
 from storage.outbox import Task
 from storage.sqlite import SqliteStore
@@ -109,6 +111,28 @@ async def test_where_pictures_are_not_allowed_the_alert_goes_out_as_text(house: 
     await house.owe(group)
     await house.deliverer.drain()
     assert "BTC long 1" in (house.server.sent(group)[0].text or "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Forbidden("Forbidden: CHAT_SEND_PHOTOS_FORBIDDEN"),
+        BadRequest("Not enough rights to send documents to the chat"),
+        NetworkError("Request Entity Too Large"),
+    ],
+    ids=str,
+)
+async def test_a_picture_that_is_refused_costs_neither_the_alert_nor_the_chat(
+    house: House, error: TelegramError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuses(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(QuietBot, "send_photo", refuses)
+    ann = house.server.world.started("Ann")
+    await house.owe(ann)
+    await house.deliverer.drain()
+    assert "BTC long 1" in (house.server.sent(ann)[0].text or "")
 
 
 async def test_a_chat_told_to_wait_does_not_delay_another(house: House) -> None:

@@ -98,6 +98,19 @@ async def test_an_update_that_the_library_cannot_read_is_passed_over_also_where_
         assert await rig.texts(ann, 2) == ["You said one", "You said two"]
 
 
+async def test_an_update_from_a_kind_of_chat_that_is_not_known_yet_is_passed_over() -> None:
+    server = TelegramServer()
+    ann = server.world.started("Ann")
+    chat = {"id": -5, "type": "planet", "title": "X"}
+    message = {"message_id": 1, "date": 1, "chat": chat, "text": "/status"}
+    server.world.updates.append({"update_id": next(server.world._update_ids), "message": message})
+    server.world.say(ann, ann, "one")
+    async with running(server) as rig:
+        assert await rig.texts(ann, 1) == ["You said one"]
+        assert rig.task is not None
+        assert not rig.task.done()
+
+
 async def test_a_webhook_that_somebody_set_is_taken_away() -> None:
     server = TelegramServer()
     server.api.webhook = "https://example.org/hook"

@@ -144,8 +144,15 @@ def _not_found(error: BaseException, __: Attempt) -> PlatformError:
     return Retry("Discord's answer could not be read", LATER_S)
 
 
+def _foreign(error: BaseException | None) -> bool:
+    """Whether a refusal is a page and not Discord's JSON: something before it gave it, and it says nothing of ours."""
+    return isinstance(error, discord.HTTPException) and not error.code and error.text.lstrip().startswith("<")
+
+
 def _refused(error: BaseException, __: Attempt) -> PlatformError:
     assert isinstance(error, discord.HTTPException)
+    if _foreign(error) and error.status in (400, 401, 405, 407, 408):
+        return Retry("something before Discord refuses", LATER_S)
     if error.status == 401:
         return Fatal(FATAL_CODES[4004])
     if error.status == 429:  # without Via: not a limit but a ban
@@ -157,7 +164,9 @@ def _refused(error: BaseException, __: Attempt) -> PlatformError:
     return Reject(f"Discord refused the message (error code {error.code})")
 
 
-def _token_refused(_: BaseException, __: Attempt) -> PlatformError:
+def _token_refused(error: BaseException, __: Attempt) -> PlatformError:
+    if _foreign(error.__cause__):
+        return Retry("something before Discord refuses", LATER_S)
     return Fatal(FATAL_CODES[4004])
 
 

@@ -49,7 +49,11 @@ class Receiver:
     def take(self, update: Update) -> asyncio.Future[None]:
         """Done once what it asks for is committed, or given up."""
         accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        found = self._work(update, accepted)
+        try:
+            found = self._work(update, accepted)
+        except Exception:  # a kind of chat or update that this version does not know: the next ones are taken
+            log.exception("an update could not be understood")
+            found = None
         if found is not None and self.lanes.enter(found[0]):
             self.lanes.put(HANDLING, found[0], partial(self._closing, found[0], found[1], accepted))
         else:

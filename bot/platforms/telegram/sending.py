@@ -12,7 +12,7 @@ from typing import NamedTuple
 import telegram
 from telegram import InputFile, LinkPreviewOptions, ReplyParameters
 from telegram.constants import ParseMode
-from telegram.error import BadRequest, RetryAfter, TelegramError
+from telegram.error import BadRequest, Forbidden, NetworkError, RetryAfter, TelegramError
 
 from bot.errors import Retry
 from bot.message import Message
@@ -29,7 +29,18 @@ _FILES_KNOWN = 512
 _UPLOAD_AWAITED_S = 10.0
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 _UNKNOWN_FILE = ("wrong file identifier", "wrong remote file identifier", "wrong file_id", "file reference")
-_NO_PHOTOS = "not enough rights to send photos"
+_NO_PICTURE = (
+    "not enough rights to send photos",
+    "not enough rights to send documents",
+    "chat_send_photos_forbidden",
+    "chat_send_docs_forbidden",
+    "chat_send_media_forbidden",
+    "photo_invalid",
+    "photo_save_file_invalid",
+    "image_process_failed",
+    "too large",
+)
+"""Of what Telegram says where the picture alone is at fault; it comes as 400, 403 or 413."""
 
 
 class Known(NamedTuple):
@@ -161,7 +172,7 @@ class Sender:
         try:
             async with self._turns.turn(address, answer=answer):
                 sent = await self._send_file(address, message, file_id, reply_to)
-        except BadRequest as error:
+        except (NetworkError, Forbidden) as error:
             if not any(says(error, words) for words in _UNKNOWN_FILE):
                 return await self._without_chart(error, address, message, answer=answer, reply_to=reply_to)
             self._files.forget(known.key)
@@ -175,7 +186,7 @@ class Sender:
         try:
             async with self._turns.turn(address, answer=answer):
                 sent = await self._send_file(address, message, InputFile(data, "chart.png"), reply_to)
-        except BadRequest as error:
+        except (NetworkError, Forbidden) as error:
             return await self._without_chart(error, address, message, answer=answer, reply_to=reply_to)
         # An album-wide choice of sizes: the last is the largest.
         given = sent.document.file_id if sent.document else sent.photo[-1].file_id if sent.photo else None
@@ -214,12 +225,13 @@ class Sender:
         )
 
     async def _without_chart(
-        self, error: BadRequest, address: Address, message: Message, *, answer: bool, reply_to: int | None
+        self, error: TelegramError, address: Address, message: Message, *, answer: bool, reply_to: int | None
     ) -> str:
         """What is wrong with the picture alone must not cost the alert. Raises the error if it is something else."""
-        if not any(says(error, words) for words in (_NO_PHOTOS, "photo_invalid", "image_process_failed")):
+        said = str(error).lower()
+        if not any(words in said for words in _NO_PICTURE):
             raise error
-        log.warning("a chart was refused in %s, the message goes out without: %s", address, error)
+        log.warning("a chart was refused in %s, the message goes out without: %s", address, classified(error).reason)
         return await self._send_text(address, message, answer=answer, reply_to=reply_to)
 
 

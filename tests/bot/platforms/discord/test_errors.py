@@ -64,7 +64,10 @@ def http(kind: type[discord.HTTPException], status: int, code: int, text: str = 
         (http(discord.HTTPException, 400, 50024), Reject, True),
         (http(discord.HTTPException, 400, 99999), Reject, False),
         (http(discord.HTTPException, 400, 50008), Reject, True),
+        (http(discord.HTTPException, 400, 0, "<html>"), Retry, None),
+        (http(discord.HTTPException, 401, 0, "\n<!doctype html>"), Retry, None),
         (http(discord.HTTPException, 413, 40005), Reject, False),
+        (http(discord.HTTPException, 413, 0, "<html>"), Reject, False),
         (http(discord.HTTPException, 401, 0), Fatal, None),
         (http(discord.HTTPException, 429, 0, "<html>"), Retry, None),
         (http(discord.DiscordServerError, 500, 0), Retry, None),
@@ -104,6 +107,14 @@ def test_an_edit_gives_a_chat_up_only_where_it_is_out_of_reach(error: Exception,
     meaning = translate_edit(error, Attempt())
     assert isinstance(meaning, Reject)
     assert meaning.chat_gone is chat_gone
+
+
+def test_a_page_in_place_of_discords_answer_does_not_say_that_the_token_is_wrong() -> None:
+    refused, foreign = discord.LoginFailure(), discord.LoginFailure()
+    refused.__cause__ = http(discord.HTTPException, 401, 0)
+    foreign.__cause__ = http(discord.HTTPException, 401, 0, "<html>")
+    assert fatal(refused) is not None
+    assert fatal(foreign) is None
 
 
 @pytest.mark.parametrize("code", [1000, 4000, *FATAL_CODES])
