@@ -18,6 +18,7 @@ from bot.markets.live_health import Freshness, LookTimes
 from bot.markets.live_health import VenueStatus as VenueStatus  # commands look for it here
 from bot.markets.live_history import Past, Progress, Stretch, warm_start
 from bot.markets.live_join import Joins
+from bot.markets.live_movement import Movement
 from bot.markets.live_part import Part, kept_up
 from bot.markets.live_patience import Patience
 from bot.markets.live_tiers import TierTables
@@ -94,6 +95,7 @@ class LiveFeed:
         """Views by base: those given something of a bar since they were looked at; those whose bar waits."""
         self._checked_s = -math.inf
         self._looked = LookTimes(self._clock, look_every_s)
+        self._movement = Movement(self._clock, self._parts, look_every_s)
         common = (self._venues, self._clock, self._mergers, self._parts, self._looked, self._note)
         simulated = self.source is Source.LOCAL
         self.joins = Joins(*common, self._begin, self._ask_tiers, markets, largest, simulated=simulated)
@@ -301,11 +303,13 @@ class LiveFeed:
     def _arrive(self, batch: Batch) -> None:
         """Freshness is that of arrival, however long the batch then waits to be polled."""
         part = self._parts[batch.venue]
-        self._notices.extend(part.fresh.check())
-        if isinstance(batch, LookBatch):
+        self._notices += [*part.fresh.check(), *self._movement.note(batch)]
+        if part.fresh.is_held("prices"):
+            self._looked.lose(batch.venue)
+        elif isinstance(batch, LookBatch):
             self._looked.seen(batch.venue, batch.looks)
             self._notices.extend(part.seen("prices"))
-        else:
+        if isinstance(batch, BarBatch):
             self._patience.note(batch)
             self._notices.extend(part.took(batch))
         self._batches.put_nowait(batch)
@@ -323,6 +327,8 @@ class LiveFeed:
 
     async def _look(self, batch: LookBatch, turns: Turns) -> list[MarketSnapshot]:
         """Snapshots of the markets whose price is this venue's, with the others' newest beside it."""
+        if self._parts[batch.venue].fresh.is_held("prices"):
+            return []
         self.joins.check(batch.venue, batch.looks)
         looks, now_ms = [], self._parts[batch.venue].client.now_ms()  # not behind its bars, however wrong our clock is
         for base, sample in batch.looks.items():

@@ -2,6 +2,7 @@
 
 And what is no trouble yet, but to be seen: bars that come late, candles that a stream did not tell."""
 
+import math
 import statistics
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -109,6 +110,8 @@ class _Series:
     seen_s: float
     seen_ms: int
     stale: bool = False
+    held: bool = False
+    """What comes is no news."""
 
 
 class Freshness:
@@ -123,6 +126,8 @@ class Freshness:
     def seen(self, series: str) -> Notice | None:
         """Something of that series has come; the *recovered* notice if it was stale."""
         one, now_ms = self._series[series], self._clock.now_ms()
+        if one.held:
+            return None
         before_ms, was_stale = one.seen_ms, one.stale
         one.seen_s, one.seen_ms, one.stale = self._clock.steady_s(), now_ms, False
         if not was_stale:
@@ -139,6 +144,22 @@ class Freshness:
                 text = f"{self._venue}: no {name} for {_span(now_ms - one.seen_ms)}"
                 told.append(Notice(NoticeKind.STALE, now_ms, self._venue, name, text, one.seen_ms))
         return told
+
+    def hold(self, series: str, since_ms: int, why: str) -> list[Notice]:
+        """Take what comes of it for no news until `release`; a *stale* notice the first time."""
+        one, now_ms = self._series[series], self._clock.now_ms()
+        was_stale, one.stale, one.held = one.stale, True, True
+        if was_stale:
+            return []
+        one.seen_ms = since_ms
+        text = f"{self._venue}: no new {series} for {_span(now_ms - since_ms)}: it {why}"
+        return [Notice(NoticeKind.STALE, now_ms, self._venue, series, text, since_ms)]
+
+    def release(self, series: str) -> None:
+        self._series[series].held = False
+
+    def is_held(self, series: str) -> bool:
+        return self._series[series].held
 
     @property
     def stale(self) -> tuple[str, ...]:
@@ -159,6 +180,10 @@ class LookTimes:
 
     def seen(self, venue: str, bases: Iterable[str]) -> None:
         self._seen_s.update(dict.fromkeys(((base, venue) for base in bases), self._clock.steady_s()))
+
+    def lose(self, venue: str) -> None:
+        """What it said last is worth nothing."""
+        self._seen_s.update({key: -math.inf for key in self._seen_s if key[1] == venue})
 
     def forget(self, venue: str, base: str) -> None:
         """The venue is asked for that market no longer."""

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from bot.markets import live_own
-from bot.markets.live_types import Listing, Notice
+from bot.markets.live_types import Listing, LookBatch, Notice
 from bot.markets.venue_calls import OwnCall
-from detectors.market import VenueSample
+from detectors.market import Bar, VenueSample
 from tests.bot.markets.live_rig import Rig, rig
 
 VENUES: tuple[str, ...] = ("binance", "okx")
@@ -87,3 +87,58 @@ async def test_a_403_of_a_venue_that_had_answered_is_waited_out_and_it_is_counte
         assert [row.stopped for row in rigged.feed.status()] == ["", ""]
         assert rigged.bars[-1].market.open_interest_venues == VENUES
         assert {sample.venue for sample in rigged.bars[-1].by_venue} == set(VENUES)
+
+
+async def freeze(rigged: Rig, monkeypatch: pytest.MonkeyPatch, venue: str) -> None:
+    """It answers with what it said last, and with candles of no trade: a halted engine."""
+    client = rigged.feed._parts[venue].client
+    bars = client.bars
+    said = await client.looks(list(rigged.feed._parts[venue].listings.values()))
+
+    async def looks(_: Sequence[Listing]) -> Mapping[str, VenueSample]:
+        return said if client.rules.prices_call.stamp_key else {base: replace(one) for base, one in said.items()}
+
+    async def flat(listing: Listing, since_ms: int, until_ms: int) -> Sequence[Bar]:
+        price = said[listing.base].price or 0.0
+        told = await bars(listing, since_ms, until_ms)
+        return [replace(one, open=price, high=price, low=price, close=price, volume_base=0.0) for one in told]
+
+    monkeypatch.setattr(client, "looks", looks)
+    monkeypatch.setattr(client, "bars", flat)
+
+
+@pytest.mark.parametrize("names", [("binance", "okx"), ("bybit", "okx")], ids=["with stamps", "without"])
+async def test_a_venue_that_answers_and_never_moves_is_stale_and_said_once(
+    monkeypatch: pytest.MonkeyPatch, names: tuple[str, str]
+) -> None:
+    frozen = names[0]
+    async with rig(names, ["DOGE"], days=0.2, look_every_s=10.0) as rigged:
+        await next_bars(rigged, 2)
+        assert rigged.feed._mergers["DOGE"].reference == frozen
+        with monkeypatch.context() as patched:
+            await freeze(rigged, patched, frozen)
+            await next_bars(rigged, 3)
+            assert rigged.feed._mergers["DOGE"].reference == "okx"
+            before = len(rigged.bars)
+            await next_bars(rigged, 4)
+            assert len({one.price for one in rigged.bars[before:]}) > 1
+            assert {sample.venue for sample in rigged.bars[-1].by_venue} == {"okx"}
+            [row] = [row for row in rigged.feed.status() if row.venue == frozen]
+            assert row.stale == ("prices",)
+            said = [text for text in texts(rigged.feed.notices()) if "nothing moves there" in text]
+            assert len(said) == 1
+            assert said[0].startswith(f"{frozen}: no new prices for ")
+        await next_bars(rigged, 2)
+        assert any(text.startswith(f"{frozen}: prices again, after ") for text in texts(rigged.feed.notices()))
+        assert {sample.venue for sample in rigged.bars[-1].by_venue} == set(names)
+
+
+async def test_a_market_that_is_hardly_traded_freezes_no_venue() -> None:
+    async with rig(("binance", "okx"), ["DOGE"], days=0.2, look_every_s=10.0) as rigged:
+        await next_bars(rigged, 1)
+        movement, part = rigged.feed._movement, rigged.feed._parts["binance"]
+        said = await part.client.looks(list(part.listings.values()))
+        for _ in range(4):
+            await next_bars(rigged, 1)
+            assert movement.note(LookBatch("binance", said)) == [], "its candles show trades"
+        assert not part.fresh.is_held("prices")
