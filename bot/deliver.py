@@ -235,6 +235,8 @@ class Deliverer:
                 sending = not self._stopping and not waited_out
                 if sending:
                     settlement = await self._send(claim, platform, message)
+                    if isinstance(settlement, Sent) and len(notices) == 1:
+                        settlement = replace(settlement, late_by_ms=notices[0].late_by_ms)
                 else:  # after a pause it is composed anew: it may be late by now, or of no use
                     settlement = self._later(0, "the platform was paused" if waited_out else "stopping")
         except Retry as error:
@@ -295,8 +297,8 @@ class Deliverer:
         return stored.event.evidence if stored else None
 
     def _notice(self, delivery: Delivery, task: Task) -> Notice:
-        late_by_ms = None
-        if self._market_ms is not None and task is not Task.EDIT:  # what is completed came when it came
+        late_by_ms = delivery.late_by_ms  # what is completed came when it came
+        if self._market_ms is not None and task is not Task.EDIT:
             late_by_ms = self._market_ms() - delivery.event.taken_at_ms
         return Notice(delivery.event, delivery.reason, late_by_ms, delivery.possible_repeat)
 

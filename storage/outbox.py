@@ -54,6 +54,8 @@ class Delivery:
     revision: int
     message_id: str | None
     expires_at_ms: int | None
+    late_by_ms: int | None = None
+    """How long after its event the message went out, as the message said; None: it did not, or has not gone out."""
 
     @property
     def alert_id(self) -> str:
@@ -97,6 +99,8 @@ STORM = Storm()
 @dataclass(frozen=True, slots=True)
 class Sent:
     message_id: str
+    late_by_ms: int | None = None
+    """See `Delivery`; an edit changes nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,13 +81,14 @@ def _settle_send(
     connection: Connection, delivery: Delivery, settlement: Settlement, newest: int, *, grouped: bool
 ) -> None:
     match settlement:
-        case Sent(message_id):
+        case Sent(message_id, late_by_ms):
             stale = delivery.revision < newest and not grouped
             _set(
                 connection,
                 delivery,
                 "sent",
                 message_id=message_id,
+                late_by_ms=late_by_ms,
                 editable=not grouped,
                 edit_due_at_ms=0 if stale else None,
             )

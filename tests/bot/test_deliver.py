@@ -239,6 +239,18 @@ async def test_an_edit_minutes_later_does_not_say_that_the_alert_was_late(bench:
     assert not [line for line in (*bench.platform.sent[0][1].lines, *message.lines) if "late" in line]
 
 
+async def test_an_alert_that_came_late_says_so_after_its_edit_too(bench: Bench) -> None:
+    await bench.owe("a")
+    bench.market_ms = event().taken_at_ms + 5 * 60_000
+    deliverer = bench.deliverer()
+    await deliverer.drain()
+    bench.market_ms += 10 * 60_000
+    for minute, headline in enumerate(("swept", "swept, and more"), 1):
+        await bench.store.commit_tick(tick(minute, completed=(event(subject="a", headline=headline),)))
+        await deliverer.drain()
+    assert ["late by 5 min" in message.lines[0] for _, _, message in bench.platform.edits] == [True, True]
+
+
 async def test_an_edit_that_is_refused_leaves_the_delivery_sent(bench: Bench) -> None:
     await bench.owe("a")
     deliverer = bench.deliverer()

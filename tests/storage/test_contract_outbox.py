@@ -221,6 +221,18 @@ async def test_a_message_is_edited_to_the_latest_revision_after_new_alerts(store
     assert await states(store) == {"sent": 2}
 
 
+async def test_how_late_a_message_went_out_is_known_when_it_is_edited_and_edited_again(store: Store) -> None:
+    await owe(store, 0, "a")
+    (claim,) = await store.claim(0, 1)
+    assert claim.deliveries[0].late_by_ms is None
+    await store.settle(claim.deliveries, Sent("m", late_by_ms=300_000))
+    for text in ("one", "two"):
+        await store.commit_tick(tick(1, completed=(event(subject="a", headline=text),)))
+        (edit,) = await store.claim(0, 1)
+        assert (edit.task, edit.deliveries[0].late_by_ms) == (Task.EDIT, 300_000)
+        await store.settle(edit.deliveries, Sent("m"))
+
+
 async def test_a_revision_that_comes_while_its_message_is_sent_or_edited_is_not_forgotten(store: Store) -> None:
     await owe(store, 0, "a")
     for text in ("one", "two"):

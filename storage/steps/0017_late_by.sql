@@ -1,0 +1,1 @@
+ALTER TABLE deliveries ADD COLUMN late_by_ms {int};
