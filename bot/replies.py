@@ -143,7 +143,7 @@ def funding(views: Sequence[MarketView]) -> Message:
     return Message("Funding", (), _footer(*views), table)
 
 
-def recent(alerts: Sequence[StoredAlert], simulated: bool) -> Message:
+def recent(alerts: Sequence[StoredAlert]) -> Message:
     """Alerts, newest first."""
     if not alerts:
         return Message("No alert yet.")
@@ -156,7 +156,7 @@ def recent(alerts: Sequence[StoredAlert], simulated: bool) -> Message:
         )
         for one in alerts
     )
-    footer = (SIMULATED, NOT_ADVICE) if simulated else (NOT_ADVICE,)
+    footer = (SIMULATED, NOT_ADVICE) if any(one.event.simulated for one in alerts) else (NOT_ADVICE,)
     return Message("Recent alerts", (), footer, Table(("time", "alert", "why", "handle"), rows))
 
 

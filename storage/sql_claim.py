@@ -192,7 +192,8 @@ def _take(connection: Connection, chosen: Sequence[_Choice]) -> list[Claim]:
         marks, values = listed([(row,) for row in part])
         rows = connection.execute(
             f"SELECT d.id, platform, chat_id, {NEWEST}, reason, attempts, possible_repeat, d.revision, message_id, "
-            "expires_at_ms, late_by_ms FROM deliveries d JOIN chats c ON c.id = d.chat JOIN events e ON e.id = d.event_id "
+            "expires_at_ms, late_by_ms "
+            "FROM deliveries d JOIN chats c ON c.id = d.chat JOIN events e ON e.id = d.event_id "
             f"WHERE d.id IN ({marks})",
             values,
         )

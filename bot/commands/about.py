@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from bot import asking, replies
+from bot import replies
 from bot.commands.registry import Asked, Command
 from bot.markets.live import LiveFeed
 from bot.message import Message
@@ -18,9 +18,9 @@ async def recent(asked: Asked) -> Message:
         if word.isascii() and word.isdecimal():
             number = min(max(1, int(word[:4])), MOST_RECENT)
         else:
-            base = asking.market(word, house.markets).base
+            base = await asked.base_of(word)
     alerts = await house.store.recent(number, chat=asked.chat, market=base)
-    return replies.recent(alerts, any(market.simulated for market in house.markets))
+    return replies.recent(alerts)
 
 
 async def status(asked: Asked) -> Message:

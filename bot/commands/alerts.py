@@ -42,6 +42,8 @@ async def why(asked: Asked) -> Message:
         lines.append(f"The band, estimated: {low} to {high}.")
     lines += [_fact(event, fact) for fact in event.facts if fact.shown]
     made_with = asked.house.watcher.assumptions
+    if event.market not in asked.house.watcher.engines:
+        await made_with.load_fits(asked.house.store, event.market)
     lines += weights_in_words(made_with.fits(event.market), made_with.configured, event.taken_at_ms)
     lines += await _what_came(asked, event)
     footer = (

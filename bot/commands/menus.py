@@ -74,7 +74,7 @@ async def adjust(asked: Asked) -> Message:
     Raises NotUnderstood, StoreUnavailable, QuotaExceeded.
     """
     house = asked.house
-    base = asking.one_or_all(asked.words[:1], house.markets, "/adjust BTC within 3%")
+    base = await asked.one_or_all(asked.words[:1], "/adjust BTC within 3%")
     watches = await house.store.subscriptions(asked.chat)
     one = next((watch.subscription for watch in watches if watch.subscription.market == base), None)
     if one is None:

@@ -8,6 +8,7 @@ from bot.asking import NotUnderstood
 from bot.charting import ChartFolder
 from bot.commands.doorman import TERMINAL
 from bot.following import Following
+from bot.markets import names
 from bot.markets.feed import Feed
 from bot.markets.live import LiveFeed
 from bot.markets.names import UnknownMarket, resolve
@@ -70,7 +71,7 @@ class House:
         try:
             base = asking.market(words[0], self.markets).base
         except NotUnderstood as error:
-            raise self._not_followed(words[0]) or error from error
+            raise self.not_followed(words[0]) or error from error
         if (why := self.waiting_for(base)) is not None:
             raise NotUnderstood(why)
         view = self.watcher.engines[base].view()
@@ -78,7 +79,7 @@ class House:
             raise NotUnderstood(f"Nothing is known of {base} yet: its first data are still to come.")
         return view
 
-    def _not_followed(self, word: str) -> NotUnderstood | None:
+    def not_followed(self, word: str) -> NotUnderstood | None:
         """Of a market that could be followed, or was once; None where that is none."""
         try:
             base = resolve(word, self.following.offers()).base if self.following else ""
@@ -100,6 +101,39 @@ class Asked:
     @property
     def chat(self) -> Chat:
         return self.request.chat
+
+    async def base_of(self, word: str) -> str:
+        """The market that a word names: followed now, or not any more, or not yet. Raises NotUnderstood."""
+        try:
+            return asking.market(word, self.house.markets).base
+        except NotUnderstood:
+            if (base := await self._elsewhen(word)) is None:
+                raise
+            return base
+
+    async def one_or_all(self, words: Sequence[str], example: str) -> str:
+        """As `base_of` of the only word; ``*`` for all. Raises NotUnderstood."""
+        try:
+            return asking.one_or_all(words, self.house.markets, example)
+        except NotUnderstood:
+            if len(words) != 1 or (base := await self._elsewhen(words[0])) is None:
+                raise
+            return base
+
+    async def _elsewhen(self, word: str) -> str | None:
+        """A market that is not followed now: one of which alerts are stored, that this chat watches or has muted, or
+        that could be followed."""
+        following, store = self.house.following, self.house.store
+        known = [one.base for one in following.offers()] if following else []
+        known += [one.subscription.market for one in await store.subscriptions(self.chat)]
+        known += (await self.settings()).muted_markets
+        by_name = {one.upper(): one for one in known}
+        for base in names.bases(word):
+            if base.upper() in by_name:
+                return by_name[base.upper()]
+            if await store.recent(1, market=base):
+                return base
+        return None
 
     async def settings(self) -> ChatSettings:
         """How this chat wants to be told. Raises StoreUnavailable."""

@@ -27,7 +27,7 @@ async def scorecard(asked: Asked) -> Message:
         try:
             kind = asking.kind(word.lower(), house.kinds)
         except NotUnderstood:
-            base = asking.market(word, house.markets).base
+            base = await asked.base_of(word)
     now_ms = house.now_ms
     whole = kind is None  # a claim compares kinds by their facts
     scored = await house.store.outcomes(now_ms - REMEMBERED_MS, market=base, kind=kind, with_alert=whole)

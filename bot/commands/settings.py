@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from bot import asking
 from bot.asking import NotUnderstood
 from bot.asking_times import OFF, ON, duration_ms, quiet_hours, whole_number
 from bot.commands.registry import Asked, Command
@@ -32,7 +31,7 @@ async def mute(asked: Asked) -> Message:
     length_ms = duration_ms(words) if words else USUAL_MUTE_MS
     base = None
     if length_ms is None:
-        base = asking.market(words[0], asked.house.markets).base
+        base = await asked.base_of(words[0])
         length_ms = duration_ms(words[1:]) if words[1:] else USUAL_MUTE_MS
     if length_ms is None:
         raise NotUnderstood("For how long?", "/mute 2h")
@@ -53,7 +52,7 @@ async def mute(asked: Asked) -> Message:
 async def unmute(asked: Asked) -> Message:
     store, settings = asked.house.store, await asked.settings()
     if asked.words:
-        base = asking.market(asked.words[0], asked.house.markets).base
+        base = await asked.base_of(asked.words[0])
         rest = {name: at for name, at in settings.muted_markets.items() if name != base}
         await store.set_chat_settings(asked.chat, replace(settings, muted_markets=rest))
         watches = await store.subscriptions(asked.chat)

@@ -50,9 +50,14 @@ async def _wanted(asked: Asked) -> Subscription:
         return read()
     except NotUnderstood as error:
         word = asked.words[0].partition("@")[0]
-        if error.instead[0] != word or house.following is None or not await house.following.refresh():
+        if error.instead[0] != word or house.following is None:
             raise
-    return read()
+        if not await house.following.refresh():
+            raise house.not_followed(word) or error from error
+    try:
+        return read()
+    except NotUnderstood as error:
+        raise house.not_followed(word) or error from error
 
 
 async def _begun(house: House, wanted: Subscription) -> Subscription:
@@ -73,10 +78,7 @@ async def _begun(house: House, wanted: Subscription) -> Subscription:
 async def unwatch(asked: Asked) -> Message:
     store = asked.house.store
     words = asking.with_venue(asking.with_set(asked.words))
-    watched = {one.subscription.market for one in await store.subscriptions(asked.chat)}
-    own = next((one for one in watched if len(words) == 1 and one.lower() == words[0].lower()), None)
-    # A venue may be out just now, and its view with it; or the market is not listed any more.
-    base = own or asking.one_or_all(words, asked.house.markets, "/unwatch BTC")
+    base = await asked.one_or_all(words, "/unwatch BTC")
     everything = base == EVERY_MARKET
     removed = await store.unwatch(asked.chat, None if everything else base)
     if everything:

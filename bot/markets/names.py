@@ -36,20 +36,31 @@ def resolve(word: str, markets: Sequence[Market]) -> Market:
             return found
         raise UnknownMarket(_shown(base.replace("@", " on ")), [], sorted(market.base for market in markets))
     by_base = {market.base.upper(): market for market in markets}
-    key = _key(word)
-    candidates = [key]
-    # BTCUSDTUSDT is BTC/USDT:USDT with its separators gone.
-    tails = (tail for suffix in _SUFFIXES for tail in (suffix, suffix * 2))
-    candidates += [key[: -len(tail)] for tail in tails if key.endswith(tail)]
-    # Some venues list 1000PEPE where others list PEPE; it is one market.
-    for candidate in [*candidates, *(split_multiplier(candidate)[0] for candidate in candidates)]:
+    for candidate in bases(word):
         if candidate in by_base:
             return by_base[candidate]
-    shortest = min(candidates, key=len) or key
+    plain = _plain(word)
+    shortest = min(plain, key=len) or plain[0]
     nearest = difflib.get_close_matches(shortest, sorted(by_base), n=3, cutoff=0.6)
     raise UnknownMarket(
         _shown(word), [by_base[name].base for name in nearest], sorted(market.base for market in markets)
     )
+
+
+def bases(word: str) -> list[str]:
+    """What ``word`` may name, likeliest first, whether there is such a market or not; of one venue too."""
+    asset, at, venue = word.partition("@")
+    plain = _plain(asset)
+    tail = f"@{_shown(venue).strip().lower()}" if at else ""
+    # Some venues list 1000PEPE where others list PEPE; it is one market.
+    return [one + tail for one in dict.fromkeys([*plain, *(split_multiplier(one)[0] for one in plain)]) if one]
+
+
+def _plain(word: str) -> list[str]:
+    key = _key(word)
+    # BTCUSDTUSDT is BTC/USDT:USDT with its separators gone.
+    tails = (tail for suffix in _SUFFIXES for tail in (suffix, suffix * 2))
+    return [key, *(key[: -len(tail)] for tail in tails if key.endswith(tail))]
 
 
 def _shown(word: str) -> str:

@@ -173,6 +173,27 @@ async def test_the_buttons_of_an_alert_do_what_they_say(asker: Asker) -> None:
     assert [one.subscription.market for one in await asker.commands._house.store.subscriptions(CHAT)] == ["*"]
 
 
+async def test_a_market_that_has_ended_is_known_by_its_alerts(asker: Asker) -> None:
+    before = [await asker.says(text) for text in ("/recent BTC 3", "/why", "/scorecard BTC")]
+    alert = (await asker.commands._house.store.recent(1, chat=CHAT))[0]
+    shown = buttons(from_event(alert.event, alert.reason))
+    await asker.says("/watch BTC")
+    await asker.commands._house.watcher.remove("BTC")
+    assert "No market called" in (await asker.says("/map BTC")).title
+    assert await asker.says("/recent $btcusdt 3") == before[0], "its alerts, and that they are simulated"
+    assert (await asker.says("/why")).lines == before[1].lines
+    assert (await asker.says("/scorecard btc")).title == before[2].title
+    assert (await asker.presses(shown["Chart larger"])).chart_as_file
+    assert (await asker.presses(shown["Mute BTC 24 h"])).title.startswith("BTC muted until")
+    assert (await asker.says("/unmute BTC")).title == "BTC is told again."
+    assert (await asker.says("/adjust BTC within 1%")).lines[1] == "Approaches within 1%"
+    await asker.presses(shown["Unwatch"])
+    assert [one.subscription.market for one in await asker.commands._house.store.subscriptions(CHAT)] == ["*"]
+    await asker.says("/unwatch all")
+    assert (await asker.presses(shown["Unwatch"])).title == "You did not watch BTC."
+    assert "No market called" in (await asker.says("/recent XYZ")).title
+
+
 async def test_a_test_alert_looks_like_one_has_a_chart_and_says_that_nothing_happened(asker: Asker) -> None:
     before = await asker.commands._house.store.counts()
     message = await asker.says("/test btc")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.markets import symbols
-from bot.markets.names import UnknownMarket, resolve
+from bot.markets.names import UnknownMarket, bases, resolve
 from detectors.market import Market
 
 MARKETS = [
@@ -53,6 +53,14 @@ def test_a_typo_gets_the_nearest_names(word: str, message: str) -> None:
         resolve(word, MARKETS)
     assert str(caught.value) == message
     assert set(caught.value.nearest) <= {market.base for market in MARKETS}
+
+
+def test_what_a_word_may_name_is_known_without_a_list_of_markets() -> None:
+    assert bases("$1000pepe/usdt:usdt") == [
+        f"{name}{tail}" for name in ("1000PEPE", "PEPE") for tail in ("USDTUSDT", "USDT", "")
+    ]
+    assert bases("btc@OKX") == ["BTC@okx"]
+    assert bases("") == []
 
 
 def test_a_word_like_nothing_lists_what_there_is() -> None:
