@@ -63,9 +63,9 @@ class NoticeBoard:
             return
         self._told.extend(news)
         self._posted += 1
-        message = _message(news)
         for chat in await self._readers():
-            self._queue(chat, self._nonce(chat), message)
+            if for_chat := [one for one in news if chat not in one.told]:
+                self._queue(chat, self._nonce(chat), _message(for_chat))
 
     def tell(self, chats: Collection[Chat], message: Message) -> None:
         """Queue something for certain chats alone."""

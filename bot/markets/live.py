@@ -24,7 +24,9 @@ from bot.markets.live_patience import Patience
 from bot.markets.live_tiers import TierTables
 from bot.markets.live_types import (
     BAR_MS,
+    NOBODY,
     BarBatch,
+    Chats,
     Clock,
     Listing,
     LookBatch,
@@ -181,8 +183,10 @@ class LiveFeed:
         parts = [self._parts[venue] for venue in market.venues if venue in self._parts]
         return [(part.client, part.listings[market.asset]) for part in parts if market.asset in part.listings]
 
-    def _note(self, kind: NoticeKind, venue: str, series: str, text: str, *, stopped: bool = False) -> None:
-        self._notices.append(Notice(kind, self._clock.now_ms(), venue, series, text, stopped=stopped))
+    def _note(
+        self, kind: NoticeKind, venue: str, series: str, text: str, *, stopped: bool = False, told: Chats = NOBODY
+    ) -> None:
+        self._notices.append(Notice(kind, self._clock.now_ms(), venue, series, text, stopped=stopped, told=told))
 
     # --- start and stop
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bot.markets.venues import AmountUnit, VenueRules
 from detectors.leverage import MarginTier
 from detectors.market import MINUTE_MS, Bar, Funding, LiquidationTotal, Print, VenueSample
+from storage.chats import Chat
 
 BAR_MS = 5 * MINUTE_MS
 _LONGEST_NAP_S = 1.0
@@ -165,6 +166,10 @@ class BarBatch:
     markets: Mapping[str, VenueSeries]
 
 
+Chats = frozenset[Chat]
+NOBODY: Chats = frozenset()
+
+
 class NoticeKind(StrEnum):
     STALE = "stale"
     RECOVERED = "recovered"
@@ -187,6 +192,8 @@ class Notice:
     since_ms: int | None = None
     stopped: bool = False
     """A venue is out as a whole."""
+    told: Chats = NOBODY
+    """Chats that have it in words of their own."""
 
 
 class VenueClient(Protocol):

@@ -170,6 +170,19 @@ async def test_that_a_market_has_gone_is_sent_and_what_is_for_certain_chats_reac
     assert len(set(rig.discord.nonces)) == 2, "Discord takes a nonce once for all channels"
 
 
+async def test_who_has_heard_of_it_in_words_of_his_own_is_not_told_again(rig: Rig) -> None:
+    for chat in (READER, OTHER):
+        await rig.opt(chat, wanted=True)
+    gone = Notice(NoticeKind.MARKET, LATER_MS, "", "markets", "DOGE has gone", told=frozenset({ADMIN, READER}))
+    assert await rig.told(gone) == [("3", "⚠ market: DOGE has gone")]
+    await rig.told(replace(gone, at_ms=LATER_MS + 1), stopped())
+    assert sorted(rig.sent()[:1] + rig.sent()[-2:]) == [
+        ("1", "⚠ venue: okx is stopped; geo-block"),
+        ("2", "⚠ venue: okx is stopped; geo-block"),
+        ("3", "⚠ 2 notices about the data"),
+    ]
+
+
 async def test_a_restart_repeats_nothing_that_was_out_of_order_before_it(rig: Rig) -> None:
     assert await rig.told(stale(since_ms=STARTED_MS), stopped(STARTED_MS + 1000)) == []
 

@@ -265,6 +265,8 @@ async def test_a_market_that_is_taken_off_every_list_ends_with_its_reason_and_be
             {CHAT},
             "DOGE is followed no more: DOGE is not listed on binance or okx any more.",
         ) in made.said
+        (ended,) = [one for one in made.rigged.feed.notices() if "DOGE is followed no more" in one.text]
+        assert ended.told == {CHAT}, "who watches it is told of its end twice"
         assert set(made.past.forgotten) == {"DOGE", "DOGE@okx"}
         assert made.following.waiting["DOGE"] == "DOGE is not listed on binance or okx any more."
         await made.bars(2)
