@@ -51,8 +51,6 @@ def _is_watched(market: str, watches: Sequence[Watch]) -> bool:
 
 async def _watches(store: Store, chats: set[Chat]) -> dict[Chat, list[Watch]]:
     found: defaultdict[Chat, list[Watch]] = defaultdict(list)
-    for one in await store.subscriptions():
+    for one in await store.subscriptions(*sorted(chats)):
         found[one.chat].append(one)
-    for chat in chats - found.keys():  # it watches nothing, or is parked
-        found[chat].extend(await store.subscriptions(chat))
     return found

@@ -2,6 +2,7 @@
 # ruff: noqa: S608 - only names from these files are formatted into a statement; every value is bound
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,7 +10,7 @@ from detectors.event import Event, Severity
 from storage.chat_rows import find
 from storage.chats import Chat, LastAlert, Subscription, Watch
 from storage.errors import QuotaExceeded
-from storage.sql import Connection
+from storage.sql import Connection, listed, parts
 
 
 def chat_row(connection: Connection, chat: Chat) -> int:
@@ -41,13 +42,15 @@ def unwatch(connection: Connection, chat: Chat, market: str | None) -> int:
     ).rowcount
 
 
-def subscriptions(connection: Connection, chat: Chat | None) -> list[Watch]:
-    which, values = ("platform = ? AND chat_id = ?", (chat.platform, chat.chat_id)) if chat else ("parked IS NULL", ())
-    rows = connection.execute(
-        "SELECT platform, chat_id, document, muted_until_ms FROM subscriptions JOIN chats ON chats.id = chat "
-        f"WHERE {which} ORDER BY chats.id",
-        values,
-    )
+def subscriptions(connection: Connection, chats: Sequence[Chat]) -> list[Watch]:
+    select = "SELECT platform, chat_id, document, muted_until_ms FROM subscriptions JOIN chats ON chats.id = chat WHERE"
+    rows: list[tuple[str, str, str, int | None]] = []
+    if not chats:
+        rows = connection.execute(f"{select} parked IS NULL ORDER BY chats.id").fetchall()
+    for part in parts([(chat.platform, chat.chat_id) for chat in chats]):
+        marks, values = listed(part)
+        named = f"{select} (platform, chat_id) IN ({marks}) ORDER BY chats.id"
+        rows += connection.execute(named, values).fetchall()
     watches = [Watch(Chat(platform, name), _unpack(document), muted) for platform, name, document, muted in rows]
     order = {chat: n for n, chat in enumerate(dict.fromkeys(watch.chat for watch in watches))}
     # Databases sort text by their own rules.

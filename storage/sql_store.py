@@ -189,8 +189,8 @@ class SqlStore(SqlWriter):
     async def unwatch(self, chat: Chat, market: str | None) -> int:
         return await self._write(lambda connection: sql_chats.unwatch(connection, chat, market))
 
-    async def subscriptions(self, chat: Chat | None = None) -> Sequence[Watch]:
-        return await self._read(lambda connection: sql_chats.subscriptions(connection, chat))
+    async def subscriptions(self, *chats: Chat) -> Sequence[Watch]:
+        return await self._read(lambda connection: sql_chats.subscriptions(connection, chats))
 
     async def mute(self, chat: Chat, until_ms: int | None) -> None:
         await self._write(lambda connection: sql_chats.mute(connection, chat, until_ms))

@@ -297,8 +297,8 @@ class Store(Protocol):
     async def unwatch(self, chat: Chat, market: str | None) -> int:
         """Remove one subscription, or all; how many there were."""
 
-    async def subscriptions(self, chat: Chat | None = None) -> Sequence[Watch]:
-        """The chat's own, or those of every chat that is not parked."""
+    async def subscriptions(self, *chats: Chat) -> Sequence[Watch]:
+        """Those of the chats named, parked or not; where none is, those of every chat that is not parked."""
 
     async def mute(self, chat: Chat, until_ms: int | None) -> None: ...
 

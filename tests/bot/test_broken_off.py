@@ -30,10 +30,10 @@ class Slow(SqliteStore):
             self.hanging.set()
             await asyncio.sleep(60)
 
-    async def subscriptions(self, chat: Chat | None = None) -> Sequence[Watch]:
+    async def subscriptions(self, *chats: Chat) -> Sequence[Watch]:
         self.reads += 1
         await self._trouble("read", self.reads)
-        return await super().subscriptions(chat)
+        return await super().subscriptions(*chats)
 
     async def last_told_all(self, *args: Any) -> Any:
         self.reads += 1

@@ -1,6 +1,6 @@
 """A digest comes once it is due and the chat wants to hear of it: not while it is quiet or muted, not unwatched."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -8,7 +8,7 @@ from bot.digests import NOT_WATCHED, release_due
 from bot.policy import Reason, decide
 from detectors.market import DAY_MS, HOUR_MS
 from storage.chat_settings import ChatSettings, Quiet
-from storage.chats import Subscription
+from storage.chats import Chat, Subscription, Watch
 from storage.sqlite import SqliteStore
 from storage.store import NewAlert, NewDelivery
 from tests.storage.make import ALICE, BOB, event, tick
@@ -97,6 +97,24 @@ async def test_a_parked_chat_that_watches_still_gets_the_reason_of_its_parking(s
     await store.park(ALICE, "blocked")
     assert await told(store, MIDNIGHT_MS) == []
     assert (await store.counts()).deliveries == {"dead": 1}
+
+
+async def test_while_a_muted_chat_has_a_digest_due_the_other_chats_are_not_read(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hold(store)
+    await store.mute(ALICE, MIDNIGHT_MS + DAY_MS)
+    await store.watch(BOB, Subscription("BTC"))
+    read: list[Watch] = []
+    subscriptions = store.subscriptions
+
+    async def reading(*chats: Chat) -> Sequence[Watch]:
+        read.extend(found := await subscriptions(*chats))
+        return found
+
+    monkeypatch.setattr(store, "subscriptions", reading)
+    assert not await release_due(store, MIDNIGHT_MS)
+    assert {one.chat for one in read} == {ALICE}
 
 
 async def test_before_anything_is_due_nothing_is_asked(store: SqliteStore) -> None:

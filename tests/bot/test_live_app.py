@@ -338,10 +338,10 @@ async def test_a_store_that_fails_in_the_middle_of_a_moment_loses_none_of_its_sn
     class Unread(SqliteStore):
         failing = False
 
-        async def subscriptions(self, chat: Chat | None = None) -> Sequence[Watch]:
+        async def subscriptions(self, *chats: Chat) -> Sequence[Watch]:
             if self.failing:
                 raise StoreUnavailable("locked")
-            return await super().subscriptions(chat)
+            return await super().subscriptions(*chats)
 
     store = Unread(None, "simulated")
     await store.open()

@@ -153,10 +153,10 @@ async def test_what_could_not_be_decided_on_is_decided_once_it_can_be_with_all_i
 
         deaf = True
 
-        async def subscriptions(self, chat: Chat | None = None) -> Sequence[Watch]:
+        async def subscriptions(self, *chats: Chat) -> Sequence[Watch]:
             if self.deaf:
                 raise StoreUnavailable("locked")
-            return await super().subscriptions(chat)
+            return await super().subscriptions(*chats)
 
     store, calm = Deaf(None, "simulated"), SqliteStore(None, "simulated")
     alerts: list[list[str]] = []

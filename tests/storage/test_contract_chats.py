@@ -65,6 +65,17 @@ async def test_a_parked_chat_is_left_out_until_it_watches_again(store: Store) ->
     assert len(await store.subscriptions()) == 1
 
 
+async def test_what_some_chats_watch_is_read_without_the_others_parked_or_not(
+    store: Store,
+) -> None:
+    for chat in (ALICE, BOB, Chat("discord", "alice")):
+        await store.watch(chat, Subscription("BTC"))
+    await store.watch(BOB, Subscription("*"))
+    await store.park(BOB, "blocked")
+    found = await store.subscriptions(BOB, ALICE, Chat("discord", "nobody"))
+    assert [(one.chat, one.subscription.market) for one in found] == [(ALICE, "BTC"), (BOB, "*"), (BOB, "BTC")]
+
+
 async def test_a_mute_shows_on_every_subscription_of_its_chat_only(store: Store) -> None:
     await store.watch(ALICE, Subscription("BTC"))
     await store.watch(BOB, Subscription("BTC"))
