@@ -226,8 +226,8 @@ class Following:
                 continue  # until then it is among the others of the start; of its own past nothing may ever come
             await self._end(base)
             self.ended[base] = f"{gone[base]}."
-            told = frozenset(watch.chat for watch in watches if watch.subscription.market == base)
-            self._feed.joins.say(f"{base} is followed no more: {gone[base]}", told)
+            told = {watch.chat for watch in watches if watch.subscription.market == base}
+            self._feed.joins.say(f"{base} is followed no more: {gone[base]}", *told)
             again = ("What this chat watches stays as it is: it begins again should it be listed again.",)
             self._say(told, Message(f"{base} is followed no more: {gone[base]}.", again))
 

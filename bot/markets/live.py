@@ -24,9 +24,7 @@ from bot.markets.live_patience import Patience
 from bot.markets.live_tiers import TierTables
 from bot.markets.live_types import (
     BAR_MS,
-    NOBODY,
     BarBatch,
-    Chats,
     Clock,
     Listing,
     LookBatch,
@@ -44,6 +42,7 @@ from bot.markets.venues import DEFAULT_VENUES
 from bot.turns import Turns
 from detectors.leverage import MarginTier
 from detectors.market import Market, MarketSnapshot
+from storage.chats import Chat
 
 _NOTICES_KEPT = 500
 _CHECK_EVERY_S = 1.0
@@ -183,10 +182,8 @@ class LiveFeed:
         parts = [self._parts[venue] for venue in market.venues if venue in self._parts]
         return [(part.client, part.listings[market.asset]) for part in parts if market.asset in part.listings]
 
-    def _note(
-        self, kind: NoticeKind, venue: str, series: str, text: str, *, stopped: bool = False, told: Chats = NOBODY
-    ) -> None:
-        self._notices.append(Notice(kind, self._clock.now_ms(), venue, series, text, stopped=stopped, told=told))
+    def _note(self, kind: NoticeKind, venue: str, series: str, text: str, *told: Chat, stopped: bool = False) -> None:
+        self._notices.append(Notice(kind, self._clock.now_ms(), venue, series, text, None, stopped, frozenset(told)))
 
     # --- start and stop
 

@@ -17,9 +17,10 @@ from bot.markets.live_choice import Chosen, Joining, joining, over
 from bot.markets.live_connect import Reached, Venues, explain
 from bot.markets.live_health import LookTimes
 from bot.markets.live_part import Part
-from bot.markets.live_types import NOBODY, Chats, Clock, Listing, NoticeKind
+from bot.markets.live_types import Clock, Listing, NoticeKind
 from bot.markets.merge import Merger
 from detectors.market import HOUR_MS, MINUTE_MS, Market, VenueSample
+from storage.chats import Chat
 
 FIRST_WAIT_S = 15.0
 LONGEST_WAIT_S = 300.0
@@ -33,7 +34,7 @@ _KEPT_TO = 1.5
 
 class Tell(Protocol):
     def __call__(
-        self, kind: NoticeKind, venue: str, series: str, text: str, *, stopped: bool = False, told: Chats = NOBODY
+        self, kind: NoticeKind, venue: str, series: str, text: str, *told: Chat, stopped: bool = False
     ) -> None: ...
 
 
@@ -95,9 +96,9 @@ class Joins:
         told = [known[base].listed_at_ms for known in self._venues.offered().values() if base in known]
         return min((at_ms for at_ms in told if at_ms is not None), default=None) if None not in told else None
 
-    def say(self, text: str, told: Chats = NOBODY) -> None:
+    def say(self, text: str, *told: Chat) -> None:
         """To whoever runs the bot, and the chats that asked for notices, but for those that were ``told``."""
-        self._tell(NoticeKind.MARKET, "", "markets", text, told=told)
+        self._tell(NoticeKind.MARKET, "", "markets", text, *told)
 
     # --- whole markets
 

@@ -166,10 +166,6 @@ class BarBatch:
     markets: Mapping[str, VenueSeries]
 
 
-Chats = frozenset[Chat]
-NOBODY: Chats = frozenset()
-
-
 class NoticeKind(StrEnum):
     STALE = "stale"
     RECOVERED = "recovered"
@@ -192,7 +188,7 @@ class Notice:
     since_ms: int | None = None
     stopped: bool = False
     """A venue is out as a whole."""
-    told: Chats = NOBODY
+    told: frozenset[Chat] = frozenset()
     """Chats that have it in words of their own."""
 
 
