@@ -25,7 +25,7 @@ from bot.markets.live_types import (
     until_next,
 )
 from bot.markets.venues import Coverage, InterestNow
-from detectors.market import HOUR_MS, MINUTE_MS, Bar, LiquidationTotal, VenueSample
+from detectors.market import HOUR_MS, MINUTE_MS, Bar, VenueSample
 
 Batch = LookBatch | BarBatch
 _T = TypeVar("_T")
@@ -271,14 +271,16 @@ class VenueWorker:
             return VenueSeries()
         late = self._is_late(closed_at_ms)
         found: VenueSeries | None = None
-        # What liquidations come with the statistics are asked for at every bar.
+        # What liquidations come with the statistics are asked for at every bar, and again where the venue had not made
+        # them final; what comes twice the view tells apart.
         has_sums = self.client.rules.coverage is Coverage.TOTALS
         if late or has_sums or since_ms < closed_at_ms - BAR_MS:
             first_ms = min(since_ms + BAR_MS, closed_at_ms)
             if has_sums:
                 first_ms = min(first_ms, max(self._summed_ms[base] + BAR_MS, closed_at_ms - _SUMS_BACK_MS))
             found = await self._try("open interest", lambda: self.client.interest(listing, first_ms, closed_at_ms))
-            found = found and replace(found, totals=self._new_sums(base, found.totals))
+            if found is not None:
+                self._summed_ms[base] = max([self._summed_ms[base], *map(known_at_ms, found.totals)])
         told = found or VenueSeries()
         amounts = await now
         if self._asks_each and not late:
@@ -288,9 +290,3 @@ class VenueWorker:
             told = VenueSeries(interest_base=interest) if found is None else replace(found, interest_base=interest)
         self._sampled_ms[base] = max(self._sampled_ms[base], *told.interest_base, 0)
         return told
-
-    def _new_sums(self, base: str, sums: Sequence[LiquidationTotal]) -> Sequence[LiquidationTotal]:
-        """Those not had yet; one that the venue had not made final is asked for again with the next bar."""
-        new = [one for one in sums if known_at_ms(one) > self._summed_ms[base]]
-        self._summed_ms[base] = max([self._summed_ms[base], *map(known_at_ms, new)])
-        return new
