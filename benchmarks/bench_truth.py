@@ -22,7 +22,7 @@ from detectors.map_settings import MapSettings
 from detectors.market import DAY_MS, MarketSnapshot
 from detectors.observed_history import observed_history
 from detectors.truth_measures import pearson
-from detectors.truth_stick import fit_history, with_fit
+from detectors.truth_stick import fit_history
 
 DAYS = 30.0
 SEEDS = range(1, 11)
@@ -61,7 +61,7 @@ def correlations(seed: int, days: float = DAYS) -> dict[str, float]:
     settings = MapSettings()
     history = observed_history(snapshots, EstimateSettings().crowding_funding_8h)
     fit = fit_history(settings, history)
-    fitted = map_from_history(replace(settings, leverage=with_fit(settings.leverage, fit)), history.bars)
+    fitted = map_from_history(replace(settings, leverage=settings.leverage.with_weights(fit.found)), history.bars)
     found[FITTED] = pearson(estimated_notional(fitted, edges), truth)
     found[USED] = found[FITTED if fit.believed else DEFAULT]
     real = with_real_leverage(LeverageModel(), feed.leverage(market))

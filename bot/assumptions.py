@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from detectors.engine import STATE_VERSION, EngineSettings
 from detectors.leverage import BINANCE_BTC_TIERS, LeverageModel
-from storage.fits import NodeWeights, StoredFit, in_force, newest_share
+from storage.fits import StoredFit, in_force, newest_share
 from storage.market_facts import StoredTiers
 from storage.store import Store
 
@@ -56,12 +56,7 @@ def with_fits(settings: EngineSettings, fits: Sequence[StoredFit], configured: s
     fit = in_force(fits, configured)
     if fit is None:
         return settings
-    return with_leverage(settings, with_weights(settings.estimate.map.leverage, fit.after))
-
-
-def with_weights(model: LeverageModel, found: NodeWeights) -> LeverageModel:
-    """The model with other nodes and weights, all else as it is."""
-    return replace(model, nodes=found.nodes, weights=found.weights, short_weights=found.short_weights)
+    return with_leverage(settings, settings.estimate.map.leverage.with_weights(fit.after))
 
 
 def with_leverage(settings: EngineSettings, leverage: LeverageModel) -> EngineSettings:

@@ -10,14 +10,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bot.assumptions import with_leverage, with_weights
+from bot.assumptions import with_leverage
 from bot.ending import cancelled
 from bot.fit_words import BACK
 from bot.reliving import PAGE
 from bot.watch import Watcher
 from detectors.engine import EngineSettings
 from detectors.fit import Gain
-from detectors.leverage import LeverageModel
+from detectors.leverage import LeverageModel, NodeWeights
 from detectors.map_settings import MapSettings
 from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Market, MarketSnapshot, PrintGap
 from detectors.observed_history import HistoryWriter, ObservedHistory
@@ -26,7 +26,7 @@ from detectors.receipts import ReceiptMaker
 from detectors.registry import EventKind
 from detectors.truth_stick import back_to_configured, fit_history
 from storage.errors import StoreUnavailable
-from storage.fits import NodeWeights, StoredFit
+from storage.fits import StoredFit
 from storage.store import NewAlert, Store
 
 log = logging.getLogger(__name__)
@@ -148,9 +148,7 @@ class Fitter:
         in_use = engine.settings
         model = in_use.estimate.map.leverage
         result = await asyncio.to_thread(fit_history, configured.map, history, current=model, pause=self._rest)
-        verdict = Verdict(
-            NodeWeights(result.nodes, result.weights, result.short_weights), result.believed, result.reason, result.gain
-        )
+        verdict = Verdict(result.found, result.believed, result.reason, result.gain)
         used = self._watcher.assumptions.in_force(market)
         if not result.believed and used is not None and not _same(model, configured.map.leverage):
             verdict = await self._back(configured.map, history, model, used, verdict)
@@ -163,7 +161,7 @@ class Fitter:
             accepted=verdict.accepted,
             reason=verdict.reason,
             gain=verdict.gain,
-            before=NodeWeights(model.nodes, *model.both_weights),
+            before=model.node_weights,
             after=verdict.weights,
             configured=self._configured,
             share=share,
@@ -181,8 +179,7 @@ class Fitter:
         gain = await asyncio.to_thread(back_to_configured, settings, history, model, used.until_ms, self._rest)
         if gain.low <= 0:
             return otherwise
-        plain = settings.leverage
-        return Verdict(NodeWeights(plain.nodes, *plain.both_weights), True, BACK, gain)
+        return Verdict(settings.leverage.node_weights, True, BACK, gain)
 
     async def _share(
         self, market: Market, since_ms: int, in_use: EngineSettings, result: Verdict, gaps: Sequence[PrintGap]
@@ -190,7 +187,7 @@ class Fitter:
         """Of the weights that are used from now on, on the receipts of the same days."""
         settings = replace(in_use, realised_share=None)
         if result.accepted:
-            settings = with_leverage(settings, with_weights(settings.estimate.map.leverage, result.weights))
+            settings = with_leverage(settings, settings.estimate.map.leverage.with_weights(result.weights))
         maker = ReceiptMaker(market, settings, self._kinds)
         async for page in self._pages(market.base, since_ms):
             await asyncio.to_thread(maker.add, page, self._rest)

@@ -23,7 +23,7 @@ from detectors.map_settings import MapSettings
 from detectors.market import Market, Side
 from detectors.observed_history import ObservedHistory, observed_history
 from detectors.truth_measures import Likeness, likeness
-from detectors.truth_stick import Sides, WalkForward, fit_history, hours_of, of_model, walk_forward, with_fit
+from detectors.truth_stick import Sides, WalkForward, fit_history, hours_of, of_model, walk_forward
 
 REACH = 0.10
 BIN = 0.0025
@@ -78,7 +78,7 @@ def _known(settings: MapSettings, history: ObservedHistory, file: Path, price: f
     positions = np.array(rows, np.float64).reshape(len(rows), 2)
     truth = np.histogram(positions[:, 0], edges, weights=positions[:, 1])[0]
     result = fit_history(settings, history)
-    leverage = with_fit(settings.leverage, result)
+    leverage = settings.leverage.with_weights(result.found)
 
     def like(one: MapSettings) -> Likeness:
         return likeness(estimated_notional(map_from_history(one, history.bars), edges), truth)
@@ -120,8 +120,8 @@ def as_record(found: Found) -> dict[str, Any]:
             "gain_interval": [_number(fit.gain.low), _number(fit.gain.high)],
             "days_judged": fit.gain.days,
             "realised_share": _number(fit.realised_share),
-            "weights": _weights(fit.nodes, fit.weights),
-            "short_weights": _weights(fit.nodes, fit.short_weights or fit.weights),
+            "weights": _weights(fit.found.nodes, fit.found.weights),
+            "short_weights": _weights(fit.found.nodes, fit.found.short_weights),
         }
     if found.known is not None:
         record["known_positions"] = {

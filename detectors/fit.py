@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.fit_task import Task, most_likely
-from detectors.leverage import LeverageModel, default_nodes
+from detectors.leverage import LeverageModel, NodeWeights, default_nodes
 from detectors.market import Side
 
 Floats = NDArray[np.float64]
@@ -121,9 +121,7 @@ class Gain:
 class FitResult:
     """A fit on all of the evidence, and what the same recipe did where it had not looked (`judged`)."""
 
-    nodes: tuple[float, ...]
-    weights: tuple[float, ...]
-    """Of longs; of shorts ``short_weights``."""
+    found: NodeWeights
     realised_share: float
     """Liquidated over traded through, bar by bar, with the fitted weights over all intervals. A receipt's exposure is
     another one: see `detectors.realised`."""
@@ -133,8 +131,6 @@ class FitResult:
     """Liquidations of typical size that were observed."""
     intervals: int
     gain: Gain
-    short_weights: tuple[float, ...] = ()
-    """Empty: those of longs."""
 
     @property
     def believed(self) -> bool:
@@ -220,14 +216,12 @@ def fit(
     typical = typical_size(evidence.seen)
     found = fitted(prior, evidence)
     return FitResult(
-        prior.nodes,
-        found.weights,
+        NodeWeights(prior.nodes, found.weights, found.short_weights),
         found.realised_share,
         realised_share(default, default_evidence),
         float(evidence.seen.sum()) / typical if typical > 0 else 0.0,
         len(evidence),
         judged(prior, judged_on, default, default_evidence),
-        found.short_weights,
     )
 
 

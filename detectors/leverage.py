@@ -8,7 +8,7 @@ linear contract, entry ``E``, leverage ``L``, maintenance margin rate ``m``): a 
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -78,6 +78,23 @@ def default_weights(nodes: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(float(weight) for weight in np.exp(-0.5 * spread**2))
 
 
+@dataclass(frozen=True, slots=True)
+class NodeWeights:
+    """Leverage nodes, highest first, and the weight of each: of longs and, where they are others, of shorts."""
+
+    nodes: tuple[float, ...]
+    weights: tuple[float, ...]
+    short_weights: tuple[float, ...] = ()
+
+    def together(self) -> dict[float, float]:
+        """The mean of both sides, by node."""
+        shorts = self.short_weights or self.weights
+        return {
+            node: (long / sum(self.weights) + short / sum(shorts)) / 2
+            for node, long, short in zip(self.nodes, self.weights, shorts, strict=True)
+        }
+
+
 @dataclass(frozen=True)
 class LeverageModel:
     """Leverage nodes, their weights (share of newly opened notional; normalised to 1) and margin tiers.
@@ -128,6 +145,15 @@ class LeverageModel:
             tuple(float(weight / sum(of)) for weight in of) for of in (self.weights, self.short_weights or self.weights)
         )
         return longs, shorts
+
+    @property
+    def node_weights(self) -> NodeWeights:
+        """Each side's weights summing to 1."""
+        return NodeWeights(self.nodes, *self.both_weights)
+
+    def with_weights(self, found: NodeWeights) -> "LeverageModel":
+        """The model with other nodes and weights, all else as it is."""
+        return replace(self, nodes=found.nodes, weights=found.weights, short_weights=found.short_weights)
 
     def side_weights(self, side: Side) -> NDArray[np.float64]:
         """Of one side while nobody is crowded, float64[nodes], summing to 1."""

@@ -191,11 +191,6 @@ def _weighted(prior: LeverageModel, found: Weights) -> LeverageModel:
     return replace(prior, weights=found.weights, short_weights=found.short_weights)
 
 
-def with_fit(model: LeverageModel, result: FitResult) -> LeverageModel:
-    """The model with fitted nodes and weights in place of its own."""
-    return replace(model, nodes=result.nodes, weights=result.weights, short_weights=result.short_weights)
-
-
 @dataclass(frozen=True, slots=True)
 class WalkForward:
     """Fitted on the first half of the hours, judged on the second; the default's figures there beside it."""
@@ -215,7 +210,7 @@ def walk_forward(settings: MapSettings, history: ObservedHistory, hours: Hours) 
     early, late = hours.halves()
     middle = int(np.flatnonzero(late)[0]) if late.any() else len(early)
     result = fit_history(settings, history.until(int(np.searchsorted(hours.of_bar, middle))))
-    model = with_fit(settings.leverage, result)
+    model = settings.leverage.with_weights(result.found)
     return WalkForward(
         result,
         of_model(replace(settings, leverage=model), history, hours, late),

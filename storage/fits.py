@@ -4,24 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detectors.fit import Gain
+from detectors.leverage import NodeWeights
 from detectors.realised import RealisedShare
-
-
-@dataclass(frozen=True, slots=True)
-class NodeWeights:
-    """Leverage nodes, highest first, and the weight of each: of longs and, where they are others, of shorts."""
-
-    nodes: tuple[float, ...]
-    weights: tuple[float, ...]
-    short_weights: tuple[float, ...] = ()
-
-    def together(self) -> dict[float, float]:
-        """The mean of both sides, by node."""
-        shorts = self.short_weights or self.weights
-        return {
-            node: (long / sum(self.weights) + short / sum(shorts)) / 2
-            for node, long, short in zip(self.nodes, self.weights, shorts, strict=True)
-        }
 
 
 @dataclass(frozen=True, slots=True)

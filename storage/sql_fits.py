@@ -7,8 +7,9 @@ from dataclasses import astuple
 from typing import Any
 
 from detectors.fit import Gain
+from detectors.leverage import NodeWeights
 from detectors.realised import RealisedShare
-from storage.fits import NodeWeights, StoredFit
+from storage.fits import StoredFit
 from storage.sql import Connection
 
 _COLUMNS = (

@@ -10,8 +10,9 @@ from bot.message import NOT_ADVICE, SIMULATED
 from bot.platforms.telegram.rendering import caption_of
 from bot.replies import ESTIMATED
 from detectors.fit import Gain
+from detectors.leverage import NodeWeights
 from detectors.market import DAY_MS
-from storage.fits import NodeWeights, StoredFit
+from storage.fits import StoredFit
 from storage.sqlite import SqliteStore
 from tests.bot.asking_by import Asker, commands_over
 from tests.bot.played import CHAT

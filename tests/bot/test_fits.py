@@ -12,12 +12,12 @@ from bot.fit_words import BACK
 from bot.fits import Fitter
 from bot.watch import Watcher
 from detectors.fit import FitResult, Gain, fit_model
-from detectors.leverage import LeverageModel
+from detectors.leverage import LeverageModel, NodeWeights
 from detectors.market import HOUR_MS
 from detectors.realised import RealisedShare
 from detectors.registry import find_kinds
 from storage.errors import StoreUnavailable
-from storage.fits import NodeWeights, StoredFit
+from storage.fits import StoredFit
 from storage.sqlite import SqliteStore
 from tests.bot.played import config, keys, market, moments, play_all, standing
 
@@ -171,7 +171,7 @@ async def test_an_accepted_fit_takes_the_place_of_the_weights_in_use(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live = await watching(store, bars=800)
-    result = FitResult(FIT.after.nodes, FIT.after.weights, 0.5, 0.4, 99.0, 900, Gain(9.0, 2.0, 16.0, 17))
+    result = FitResult(FIT.after, 0.5, 0.4, 99.0, 900, Gain(9.0, 2.0, 16.0, 17))
     asked: list[LeverageModel] = []
 
     def fit_history(*_: object, current: LeverageModel, pause: object) -> FitResult:
@@ -196,7 +196,7 @@ async def test_the_configured_weights_come_back_where_they_beat_the_fit_in_use_s
     live = await watching(store, bars=800)
     plain = SETTINGS.estimate.map.leverage
     await live.use_fit("BTC", FIT)
-    refused = FitResult(FIT.after.nodes, FIT.after.weights, 0.5, 0.4, 99.0, 900, Gain(-1.0, -2.0, 1.0, 17))
+    refused = FitResult(FIT.after, 0.5, 0.4, 99.0, 900, Gain(-1.0, -2.0, 1.0, 17))
     asked: list[int] = []
     gains = [Gain(3.0, -0.5, 6.5, 9), Gain(5.0, 1.0, 9.0, 16)]
 
@@ -253,7 +253,7 @@ async def test_a_market_that_goes_while_it_is_fitted_keeps_no_fit(
 
     def gone(*_: object, **__: object) -> FitResult:
         del live.engines["BTC"]
-        return FitResult(FIT.after.nodes, FIT.after.weights, 0.5, 0.4, 99.0, 900, Gain(9.0, 2.0, 16.0, 17))
+        return FitResult(FIT.after, 0.5, 0.4, 99.0, 900, Gain(9.0, 2.0, 16.0, 17))
 
     monkeypatch.setattr(fits, "fit_history", gone)
     assert await fitter(store, live).look() is None

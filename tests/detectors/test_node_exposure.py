@@ -240,7 +240,7 @@ def test_a_market_where_nothing_was_liquidated_keeps_the_prior() -> None:
     prior, evidence = made_up({20.0: 1.0}, events=1)
     silent = replace(evidence, liquidated={side: np.zeros(len(evidence)) for side in Side})
     result = fit_to(prior, silent)
-    assert result.weights == pytest.approx(tuple(np.asarray(prior.weights) / sum(prior.weights)))
+    assert result.found.weights == pytest.approx(tuple(np.asarray(prior.weights) / sum(prior.weights)))
     assert not result.believed
 
 

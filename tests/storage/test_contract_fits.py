@@ -4,9 +4,10 @@ import math
 from dataclasses import replace
 
 from detectors.fit import Gain
+from detectors.leverage import NodeWeights
 from detectors.market import MarketSnapshot
 from detectors.realised import RealisedShare
-from storage.fits import NodeWeights, StoredFit, in_force, newest_share
+from storage.fits import StoredFit, in_force, newest_share
 from storage.store import Store
 from tests.storage.make import START_MS, look, snapshot, tick
 
