@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from bot.assumptions import with_leverage
 from bot.ending import cancelled
 from bot.fit_words import BACK
+from bot.receipt_gaps import is_whole
 from bot.reliving import PAGE
 from bot.watch import Watcher
 from detectors.engine import EngineSettings
 from detectors.fit import Gain
 from detectors.leverage import LeverageModel, NodeWeights
 from detectors.map_settings import MapSettings
-from detectors.market import DAY_MS, HOUR_MS, MINUTE_MS, Market, MarketSnapshot, PrintGap
+from detectors.market import DAY_MS, HOUR_MS, Market, MarketSnapshot, PrintGap
 from detectors.observed_history import HistoryWriter, ObservedHistory
 from detectors.realised import RealisedShare, realised_share_of
 from detectors.receipts import ReceiptMaker
@@ -37,7 +38,6 @@ DAYS = 30
 LEAST_DAYS = 17
 """Of stored series before the first: the map's first three tell nothing, and eight of the others have to be judged."""
 _REST_S = 0.001
-_ABOUT_MS = 15 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ class Fitter:
             await asyncio.to_thread(maker.add, page, self._rest)
         kind = self._kinds["cluster_consumed"]
         configured = in_use.kinds.get(kind.kind, kind.settings).realised_share
-        return realised_share_of([one for one in maker.receipts if not _is_in(gaps, one.taken_at_ms)], configured)
+        return realised_share_of([one for one in maker.receipts if is_whole(one, gaps)], configured)
 
     def _rest(self) -> None:
         """Lets go of the interpreter, which threads share, so that the loop has its turn at once."""
@@ -212,13 +212,6 @@ class Fitter:
 
 def _same(one: LeverageModel, other: LeverageModel) -> bool:
     return one.nodes == other.nodes and one.both_weights == other.both_weights
-
-
-def _is_in(gaps: Sequence[PrintGap], at_ms: int) -> bool:
-    """Whether liquidations may have been missed about then."""
-    return any(
-        gap.since_ms < at_ms + _ABOUT_MS and (gap.until_ms is None or gap.until_ms > at_ms - _ABOUT_MS) for gap in gaps
-    )
 
 
 class _BrokenOff(Exception):  # noqa: N818 - no error: the bot stops

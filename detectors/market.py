@@ -136,6 +136,11 @@ class PrintGap:
     def concerns(self, market: Market) -> bool:
         return self.venue in market.venues and self.market in {"", market.base}
 
+    def missed_ms(self, since_ms: int, until_ms: int) -> int:
+        """How much of that time it takes up."""
+        ended_ms = until_ms if self.until_ms is None else min(self.until_ms, until_ms)
+        return max(0, ended_ms - max(self.since_ms, since_ms))
+
 
 @dataclass(frozen=True, slots=True)
 class VenueSample:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detectors.event import Event
+from detectors.market import MINUTE_MS
 
 LEAST_RECEIPTS = 5
 """Fewer say nothing of the next one."""
@@ -24,6 +25,8 @@ class Receipt:
     taken_at_ms: int
     at_risk_usd: float
     liquidated_usd: float
+    counted_ms: tuple[int, int] | None = None
+    """Since and until when what was liquidated is added up; None: not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,15 @@ def receipt_of(event: Event) -> Receipt | None:
     at_risk, liquidated = (event.number(name) for name in ("exposure_at_risk_usd", "observed_liquidation_usd"))
     if at_risk is None or liquidated is None:
         return None
-    return Receipt(event.taken_at_ms, at_risk, liquidated)
+    return Receipt(event.taken_at_ms, at_risk, liquidated, counted_ms(event))
+
+
+def counted_ms(event: Event) -> tuple[int, int] | None:
+    """Since and until when a receipt's liquidations are added up; None where it is no completed one."""
+    before, after = (event.number(name) for name in ("watched_before_minutes", "receipt_after_minutes"))
+    if before is None or after is None:
+        return None
+    return event.taken_at_ms - round(before * MINUTE_MS), event.taken_at_ms + round(after * MINUTE_MS)
 
 
 def realised_share_of(receipts: Sequence[Receipt], configured: float) -> RealisedShare | None:

@@ -102,6 +102,7 @@ def _receipt(view: MarketView, settings: Settings, cluster: Cluster, sweep: Swee
         facts += [
             _interest_change(view, before, sweep.entered_at_ms),
             Fact("open_interest_at_entry_base", before, Unit.BASE, Label.OBSERVED, shown=False),
+            Fact("open_interest_counted_on", _counted_on(view), Unit.TEXT, Label.OBSERVED, shown=False),
         ]
     if sweep.crossed_at_once:
         facts.append(Fact("approach", "reached in one move", Unit.TEXT, Label.OBSERVED, "approach"))
@@ -143,6 +144,10 @@ def _interest_change(view: MarketView, before: float, since_ms: int) -> Fact:
     return Fact("open_interest_change", change, Unit.FRACTION, Label.OBSERVED, "open interest since entry")
 
 
+def _counted_on(view: MarketView) -> str:
+    return "+".join(view.estimate.interest_venues)
+
+
 def complete(event: Event, view: MarketView, settings: Settings) -> Completed:
     """The receipt, once what followed is known: ten minutes later from prints, or when the total of its hour has come.
 
@@ -165,10 +170,14 @@ def complete(event: Event, view: MarketView, settings: Settings) -> Completed:
         return Completed()
     fresh = {fact.name: fact for fact in _liquidated(view, side, since_ms)}
     before = event.number("open_interest_at_entry_base")
-    if before:
+    if before and event.value("open_interest_counted_on") in {None, _counted_on(view)}:
         fresh["open_interest_change"] = _interest_change(view, before, event.taken_at_ms)
         if fresh["open_interest_change"].value is None and not given_up:
             return Completed()
+    elif before:  # other venues are counted now: the difference would be theirs
+        fresh["open_interest_change"] = Fact(
+            "open_interest_change", None, Unit.FRACTION, Label.OBSERVED, "open interest since entry", shown=False
+        )
     minutes = max(1, round(waited_ms / MINUTE_MS))
     fresh["receipt_after_minutes"] = Fact(
         "receipt_after_minutes", minutes, Unit.MINUTES, Label.OBSERVED, "receipt completed after"

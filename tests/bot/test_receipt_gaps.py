@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
-from bot.receipt_gaps import marked, with_gaps
+import pytest
+
+from bot.receipt_gaps import is_whole, marked, with_gaps
 from detectors.event import Event, Fact, Label, Unit
 from detectors.market import MINUTE_MS, Market, PrintGap
+from detectors.realised import receipt_of
 from storage.sqlite import SqliteStore
 from tests.storage.make import event, market
 
@@ -47,6 +50,16 @@ def test_gaps_that_overlap_count_once() -> None:
 def test_gaps_of_another_time_or_venue_say_nothing() -> None:
     assert said(gap("bybit", -100, -21), gap("bybit", 11, 20), gap("gate", -5, 5)) is None
     assert marked(receipt(complete=False), [gap("bybit", -3, 1)], MARKET) == receipt(complete=False)
+
+
+@pytest.mark.parametrize("since_min", [-100, -21, -19, -16, 9, 11, 14])
+def test_a_receipt_is_left_out_of_the_market_s_share_exactly_where_it_says_that_it_is_incomplete(
+    since_min: float,
+) -> None:
+    gaps = [gap("bybit", since_min, since_min + 1)]
+    counted = receipt_of(receipt().with_facts([Fact("exposure_at_risk_usd", 9e6, Unit.USD, Label.ESTIMATED)]))
+    assert counted is not None
+    assert is_whole(counted, gaps) is (said(*gaps) is None) is (not -21 < since_min < 10)
 
 
 async def test_the_gaps_are_those_of_the_store() -> None:

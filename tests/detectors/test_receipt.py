@@ -87,6 +87,32 @@ def test_a_sweep_of_which_nothing_is_seen_is_completed_with_open_interest_alone(
     assert change < -0.5
 
 
+@pytest.mark.parametrize(("venues", "scale"), [(("binance", "okx"), 3.0), (("binance",), 1.0)])
+def test_the_change_of_open_interest_is_left_out_where_other_venues_are_counted_by_then(
+    venues: tuple[str, ...], scale: float
+) -> None:
+    (sweep,), _ = receipts(with_prints())
+    before = replace(MARKET, open_interest_venues=("binance",))
+    joined = [
+        replace(one, market=before)
+        if one.taken_at_ms <= sweep.taken_at_ms
+        else replace(
+            one,
+            market=replace(before, open_interest_venues=venues),
+            open_interest=one.open_interest and replace(one.open_interest, base=scale * one.open_interest.base),
+        )
+        for one in with_prints()
+    ]
+    _, ((_, whole),) = receipts(joined)
+    assert whole.number("receipt_after_minutes") == 10
+    (change,) = (fact for fact in whole.facts if fact.name == "open_interest_change")
+    if scale == 1.0:
+        assert change.shown
+        assert isinstance(change.value, float)
+    else:
+        assert (change.value, change.shown) == (None, False), "what a venue holds that joined was taken for a change"
+
+
 def test_a_receipt_waits_for_the_bar_that_brings_the_prints_of_its_ten_minutes() -> None:
     """Live, prints come with their bar, and a sweep is told between two."""
     looks = looks_between(with_prints())
