@@ -193,8 +193,7 @@ class LiveFeed:
         self.started_ms = self._venues.now_ms()
         for name, error in self._venues.faults.items():
             until = "until a restart" if is_for_good(error) else "until it answers"
-            text = f"{name} is left out {until}; {explain(error)}"
-            self._note(NoticeKind.VENUE, name, "markets", text, stopped=True)
+            self._note(NoticeKind.VENUE, name, "markets", f"{name} is left out {until}; {explain(error)}", stopped=True)
         try:
             chosen = await live_choice.choose_views(
                 self._venues, self._words, self._largest, lambda *told: self._note(NoticeKind.VENUE, *told)
