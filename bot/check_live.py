@@ -1,7 +1,6 @@
 """What ``check``, ``markets`` and ``record`` ask of live venues, and how it is printed."""
 
 import asyncio
-import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -20,7 +19,7 @@ from bot.chats import DISCORD_TOKEN, TELEGRAM_TOKEN, configured
 from bot.check_source import VENUE_SOURCES, charts_rows, kind_of, rows_without_venues, watch_rows
 from bot.check_store import database_row, place_of
 from bot.config import Config, ConfigError
-from bot.ending import stop_signals
+from bot.ending import cancelled, stop_signals
 from bot.errors import Fatal
 from bot.markets import check as checks
 from bot.markets.check import Offers, Row
@@ -147,22 +146,19 @@ async def record(config: Config, out: Path, hours: float | None, *, local: bool)
             console.print(f"{figures.moment(said_at_ms)}: {bars:,} bars of {len(feed.markets)} markets")
 
     with stop_signals() as stopping:
-        closing = asyncio.create_task(_close_when(stopping, feed))
-        try:
-            console.print(
-                f"Recording {', '.join(config.source.venues)}, {feed.source.label}, into {out}; Ctrl-C ends it. "
-                "The first bars come at the next five minutes' end."
-            )
-            return await checks.record(feed, out, hours, clock=feed.clock, on_snapshot=on_snapshot)
-        finally:
-            closing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await closing
-
-
-async def _close_when(stopping: asyncio.Event, feed: LiveFeed) -> None:
-    await stopping.wait()
-    await feed.close()
+        console.print(
+            f"Recording {', '.join(config.source.venues)}, {feed.source.label}, into {out}; Ctrl-C ends it. "
+            "The first bars come at the next five minutes' end."
+        )
+        recording = asyncio.create_task(checks.record(feed, out, hours, clock=feed.clock, on_snapshot=on_snapshot))
+        stop = asyncio.create_task(stopping.wait())
+        await asyncio.wait([recording, stop], return_when=asyncio.FIRST_COMPLETED)
+        if not recording.done() and feed.markets:
+            await feed.close()  # to its end, or its connections are left open; the recording ends with what it has
+        elif not recording.done():
+            await cancelled([recording])
+        await cancelled([stop])
+    return 0 if recording.cancelled() else await recording
 
 
 @asynccontextmanager

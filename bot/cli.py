@@ -308,11 +308,14 @@ def markets(config_file: Path | None, word: str, local: bool) -> None:
 @click.pass_obj
 def record(config_file: Path | None, out: Path, hours: float | None, local: bool) -> None:
     """Write what the config's venues bring into OUT, a new folder: a recording that `replay` plays."""
-    with faults_named():
+    from bot.ending import ends_when_told
+
+    with ends_when_told(), faults_named():
         from bot import check_live
 
         bars = asyncio.run(check_live.record(_config(config_file), out, hours, local=local))
-        click.echo(f"{bars:,} bars in {out}")
+        nothing = "Nothing was recorded: a bar comes at the end of each five minutes."
+        click.echo(f"{bars:,} bars in {out}" if bars or out.exists() else nothing)
 
 
 @main.command()

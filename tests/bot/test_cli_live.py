@@ -1,5 +1,9 @@
 """``check``, ``markets``, ``record`` and ``--local``: the real ccxt against local venues, and no network at all."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +16,7 @@ from bot.cli import main
 from bot.markets.check import Offers
 from bot.markets.recorded import RecordedFeed
 
+CHECKOUT = str(Path(__file__).resolve().parents[2])
 LOCAL = """
 [source]
 kind = "live"
@@ -97,6 +102,29 @@ def test_what_record_writes_is_a_recording_under_the_names_of_the_bases() -> Non
     assert f"{bars} bars in out" in result.output
     assert bars >= 2
     assert "already holds something" in called("record", "out", "--local").output
+
+
+@pytest.mark.parametrize("after", ["Recording", "of 4 markets"])
+def test_record_ends_at_ctrl_c_with_every_connection_closed_and_says_what_it_has(after: str, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(LOCAL.replace('markets = ["BTC", "1000PEPE"]', ""))
+    order = [sys.executable, "-m", "bot", "record", "out", "--local"]
+    with subprocess.Popen(
+        order, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": CHECKOUT}
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        while after not in said:
+            said += (line := process.stdout.readline())
+            assert line, said
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        assert process.wait(10) == 0, rest
+    assert "Unclosed" not in rest
+    assert "Traceback" not in rest
+    if Path("out").exists():
+        assert rest.rstrip().endswith("bars in out")
+    else:
+        assert rest.rstrip().endswith("Nothing was recorded: a bar comes at the end of each five minutes.")
 
 
 @pytest.mark.parametrize("command", [(), ("markets",), ("record", "out")])
