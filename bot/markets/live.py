@@ -380,6 +380,8 @@ class LiveFeed:
     # --- trouble
 
     def _failed(self, venue: str, error: VenueError, series: str) -> None:
+        if self._closed:  # by us: what was under way fails of it, and no venue is to blame
+            return
         self._refusals.add("call_failed", f"{venue}/{series}")
         part = self._parts.get(venue)
         if isinstance(error, VenueFatal) and (part is None or not part.stopped):
