@@ -7,6 +7,7 @@ import secrets
 import signal
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,6 +21,10 @@ _REMEMBERED = 64
 log = logging.getLogger(__name__)
 
 
+class _NotWritable(Exception):  # noqa: N818 - says what it is
+    pass
+
+
 class ChartFolder:
     """PNG files in ``folder``, which is made when the first one comes. `prune` keeps the newest ``kept``; None: all.
 
@@ -30,6 +35,7 @@ class ChartFolder:
     def __init__(self, folder: Path, *, kept: int | None = None, processes: int = 0) -> None:
         self.folder = folder
         self.failed = 0
+        self._is_said = False
         self._made: Once[str, Path | None] = Once(_REMEMBERED)
         self._kept = kept
         # What was drawn is a file: nothing is gained by keeping its pixels.
@@ -50,15 +56,28 @@ class ChartFolder:
     async def _draw(self, event: Event) -> Path | None:
         path = self.folder / chart_name(event)
         try:
-            if not await asyncio.to_thread(path.exists):
+            if not await asyncio.to_thread(_is_there, path):
                 png = await self._drawer.draw(event)
                 assert png is not None
-                await asyncio.to_thread(write_png, path, png)
+                await asyncio.to_thread(self._write, path, png)
+        except _NotWritable as error:
+            self.failed += 1
+            if not self._is_said:  # once; `/status` counts them
+                self._is_said = True
+                log.warning("no charts: nothing can be written to %s (%s)", self.folder, error)
+            return None
         except Exception:  # a broken picture must not hold up the words
             self.failed += 1
             log.exception("no chart for %s", event.key)
             return None
         return path
+
+    def _write(self, path: Path, png: bytes) -> None:
+        try:
+            write_png(path, png)
+        except OSError as error:
+            raise _NotWritable(error.strerror or str(error)) from error
+        self._is_said = False
 
     async def warm(self) -> None:
         """Be ready to draw the first chart as fast as any other."""
@@ -111,6 +130,12 @@ def write_png(path: Path, png: bytes) -> None:
     part = path.with_name(f"{path.stem}-{secrets.token_hex(4)}.part")
     part.write_bytes(png)
     part.replace(path)
+
+
+def _is_there(path: Path) -> bool:
+    with suppress(OSError):  # it cannot be looked at: writing it says why
+        return path.exists()
+    return False
 
 
 def _prune(folder: Path, kept: int) -> int:

@@ -10,7 +10,7 @@ from bot.markets.recording import RecordingError
 from bot.replies import map_event
 from detectors import figures
 from detectors.engine import EngineSettings, MarketEngine
-from detectors.market import Side
+from detectors.market import HOUR_MS, Side
 from detectors.registry import find_kinds
 from detectors.view import MarketView
 
@@ -18,17 +18,21 @@ from detectors.view import MarketView
 def map_at(feed: ReplayableFeed, settings: EngineSettings, at_ms: int) -> MarketView:
     """The only market of an unloaded feed as of its last bar closed by then.
 
-    Raises RecordingError where the recording begins later, and what loading raises.
+    Raises RecordingError where the recording begins later or ends over an hour before, and what loading raises.
     """
     (market,) = feed.load()
     engine = MarketEngine(market, settings, find_kinds())
     first_ms: int | None = None
+    has_more = False
     for (snapshot,) in feed.steps():
         first_ms = first_ms or snapshot.taken_at_ms
-        if snapshot.taken_at_ms > at_ms:
+        if has_more := snapshot.taken_at_ms > at_ms:
             break
         engine.step(snapshot)
     view = engine.view()
+    if view is not None and at_ms - view.taken_at_ms > HOUR_MS and not has_more:
+        ends = f"the recording of {market.base} ends at {figures.moment(view.taken_at_ms)}"
+        raise RecordingError(f"Nothing is known at {figures.moment(at_ms)}: {ends}.")
     if view is None:
         begins = f": it begins at {figures.moment(first_ms)}" if first_ms else ""
         raise RecordingError(f"Nothing is known of {market.base} at {figures.moment(at_ms)}{begins}.")

@@ -20,6 +20,7 @@ from storage.chats import Chat
 
 NAME = "console"
 CHAT = Chat(NAME, "local")
+WELCOME = "Type /help, or /map BTC. Ctrl-C ends it."
 _STYLES = (("🟢", "bold green"), ("🔴", "bold red"), ("🔵", "bold cyan"))
 _COLUMN_STYLES = {"long": "green", "short": "red"}
 _MOST_BUTTONS = 12
@@ -156,6 +157,7 @@ async def chat(handle: Handle, printer: Printer, words: Sequence[str]) -> None:
     session: PromptSession[str] = PromptSession(
         "> ", completer=WordCompleter([*words, "/quit"], ignore_case=True, sentence=False, WORD=True)
     )
+    printer.show(Message(WELCOME))
     with patch_stdout(raw=True):
         while True:
             try:

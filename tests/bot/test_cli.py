@@ -148,6 +148,7 @@ def test_a_replay_for_people_ends_with_counts_and_daily_rates(recording: Path, c
         (["replay", "RECORDING", "--from", "yesterday"], "is not a time: write 2025-12-10T21:20"),
         (["replay", "RECORDING", "--preset", "strit"], "strict"),
         (["map", "RECORDING", "--market", "BTC", "--at", "2020-01-01"], "it begins at 2026-01-05 00:05 UTC"),
+        (["map", "RECORDING", "--market", "BTC", "--at", "2030-10-10"], "of BTC ends at 2026-01-09 00:00 UTC"),
         (["map", "RECORDING", "--market", "ETH", "--at", "2026-01-06"], 'No market called "ETH" here.'),
         (["map", "RECORDING", "--market", "BTC"], "--at"),
         (["map", "RECORDING", "--market", "BTC", "--at", "2026-01-06", "--json", "--chart", "a.png"], "not both"),

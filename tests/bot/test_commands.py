@@ -1,6 +1,7 @@
 """Commands: what is understood, what is answered, and what hostile input can do (nothing)."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,22 @@ async def test_the_map_shows_shorts_above_and_longs_below_with_a_chart(tmp_path:
     assert SIMULATED in answer.footer
     assert isinstance(answer.chart, Path)
     assert answer.chart.read_bytes().startswith(b"\x89PNG")
+
+
+async def test_a_folder_that_takes_no_chart_is_one_sentence_however_many_charts_it_refuses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, commands: Commands
+) -> None:
+    (tmp_path / "file").touch()
+    charts = ChartFolder(tmp_path / "file" / "charts")
+    view = commands._house.watcher.engines["BTC"].view()
+    assert view is not None
+    for at_ms in (view.taken_at_ms, view.taken_at_ms + 1):
+        assert await charts.save(replace(map_event(view), taken_at_ms=at_ms)) is None
+    await charts.close()
+    assert charts.failed == 2
+    (record,) = caplog.records
+    assert record.exc_info is None
+    assert record.getMessage() == f"no charts: nothing can be written to {charts.folder} (Not a directory)"
 
 
 async def test_the_picture_of_the_map_shows_every_level_that_its_table_lists(commands: Commands) -> None:

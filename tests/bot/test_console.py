@@ -6,11 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
 from rich.console import Console
 
 from bot.message import SIMULATED, Message, Table
 from bot.platforms import console
 from bot.platforms.console import ConsolePlatform, Printer
+from bot.platforms.seam import Request
 
 MESSAGE = Message(
     title="🟢 BTC long cluster $182M at 86,650, 2.0% below",
@@ -91,3 +95,15 @@ def test_an_open_pipe_that_stays_silent_is_not_waited_for(monkeypatch: pytest.Mo
         monkeypatch.setattr(sys, "stdin", stdin)
         assert console.piped_commands(wait_s=0.01) == []
     os.close(writer)
+
+
+async def test_whoever_sits_at_the_terminal_is_told_what_to_type_before_the_first_prompt() -> None:
+    out = io.StringIO()
+
+    async def handle(_: Request) -> Message:
+        return Message("answered")
+
+    with create_pipe_input() as typed, create_app_session(input=typed, output=DummyOutput()):
+        typed.send_text("/quit\n")
+        await console.chat(handle, Printer(Console(file=out)), ["/help"])
+    assert out.getvalue().strip() == "Type /help, or /map BTC. Ctrl-C ends it."
