@@ -380,11 +380,9 @@ class LiveFeed:
     # --- trouble
 
     def _failed(self, venue: str, error: VenueError, series: str) -> None:
-        if self._closed:  # by us: what was under way fails of it, and no venue is to blame
-            return
         self._refusals.add("call_failed", f"{venue}/{series}")
         part = self._parts.get(venue)
-        if isinstance(error, VenueFatal) and (part is None or not part.stopped):
+        if isinstance(error, VenueFatal) and not self._closed and (part is None or not part.stopped):
             self._note(NoticeKind.VENUE, venue, series, f"{venue} is stopped; {explain(error)}", stopped=True)
             if part is not None:
                 part.stopped = error.reason
