@@ -90,11 +90,20 @@ class PrintWatch:
             self._order.append((base, one))
         self._known.update(new)
         self.received += len(new)
-        while len(self._order) > _REMEMBERED:
+        self._forget(now_ms)
+
+    def _forget(self, now_ms: int) -> None:
+        """What is too old to be taken at all cannot be taken twice, so a cascade's 20 MB need not stay. A minute
+        more, as clocks are corrected."""
+        oldest_ms = now_ms - OLDEST_MS - MINUTE_MS
+        while self._order and (len(self._order) > _REMEMBERED or self._order[0][1].taken_at_ms < oldest_ms):
             self._known.discard(self._order.popleft())
+        if not self._order:
+            self._known.clear()  # a set that was emptied one by one keeps its size
 
     def beat(self) -> None:
         now_ms = self._client.now_ms()
+        self._forget(now_ms)
         if not self._connected:
             self._connected, self._connected_ms = True, now_ms
             self._before = {key for key in self._known if now_ms - key[1].taken_at_ms <= OLDEST_MS}

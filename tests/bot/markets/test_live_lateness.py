@@ -114,3 +114,22 @@ def test_what_comes_again_with_a_connection_is_no_refusal_and_what_is_old_withou
     watch.seen([sold(venue.time_ms)])
     assert watch.replayed == 3
     assert dict(refusals) == {"print_old okx/prints": 1, "print_repeated okx/prints": 1}
+
+
+def test_a_cascade_s_liquidations_are_known_again_for_as_long_as_they_could_be_taken_and_not_longer() -> None:
+    venue, refusals = Venue(), Refusals()
+    watch = PrintWatch(cast(Any, venue), [], SetClock(), refusals, lambda _: None)
+    cascade = [sold(NOON_MS + n) for n in range(5_000)]
+    venue.time_ms += 5_000
+    watch.seen(cascade)
+    watch.take()
+    venue.time_ms += OLDEST_MS - 5_000
+    watch.seen(cascade)
+    assert dict(refusals) == {"print_repeated okx/prints": 5_000}
+    assert len(watch._known) == 5_000
+    venue.time_ms += OLDEST_MS
+    watch.beat()
+    assert not watch._known
+    assert not watch._order
+    watch.seen(cascade)
+    assert (watch.received, watch.take()) == (5_000, {})
