@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from bot import memory
 from tests import postgres_server
 from tests.postgres_server import PostgresServer
+from tests.settled import keep_frozen
 
 os.environ.pop("DATABASE_URL", None)  # whoever runs the tests may have a database of his own in it
 for library in ("OPENBLAS", "OMP"):  # tests run side by side: threads of one would wait for those of another
@@ -68,11 +67,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Half a million objects of modules live as long as the run: looking through them was a tenth of its time."""
-    gc.collect()
-    gc.freeze()
+    keep_frozen()
     gc.enable()
-    # A bot that settles in a test would have the collector walk through all of it, a sixth of a second each time.
-    vars(memory)["gc"] = SimpleNamespace(**{**vars(gc), "freeze": lambda: None, "unfreeze": lambda: None})
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ each life the imports and nothing else: this process never has a second thread, 
 
 import asyncio
 import contextlib
-import gc
 import importlib
 import io
 import json
@@ -36,6 +35,7 @@ from storage.sqlite import SqliteStore
 from tests.crash import parts, stacks
 from tests.crash.points import Points
 from tests.crash.story import Story, make, platform, settings, subscription
+from tests.settled import keep_frozen
 
 OPEN = frozenset({"pending", "sending"})
 BORED_S = 40.0
@@ -231,8 +231,7 @@ def warm(modules: Iterable[str]) -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     if missing:
-        gc.collect()
-        gc.freeze()  # a child's collector would otherwise copy every page of what it inherits
+        keep_frozen()  # a child's collector would otherwise copy every page of what it inherits
 
 
 def kept(file: Path) -> Story:
