@@ -244,7 +244,7 @@ class LiquidationMap:
                 continue
             span = slice(cell, max(0, start)) if one.side is Side.LONG else slice(start + 1, cell + 1)
             reached = self.known[span][:: -1 if one.side is Side.LONG else 1]
-            if not reached.size:
+            if not reached.any():  # nearly always: the bar's own range has been consumed
                 continue
             through = np.cumsum(reached)
             keep = np.clip((through - one.amount_base) / np.where(reached > 0, reached, 1.0), 0.0, 1.0)
