@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from storage import sql_queues
 from storage.chat_rows import find
-from storage.chats import Chat
+from storage.chats import MOVED, Chat
 from storage.sql import Connection, listed, parts
 
 
@@ -43,7 +43,7 @@ def migrate(connection: Connection, old: Chat, new: Chat) -> bool:
     """Give a chat its new id; False where there was nothing to move, as at a repeat.
 
     Where somebody was quicker and the new one has asked for something already, what it asked for stays and the rest
-    is added; of an alert owed to both the new chat gets one.
+    is added; of an alert owed to both the new chat gets one. The longer mute holds.
     """
     row, taken = find(connection, old), find(connection, new)
     if row is None or old == new:
@@ -68,8 +68,12 @@ def migrate(connection: Connection, old: Chat, new: Chat) -> bool:
         )
     for moved in (row, taken):
         sql_queues.renew(connection, moved)
-    known = connection.execute("SELECT 1 FROM chat_settings WHERE chat = ?", (taken,)).fetchone()
-    if not known:
-        connection.execute("UPDATE chat_settings SET chat = ? WHERE chat = ?", (taken, row))
-    connection.execute("UPDATE chats SET parked = ? WHERE id = ?", (f"moved to {new}", row))
+    for table in ("chat_settings", "chat_owners"):
+        known = f"SELECT 1 FROM {table} WHERE chat = ?"
+        if connection.execute(known, (taken,)).fetchone() is None:
+            connection.execute(f"UPDATE {table} SET chat = ? WHERE chat = ?", (taken, row))
+        connection.execute(f"DELETE FROM {table} WHERE chat = ?", (row,))
+    (muted,) = connection.execute("SELECT max(muted_until_ms) FROM chats WHERE id IN (?, ?)", (row, taken)).fetchone()
+    connection.execute("UPDATE chats SET muted_until_ms = ? WHERE id = ?", (muted, taken))
+    connection.execute("UPDATE chats SET parked = ? WHERE id = ?", (MOVED, row))
     return True

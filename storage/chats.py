@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from detectors.event import Severity
 
 EVERY_MARKET = "*"
+MOVED = "moved"
+"""Why a chat is parked that has another id now. Nothing can come from the old one, and nobody is missed there."""
 LARGEST_SET = 500
 _SET = re.compile(r"top(\d{1,3})")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from detectors.event import Event, Evidence
 from detectors.market import DAY_MS
 from storage import totals
-from storage.chats import Chat
+from storage.chats import MOVED, Chat
 from storage.sql import Connection, Cursor, insert, listed, parts
 from storage.sql_fan_out import EVENT_ID, Owed, add_deliveries, know_chats
 from storage.sql_queues import OPEN
@@ -124,7 +124,8 @@ def counts(connection: Connection) -> Counts:
         return None if found is None or found[0] is None else int(found[0])
 
     by_platform = totals.deliveries(connection)
-    parked = connection.execute("SELECT platform, chat_id, parked FROM chats WHERE parked IS NOT NULL").fetchall()
+    lost = "SELECT platform, chat_id, parked FROM chats WHERE parked IS NOT NULL AND parked <> ?"
+    parked = connection.execute(lost, (MOVED,)).fetchall()
     refused = connection.execute("SELECT market, reason, n FROM refusals").fetchall()
     return Counts(
         by_platform=by_platform,

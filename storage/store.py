@@ -137,6 +137,7 @@ class Counts:
     """By platform that owes something: market time of its oldest alert not settled yet."""
     last_alert_ms: int | None
     parked: Mapping[Chat, str]
+    """With why; without those that have another id now."""
     refusals: Mapping[tuple[str, str], int]
     silences: Mapping[str, int]
     events: Mapping[str, int]

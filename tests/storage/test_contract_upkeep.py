@@ -1,6 +1,10 @@
 """Chats that get another id, and chats that come back."""
 
+import pytest
+
+from storage.chat_settings import ChatSettings
 from storage.chats import Chat, Subscription
+from storage.errors import QuotaExceeded
 from storage.outbox import Sent
 from storage.store import Store
 from tests.storage.make import ALICE, alert, event, tick
@@ -54,6 +58,25 @@ async def test_where_the_new_chat_has_asked_already_nothing_is_lost_and_no_alert
             told += [(claim.chat, delivery.alert_id) for delivery in claim.deliveries]
             await store.settle(claim.deliveries, Sent("m"))
     assert sorted(told) == [(NEW, event(n).key) for n in (0, 1)]
+
+
+async def test_a_chat_that_moved_to_one_that_is_known_takes_all_along_and_is_missed_by_nobody(store: Store) -> None:
+    await store.note_owner(OLD, "7", 1)
+    for chat in (OLD, NEW):
+        await store.watch(chat, Subscription("BTC"))
+        await store.set_chat_settings(chat, ChatSettings(notices=chat == OLD, daily_cap=3))
+    await store.mute(OLD, 5_000)
+    await store.commit_tick(tick(0, alert(event(0), OLD, NEW)))
+    assert await store.migrate_chat(OLD, NEW)
+    assert (await store.counts()).parked == {}, "the old id counts as a chat that cannot be reached"
+    assert {chat: one.notices for chat, one in (await store.chat_settings()).items()} == {NEW: False}
+    assert [one.muted_until_ms for one in await store.subscriptions(NEW)] == [5_000]
+    with pytest.raises(QuotaExceeded):
+        await store.note_owner(Chat("telegram", "8"), "7", 1)
+    await store.note_owner(NEW, "9", 0)
+    (claim,) = await store.claim(0, 9)
+    assert claim.chat == NEW
+    assert (await store.counts()).deliveries["dead"] == 1
 
 
 async def test_a_parked_chat_is_served_again_when_it_is_back_and_a_stranger_leaves_no_trace(store: Store) -> None:
