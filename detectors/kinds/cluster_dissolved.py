@@ -16,17 +16,21 @@ from detectors.view import MarketView
 
 @dataclass(frozen=True)
 class Settings:
+    farthest: float = 0.10
+    """As a fraction of price: nobody waits for what lies farther away."""
     judged_after_hours: float = 72.0
     """The outcome: did price stay out of 80 % of the band's exposure for this long?"""
 
 
-def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Sequence[Event], Memory]:
+def detect(view: MarketView, settings: Settings, memory: Memory) -> tuple[Sequence[Event], Memory]:
     """One event when closings alone have taken half of the peak, price never within 0.5 % of the band."""
     events = []
     for change in view.changes:
         if change.what is not Change.DISSOLVED or not change.reference_base:
             continue
         cluster = change.cluster
+        if cluster.distance > settings.farthest:
+            continue
         lost = 1 - cluster.base / change.reference_base
         where = figures.level(cluster.level.centre, view.market.price_decimals)
         closed = figures.percent(lost)

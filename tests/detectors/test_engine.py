@@ -13,6 +13,7 @@ from detectors.engine import MarketEngine
 from detectors.event import Event
 from detectors.leverage import LeverageModel
 from detectors.market import Bar, MarketSnapshot
+from detectors.registry import find_kinds
 from tests.detectors.histories import (
     BAR_MS,
     MARKET,
@@ -40,6 +41,15 @@ def told_in_order(kind: str, events: Sequence[Event]) -> list[Event]:
 
 
 # --- the story
+
+
+def test_of_what_dissolved_far_from_price_nothing_is_told() -> None:
+    kinds = find_kinds()
+    dissolved = kinds["cluster_dissolved"]
+    near = replace(dissolved, settings=replace(dissolved.settings, farthest=0.001))
+    only_near = MarketEngine(MARKET, engine().settings, {**kinds, dissolved.kind: near})
+    assert told_in_order("cluster_dissolved", run(engine(), story()))
+    assert not told_in_order("cluster_dissolved", run(only_near, story()))
 
 
 def test_the_story_is_told_as_it_happened() -> None:
