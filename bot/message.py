@@ -21,6 +21,7 @@ WICK_PCT = 0.1
 POSSIBLE_REPEAT = "Possible repeat: an earlier attempt may have arrived"
 """The footer's line of a message that may be there already."""
 SIMULATED = "SIMULATED market"
+GROUP_ESTIMATED = "Cluster prices and sizes are estimated"
 NOT_ADVICE = "A probability map, not a promise. Not financial advice."
 
 _SIGNS = {Side.LONG: "🟢", Side.SHORT: "🔴", None: "🔵"}
@@ -99,7 +100,8 @@ def handle_of(alert_id: str) -> str:
 
 def is_label(line: str) -> bool:
     """Whether a footer's line says what the message is worth: such a line is never cut."""
-    return line in {SIMULATED, NOT_ADVICE, POSSIBLE_REPEAT} or line.startswith(f"{figures.ESTIMATED_SIGN} estimated")
+    known = line in {SIMULATED, NOT_ADVICE, POSSIBLE_REPEAT, GROUP_ESTIMATED}
+    return known or line.startswith((f"{figures.ESTIMATED_SIGN} estimated", "All observed"))
 
 
 def alert_buttons(event: Event) -> tuple[tuple[Button, ...], ...]:
@@ -151,7 +153,7 @@ def grouped(messages: Sequence[Message], span_ms: int = MINUTE_MS) -> Message:
     return Message(
         title=f"{len(messages)} alert{'s' if len(messages) > 1 else ''} in {span}",
         lines=tuple(lines),
-        footer=(*footer, "Cluster prices and sizes are estimated", NOT_ADVICE),
+        footer=(*footer, GROUP_ESTIMATED, NOT_ADVICE),
     )
 
 

@@ -70,7 +70,7 @@ def test_under_a_picture_the_figures_of_every_kind_stay_and_prose_goes() -> None
         short=True,
     )
     caption = caption_of(card)
-    assert caption.count("n 40 · came 75 %") == 5
+    assert caption.count("n 40 · came true 75 %") == 5
     assert caption.count("lift x3.00 · verdict better") == 5
     assert all(line in caption for line in card.footer)
 

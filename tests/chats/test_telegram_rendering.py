@@ -4,10 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.message import NOT_ADVICE, POSSIBLE_REPEAT, SIMULATED, Button, Menu, Message, Table
+from bot.message import (
+    NOT_ADVICE,
+    POSSIBLE_REPEAT,
+    SIMULATED,
+    Button,
+    Menu,
+    Message,
+    Table,
+    from_event,
+    grouped,
+    is_label,
+)
 from bot.platforms.telegram.keyboard import keyboard
 from bot.platforms.telegram.rendering import caption_of, text_of
 from tests.chats import telegram_text as telegram
+from tests.storage.make import event
 
 ANY_TEXT = st.text(max_size=300) | st.sampled_from(
     ["<b>", "</b>", "a & b", "&lt;", "🟢" * 90, "<a href='x'>", "\u202eabc"]
@@ -81,6 +93,16 @@ def test_the_rows_that_matter_most_stay_in_their_own_order() -> None:
     shown = caption_of(Message("Map", table=Table(("level", "what"), rows, (4, 5, 3, 6, 2, 7, 1, 8, 0))))
     assert [n for n in range(9) if f"L{n}" in shown] == [2, 3, 4, 5, 6, 7]
     assert shown.index("L3") < shown.index("L4") < shown.index("L5")
+
+
+def test_the_labels_of_alerts_and_of_groups_are_known_as_such() -> None:
+    alert = from_event(event(), "first", possible_repeat=True)
+    group = grouped([alert])
+    assert [is_label(line) for line in group.footer] == [True] * len(group.footer)
+    named = [line for line in alert.footer if is_label(line)]
+    assert named == [POSSIBLE_REPEAT, *alert.footer[2:4]]
+    observed = from_event(event(level=None, notional_usd=None, facts=()), "first")
+    assert is_label(observed.footer[1]), observed.footer
 
 
 @pytest.mark.parametrize("before", [0, 3])
