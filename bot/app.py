@@ -345,6 +345,7 @@ class App:
         if self.charts is not None and self.charts.failed:
             faults.append(f"Charts that could not be drawn: {self.charts.failed}")
         going_on = self.catching_up.condition if self.catching_up else None
+        faults += self.catching_up.faults if self.catching_up else []
         conditions = [one for one in (going_on, self.store.condition) if one]
         conditions += self.following.conditions() if self.following else []
         return [*conditions, *faults, *self.notices]

@@ -56,6 +56,8 @@ class CatchingUp:
             base: [] for base, until_ms in self._known_until_ms.items() if until_ms < feed.live_from_ms
         }
         """What came live of stored markets whose bars since the last run are still being fetched."""
+        self._out: set[str] = set()
+        """Markets whose estimate could not be made anew: nothing is taken of them before a restart."""
         self._to_rebuild = {found.market.base for found in app.resumed if found.to_rebuild}
         self._held.update({base: [] for base in self._to_rebuild})
         self._progress: Progress | None = None
@@ -71,10 +73,12 @@ class CatchingUp:
         for snapshot in moment:
             if (held := self._held.get(snapshot.market.base)) is not None:
                 held.append(snapshot)
-        return tuple(one for one in moment if one.market.base not in self._held)
+        return tuple(one for one in moment if one.market.base not in self._held and one.market.base not in self._out)
 
     def waiting_for(self, market: str) -> str | None:
         """Why nothing can be said of a market yet; None where something can."""
+        if market in self._out:
+            return f"{market} is out until a restart: its estimate could not be made anew. The log says why."
         if market not in self._lacking and market not in self._held:
             return None
         doing = "making the estimate of {} anew" if market in self._to_rebuild else "fetching the past of {}"
@@ -84,6 +88,11 @@ class CatchingUp:
     def condition(self) -> str | None:
         """For ``/status``; None when all is in."""
         return f"{self._stage}{self._so_far()}" if self._stage else None
+
+    @property
+    def faults(self) -> list[str]:
+        """For ``/status``, too."""
+        return [f"{market} is out until a restart: its estimate could not be made anew" for market in sorted(self._out)]
 
     def _so_far(self) -> str:
         return f" ({self._progress.done} of {self._progress.of} markets are in)" if self._progress else ""
@@ -115,6 +124,7 @@ class CatchingUp:
         """It is not followed any more, and nothing of it waited for."""
         self._lacking.discard(market)
         self._to_rebuild.discard(market)
+        self._out.discard(market)
         self._held.pop(market, None)
         self._known_until_ms.pop(market, None)
 
@@ -201,7 +211,9 @@ class CatchingUp:
 
     async def _catch_up(self, market: str, snapshots: Sequence[MarketSnapshot]) -> None:
         """A stored market goes on where it stood; then comes what waited."""
-        if not await self._rebuild(market):
+        if market in self._out or not await self._rebuild(market):
+            self._out.add(market)
+            self._held.pop(market, None)
             return
         for start in range(0, len(snapshots), _AT_ONCE):
             # What one call could not commit is committed with the next.

@@ -43,6 +43,10 @@ class Waiting(Protocol):
     def condition(self) -> str | None:
         """How far it is, for ``/status``; None when all is in."""
 
+    @property
+    def faults(self) -> list[str]:
+        """Of markets that nothing is taken of any more, for ``/status``."""
+
 
 class Following:
     """``most``: merged markets at once, above which only the config's own are taken. ``ready_hours``: of a market's

@@ -348,12 +348,12 @@ class CcxtClient:
         refuse = partial(self._refuse, "open_interest_not_a_number", "open_interest")
         return live_interest.read(self.rules, told, listing, unit, (since_ms, until_ms), self.now_ms(), refuse)
 
-    async def funding(self, listing: Listing, since_ms: int, *, wait: bool = True) -> Sequence[Funding]:
+    async def funding(self, listing: Listing, since_ms: int, *, wait: bool = True, to_ms: int = 0) -> Sequence[Funding]:
         if self._rates_left is not None and wait:
             await self._rates_left.enter(spare=_RATES_KEPT)
         elif self._rates_left is not None and not self._rates_left.try_enter():
             raise VenueRetry("its limit on funding rates is used up")
-        rows = await self._ask("fetch_funding_rate_history", listing.symbol, since_ms, self.rules.funding_page)
+        rows = await self._ask("fetch_funding_rate_history", *live_rates.page(self.rules, listing, since_ms, to_ms))
         told = live_rates.history(rows, since_ms, partial(self._refuse, series="funding"))
         self._keep_newest(listing.base, told)
         return told

@@ -135,18 +135,9 @@ async def _of_venue(
         return None
 
     async def rates() -> list[Funding]:
-        found: list[Funding] = []
         # What was settled at the close before the first bar goes with it (`merge.py`).
-        from_ms = since_ms - BAR_MS
-        while page := await client.funding(listing, from_ms):
-            # The last rate is asked for again with the next page, whose first interval it tells.
-            new = [rate for rate in page if not found or rate.taken_at_ms > found[-1].taken_at_ms]
-            found += new
-            # A venue that is not in the table may give shorter pages than it is asked for.
-            is_last = client.rules.known and len(page) < client.rules.funding_page
-            if is_last or not new or from_ms == page[-1].taken_at_ms:
-                break
-            from_ms = page[-1].taken_at_ms
+        page_by_page = _newest_first if client.rules.funding_newest_first else _oldest_first
+        found = await page_by_page(client, listing, since_ms - BAR_MS)
         return [rate for rate in found if since_ms - BAR_MS < settled_at_ms(rate) <= until_ms - BAR_MS]
 
     async def interest() -> VenueSeries:
@@ -169,3 +160,29 @@ async def _of_venue(
     # Which market of the venue's it is, and when it was told; what it says of each moment is in the bars.
     sample = VenueSample(client.rules.name, listing.symbol, until_ms, client.now_ms())
     return replace(told or VenueSeries(), bars=bars, funding=funding or (), sample=sample)
+
+
+async def _oldest_first(client: VenueClient, listing: Listing, from_ms: int) -> list[Funding]:
+    found: list[Funding] = []
+    while page := await client.funding(listing, from_ms):
+        # The last rate is asked for again with the next page, whose first interval it tells.
+        new = [rate for rate in page if not found or rate.taken_at_ms > found[-1].taken_at_ms]
+        found += new
+        # A venue that is not in the table may give shorter pages than it is asked for.
+        is_last = client.rules.known and len(page) < client.rules.funding_page
+        if is_last or not new or from_ms == page[-1].taken_at_ms:
+            break
+        from_ms = page[-1].taken_at_ms
+    return found
+
+
+async def _newest_first(client: VenueClient, listing: Listing, from_ms: int) -> list[Funding]:
+    found: list[Funding] = []
+    to_ms = 0
+    while page := await client.funding(listing, from_ms, to_ms=to_ms):
+        older = [rate for rate in page if not to_ms or rate.taken_at_ms < to_ms]
+        found = [*older, *found]
+        if not older or len(page) < client.rules.funding_page:
+            break
+        to_ms = older[0].taken_at_ms
+    return found

@@ -6,12 +6,18 @@ from typing import Any
 
 from bot.markets.ccxt_errors import VenueRetry
 from bot.markets.live_own import along
-from bot.markets.live_types import number, whole_ms
+from bot.markets.live_types import Listing, number, whole_ms
 from bot.markets.venue_calls import SettledCall
+from bot.markets.venues import VenueRules
 from detectors.market import HOUR_MS, Funding
 
 _DEFAULT_HOURS = 8.0
 _SETTLED = "settled"
+
+
+def page(rules: VenueRules, listing: Listing, since_ms: int, to_ms: int) -> tuple[Any, ...]:
+    """What ccxt is asked for of one market. ``to_ms`` is OKX's ``after``: only what is older; 0: nothing is said."""
+    return listing.symbol, since_ms, rules.funding_page, {"after": to_ms} if to_ms else {}
 
 
 async def ask(

@@ -227,9 +227,9 @@ class VenueClient(Protocol):
     async def interest(self, listing: Listing, since_ms: int, until_ms: int) -> VenueSeries:
         """Open interest (and liquidation totals) at the bar closes from ``since_ms`` to ``until_ms``, both included."""
 
-    async def funding(self, listing: Listing, since_ms: int, *, wait: bool = True) -> Sequence[Funding]:
-        """Rates settled at or after then, at most a page. Where the venue's limit on these is used up it waits for
-        minutes, or raises `VenueRetry` at once."""
+    async def funding(self, listing: Listing, since_ms: int, *, wait: bool = True, to_ms: int = 0) -> Sequence[Funding]:
+        """Rates settled at or after then (and before ``to_ms``, if given), at most a page. Where the venue's limit on
+        these is used up it waits for minutes, or raises `VenueRetry` at once."""
 
     async def settled(self, listings: Sequence[Listing], since_ms: int) -> Mapping[str, Sequence[Funding]]:
         """Rates settled at or after ``since_ms``, in one call for all or a few; those that are missing have to be

@@ -135,6 +135,8 @@ class VenueRules:
     ratio_timeframe: str = ""
     """What five minutes are called where a long/short ratio of accounts can be asked for; empty: it cannot."""
     funding_page: int = 100
+    funding_newest_first: bool = False
+    """Of what was settled since a time it gives the newest page; older ones are asked for up to a time."""
     print_side: PrintSide | None = None
     coverage: Coverage | None = None
     """What is told of liquidations; None: nothing that could be trusted."""
@@ -304,7 +306,8 @@ _TABLE = (
             next_key="fundingTime",
         ),
         ratio_timeframe="5m",
-        funding_page=100,
+        funding_page=400,
+        funding_newest_first=True,
         print_side=PrintSide.ORDER,
         coverage=Coverage.FULL,
         tiers_unit=TierUnit.CONTRACTS,  # ccxt takes them for notional
@@ -371,6 +374,8 @@ def stream_liquidations(names: Iterable[str]) -> bool:
 
 _MULTIPLIER = re.compile(r"(?P<count>10{3,}|1M|k)(?P<base>[A-Z][A-Z0-9]+)")
 _COUNTS = {"1M": 1e6, "k": 1e3}
+_COUNTED_BEHIND = {"SHIB1000": ("SHIB", 1e3)}
+"""Bybit's one market that is named so; a rule would take names for counts, as ``1000X`` is one."""
 
 
 def split_multiplier(listed: str) -> tuple[str, float]:
@@ -380,6 +385,6 @@ def split_multiplier(listed: str) -> tuple[str, float]:
     """
     match = _MULTIPLIER.fullmatch(listed)
     if match is None:
-        return listed, 1.0
+        return _COUNTED_BEHIND.get(listed, (listed, 1.0))
     count = match["count"]
     return match["base"], _COUNTS.get(count) or float(count)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
@@ -226,6 +227,29 @@ async def test_a_view_whose_past_cannot_be_fetched_goes_on_without_it(
     assert [*let_through, *shell.taken] == played()[-1:], "what came live waits for ever"
     assert past.waiting_for("BTC") is None
     assert shell.failed_ticks == 2
+
+
+async def test_of_a_market_that_cannot_be_made_anew_nothing_piles_up_and_it_is_said_to_be_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shell, feed = Shell([replace(stored(20), to_rebuild=True)], fails=10**9), Feed()
+    tries: list[str] = []
+
+    async def rebuild(base: str) -> None:
+        tries.append(base)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(shell, "rebuild", rebuild, raising=False)
+    past = catching(shell, feed, monkeypatch)
+    assert past.let_through(played()[-1:]) == ()
+    await past.run()
+    assert tries == ["BTC"] * 3
+    assert past.let_through(played()[-1:]) == ()
+    assert (past._held, shell.taken) == ({}, [])
+    assert past.waiting_for("BTC") == (
+        "BTC is out until a restart: its estimate could not be made anew. The log says why."
+    )
+    assert past.faults == ["BTC is out until a restart: its estimate could not be made anew"]
 
 
 async def test_what_ends_catching_up_is_told_and_that_it_is_done_ends_nothing() -> None:

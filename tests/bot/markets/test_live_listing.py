@@ -39,6 +39,7 @@ class Past:
 
     def __init__(self) -> None:
         self.condition: str | None = None
+        self.faults: list[str] = []
         self.added: list[Resumed] = []
         self.forgotten: list[str] = []
 

@@ -142,3 +142,17 @@ async def test_a_market_that_is_hardly_traded_freezes_no_venue() -> None:
             await next_bars(rigged, 1)
             assert movement.note(LookBatch("binance", said)) == [], "its candles show trades"
         assert not part.fresh.is_held("prices")
+
+
+async def test_okx_tells_all_rates_of_a_stretch_page_by_page_from_the_newest_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with rig(("okx",), ["BTC"], days=4.0, look_every_s=1e6) as rigged:
+        whole = [rate for snapshot in await rigged.past(4.0) for rate in snapshot.funding]
+        assert len(whole) > 9
+        client: Any = rigged.feed._parts["okx"].client
+        monkeypatch.setattr(client, "rules", replace(client.rules, funding_page=3))
+        before = rigged.venues["okx"].requests["/api/v5/public/funding-rate-history"]
+        paged = [rate for snapshot in await rigged.past(4.0) for rate in snapshot.funding]
+        assert paged == whole
+        assert rigged.venues["okx"].requests["/api/v5/public/funding-rate-history"] - before > 3

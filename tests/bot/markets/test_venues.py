@@ -144,6 +144,8 @@ def test_a_venue_is_found_by_ccxt_s_other_names(word: str, name: str) -> None:
         ("1INCH", "1INCH", 1),
         ("1000X", "1000X", 1),
         ("KAVA", "KAVA", 1),
+        ("SHIB1000", "SHIB", 1e3),
+        ("COIN1000", "COIN1000", 1.0),
     ],
 )
 def test_a_multiplier_is_told_from_a_name(listed: str, base: str, count: float) -> None:
