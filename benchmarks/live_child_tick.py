@@ -21,7 +21,7 @@ from benchmarks.calibration import calibrate
 from benchmarks.live_child import THREE, Bot, rss_mb, say
 from benchmarks.live_child_stored import copy_market
 from benchmarks.live_venues import Venues
-from bot.markets.live_budget import Window
+from bot.markets.live_budget import EvenPace, Window
 from bot.markets.live_types import BAR_MS
 from detectors.engine import MarketEngine
 from detectors.estimate import MarketEstimate
@@ -139,25 +139,28 @@ async def _close(bot: Bot, venues: Venues, looks_a_s: float = 0.0, parts: Parts 
     closed_ms = now_ms // BAR_MS * BAR_MS + BAR_MS
     await venues.order(advance_ms=closed_ms - _BEFORE_CLOSE_MS - now_ms)
     await asyncio.sleep(1.0)
+    asked = sum((await venues.order())["requests"].values())
     if parts is not None:
         parts.take()
     cpu_s, begun_s = time.process_time(), time.monotonic()
     due_s = begun_s + (closed_ms + 2_000 - venues.clock.now_ms()) / 1000
     await bot.until(lambda: bot.bars.get(closed_ms, 0) >= last, 120)
     spent = time.process_time() - cpu_s
+    asked = sum((await venues.order())["requests"].values()) - asked
     after_s = sorted(at_s - due_s for at_s in bot.times[closed_ms])
     found = {
         "cpu_s": spent - looks_a_s * (time.monotonic() - begun_s),
         "p50_s": after_s[len(after_s) // 2],
         "p99_s": after_s[min(len(after_s) - 1, int(len(after_s) * 0.99))],
         "after_due_s": after_s[-1],
+        "requests": asked,
         **(parts.take() if parts is not None else {}),
     }
     await asyncio.sleep(1.0)
     return found
 
 
-async def _at_once(_self: Window, *_: Any, **__: Any) -> None:
+async def _at_once(_self: Window | EvenPace, *_: Any, **__: Any) -> None:
     return
 
 
@@ -166,8 +169,10 @@ async def tick(spec: Mapping[str, Any]) -> dict[str, Any]:
     that tell the parts of it, which cost something themselves."""
     parts, holds = Parts(), LoopHolds()
     # Calls go as they come, else a restart of 500 markets would first use up five minutes' worth of Binance's windows.
-    Window.enter = _at_once  # type: ignore[assignment,method-assign]
+    Window.enter = EvenPace.enter = _at_once  # type: ignore[assignment,method-assign]
     async with _going_on(spec) as (bot, venues, found):
+        for exchange in bot.exchanges:  # what keeping the pace costs is counted, and no call has to wait for it
+            exchange.enableRateLimit, exchange.throttle.__self__.most = True, 1e6
         found["loop_ms"] = calibrate() * 1000
         await asyncio.sleep(2.0)
         quiet_cpu, quiet_s = time.process_time(), time.monotonic()
@@ -189,6 +194,8 @@ async def tick(spec: Mapping[str, Any]) -> dict[str, Any]:
                 say(f"close in parts: {_words(parted[-1])}")
         watching.cancel()
         held = sorted(holds.held_s)
+        for one in parted:
+            one["rest_s"] = one["cpu_s"] - sum(one[name] for name in parts.spent_s)
         return {
             **found,
             "closes": closes,
