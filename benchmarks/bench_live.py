@@ -73,7 +73,7 @@ def _tick(found: dict[str, Any]) -> Report:
         ("decisions written", _range(parted, "decisions_s", " s", 2), ""),
         ("checkpoints of one market in ten", _range(parted, "checkpoints_s", " s", 2), ""),
         ("the store's transactions", _range(parted, "store_s", " s", 2), ""),
-        ("the rest: requests, streams, merging", _range(parted, "rest_s", " s", 2), ""),
+        ("the rest: requests, streams, merging, these clocks", _range(parted, "rest_s", " s", 2), ""),
         ("venue's delay over to half of the markets committed", _range(closes, "p50_s", " s", 1), "2 s"),
         ("to the last", _range(closes, "after_due_s", " s", 1), "2 s"),
         ("CPU of prices and streams between closes, each second", f"{found['looks_cpu'] * 1000:.0f} ms", ""),

@@ -33,7 +33,10 @@ FETCHED = ("BTC", "ETH", "DOGE", "COPY1", "COPY2", "COPY3")
 """Copies have the leverage tiers of small markets, so those of BTC are no pattern for them."""
 LATER_MS = 7 * BAR_MS
 """How far the venues are moved on for the bot that is measured: past whatever was stored."""
-_BEFORE_CLOSE_MS = 3_000
+_BEFORE_CLOSE_MS = 7_000
+_SETTLED_S = 2.0
+"""After time has jumped to there: what was not heard meanwhile is stale, said so, and asked for. A stream of candles is
+connected four seconds before a close."""
 _QUIET_S = 12.0
 
 
@@ -138,7 +141,7 @@ async def _close(bot: Bot, venues: Venues, looks_a_s: float = 0.0, parts: Parts 
     now_ms, last = venues.clock.now_ms(), len(bot.feed.markets)
     closed_ms = now_ms // BAR_MS * BAR_MS + BAR_MS
     await venues.order(advance_ms=closed_ms - _BEFORE_CLOSE_MS - now_ms)
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(_SETTLED_S)
     asked = sum((await venues.order())["requests"].values())
     if parts is not None:
         parts.take()
@@ -194,7 +197,7 @@ async def tick(spec: Mapping[str, Any]) -> dict[str, Any]:
                 say(f"close in parts: {_words(parted[-1])}")
         watching.cancel()
         held = sorted(holds.held_s)
-        for one in parted:
+        for one in parted:  # of the same closes: those without clocks may be of another kind
             one["rest_s"] = one["cpu_s"] - sum(one[name] for name in parts.spent_s)
         return {
             **found,

@@ -180,7 +180,7 @@ class Window:
 
 class Weights:
     """ccxt's rolling window for what is asked of a venue: so much of its cost within ``window_ms``, in the order of the
-    questions. ccxt's own adds up the whole window for each of them: 100 µs where it holds a thousand."""
+    questions. ccxt's own adds up the whole window anew for each of them."""
 
     def __init__(
         self,
