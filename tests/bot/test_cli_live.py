@@ -23,7 +23,7 @@ kind = "live"
 venues = ["okx"]
 markets = ["BTC", "1000PEPE"]
 [store]
-path = "bot.db"
+path = "data/bot.db"
 """
 AWAY = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
 """No venue can be reached through it."""
@@ -136,8 +136,7 @@ def test_without_any_venue_it_says_why_exits_1_and_leaves_nothing_behind(
     assert result.exit_code == 1
     assert "No venue can be reached (okx: cannot be reached: check this machine's network" in result.output
     assert "Traceback" not in result.output
-    assert not Path("bot.db").exists()
-    assert not Path("out").exists()
+    assert sorted(Path().iterdir()) == [Path("config.toml")]
 
 
 def test_local_before_a_command_is_refused_with_the_right_place_for_it() -> None:

@@ -270,6 +270,9 @@ async def test_it_runs_as_a_process_of_its_own_and_records_what_chats_received(t
         hello = json.loads(await process.stdout.readline())
         async with aiohttp.ClientSession(hello["address"]) as control:
             ann = (await (await control.post("/control/started", json={"first_name": "Ann"})).json())["result"]
+            recipe = (Path(__file__).resolve().parents[2] / "docs" / "telegram.md").read_text("utf-8")  # noqa: ASYNC240
+            assert f"TELEGRAM_TOKEN={hello['token']}\n" in recipe
+            assert f'"chat_id": {ann}, "user_id": {ann}, "text"' in recipe
             async with Bot(hello["token"], base_url=f"{hello['address']}/bot") as bot:
                 await bot.send_message(ann, "hello")
             sent = (await (await control.post("/control/sent", json={"chat_id": ann})).json())["result"]
