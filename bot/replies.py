@@ -143,10 +143,10 @@ def funding(views: Sequence[MarketView]) -> Message:
     return Message("Funding", (), _footer(*views), table)
 
 
-def recent(alerts: Sequence[StoredAlert]) -> Message:
-    """Alerts, newest first."""
+def recent(alerts: Sequence[StoredAlert], first: int = 1) -> Message:
+    """Alerts, newest first; ``first``: which one the page begins with, the newest is 1."""
     if not alerts:
-        return Message("No alert yet.")
+        return Message("No alert yet." if first == 1 else "No alert is so old.")
     rows = tuple(
         (
             figures.moment(one.event.taken_at_ms),
@@ -157,7 +157,8 @@ def recent(alerts: Sequence[StoredAlert]) -> Message:
         for one in alerts
     )
     footer = (SIMULATED, NOT_ADVICE) if any(one.event.simulated for one in alerts) else (NOT_ADVICE,)
-    return Message("Recent alerts", (), footer, Table(("time", "alert", "why", "handle"), rows))
+    title = "Recent alerts" if first == 1 else f"Recent alerts, {first} to {first + len(rows) - 1}"
+    return Message(title, (), footer, Table(("time", "alert", "why", "handle"), rows))
 
 
 def watching(watches: Sequence[Watch]) -> Message:

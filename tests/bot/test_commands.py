@@ -13,7 +13,7 @@ from bot.asking import NotUnderstood
 from bot.chart.layout import join_bars, price_view
 from bot.charting import ChartFolder
 from bot.commands import SPECS, Commands
-from bot.message import SIMULATED, Message, as_text
+from bot.message import SIMULATED, Message, as_text, handle_of
 from bot.platforms.seam import ALLOWED, Place, Request, Verdict
 from bot.replies import heaviest, map_event
 from detectors import figures
@@ -220,6 +220,24 @@ async def test_recent_tells_the_last_alerts_newest_first(commands: Commands) -> 
     assert (await commands.handle(asks(Chat("console", "new"), "/recent"))).title == "No alert yet."
 
 
+async def test_recent_goes_back_page_by_page_to_the_first_alert_and_forth_again(commands: Commands) -> None:
+    stored = [handle_of(one.alert_id) for one in await commands._house.store.recent(1000, chat=CHAT)]
+    seen, answer = [], await commands.handle(asks(CHAT, "/recent 2"))
+    while True:
+        assert answer.table is not None
+        seen += [row[-1] for row in answer.table.rows]
+        labels = {button.label: button.command for row in answer.buttons for button in row}
+        if "Older" not in labels:
+            break
+        answer = await commands.handle(asks(CHAT, labels["Older"]))
+    assert seen == stored
+    assert len(stored) == 5
+    assert answer.title == "Recent alerts, 5 to 5"
+    assert labels["Newer"] == "/recent 2 from 3"
+    assert (await commands.handle(asks(CHAT, "/recent from 1000"))).title == "No alert is so old."
+    assert "From which one?" in (await commands.handle(asks(CHAT, "/recent from yesterday"))).title
+
+
 async def test_funding_says_who_pays(commands: Commands) -> None:
     answer = await commands.handle(asks(CHAT, "/funding"))
     assert answer.table is not None
@@ -259,9 +277,8 @@ async def test_status_tells_paths_and_other_chats_to_the_operator_alone() -> Non
         private_faults=lambda: ["/var/lib/bot.db was restored"],
         operators=[operator],
     )
-    for chat in (old := Chat("telegram", "-5"), new := Chat("telegram", "-100777")):
-        await store.watch(chat, DEFAULT)
-    await store.migrate_chat(old, new)
+    await store.watch(gone := Chat("telegram", "-5"), DEFAULT)
+    await store.park(gone, "forbidden: the chat is -100777 now")
     for chat, private in ((CHAT, True), (operator, True), (stranger, False)):
         text = as_text(await commands.handle(asks(chat, "/status")))
         assert "Fits that failed: 1" in text
