@@ -38,6 +38,10 @@ class SetClock(WallClock):
         super().__init__(lambda: venues.now_ms + self.set_ms, lambda: (venues.now_ms - start_ms) / 1000)
         self.made.append(self)
 
+    @property
+    def venues_ms(self) -> int:
+        return self._venues.now_ms
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / max(self._venues.speed, 1.0))
 
@@ -90,6 +94,7 @@ async def test_live_the_next_bar_and_the_next_price_come_within_two_intervals(
             async with asyncio.timeout(2 / BARS_A_S + SLACK_S):
                 while len(bars) < 1 or len(prices) < 2:  # noqa: ASYNC110 - it tells nobody
                     await asyncio.sleep(0.02)
+            apart_ms = app.commands.now_ms - clock.venues_ms
         finally:
             stopping.set()
             async with asyncio.timeout(10):
@@ -98,6 +103,7 @@ async def test_live_the_next_bar_and_the_next_price_come_within_two_intervals(
         times = [at_ms for _, at_ms in sorted((*bars, *prices))]
         assert times == sorted(times)
         assert before_ms < times[-1] < before_ms + 8 * BAR_MS, "the market's time jumped with the machine's clock"
+        assert abs(apart_ms) < BAR_MS, "how late alerts are and when mutes end is told by a clock that was set"
 
 
 @pytest.mark.parametrize("set_s", [-3600.0, 3600.0], ids=["an hour back", "an hour forward"])

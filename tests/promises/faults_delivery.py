@@ -14,9 +14,9 @@ FAULTS = (
         "P1",
         "an alert is marked as sent before it is sent",
         "bot/deliver.py",
-        "            settlement = await self._send(claim, platform, message) if sending",
-        '            await self._settler.settle(claim.deliveries, Sent("early"))\n'
-        "            settlement = await self._send(claim, platform, message) if sending",
+        "                    settlement = await self._send(claim, platform, message)\n",
+        '                    await self._settler.settle(claim.deliveries, Sent("early"))\n'
+        "                    settlement = await self._send(claim, platform, message)\n",
         (
             f"{KILL}::test_a_kill_at_any_statement_loses_nothing_and_repeats_at_most_one_alert_a_chat",
             f"{CRASH}::test_killed_at_each_step_nothing_is_lost_and_discord_gets_no_repeat",

@@ -123,7 +123,10 @@ FAULTS = (
         "bot/markets/live_types.py",
         "        if abs(apart_ms - self._apart_ms) <= _FOLLOWED_MS:\n",
         "        if apart_ms != self._apart_ms:\n",
-        (f"{SET}::test_only_small_corrections_of_the_machine_s_clock_are_followed",),
+        (
+            f"{SET}::test_only_small_corrections_of_the_machine_s_clock_are_followed",
+            f"{SET}::test_live_the_next_bar_and_the_next_price_come_within_two_intervals",
+        ),
     ),
     Fault(
         "P13",
