@@ -80,8 +80,8 @@ FAULTS = (
         "P15",
         "commands that change something do not ask who may",
         "bot/commands/core.py",
-        "        if command.spec.changes:\n",
-        "        if command.spec.changes and not request.pressed:\n",
+        "        if not command.spec.changes:\n",
+        "        if not command.spec.changes or request.pressed:\n",
         (f"{SETTINGS}::test_nobody_but_an_admin_changes_anything_and_the_refusal_says_who_may",),
     ),
     Fault(

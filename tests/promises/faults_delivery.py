@@ -73,8 +73,8 @@ FAULTS = (
         "P2",
         "SIGTERM is not listened to",
         "bot/ending.py",
-        "    for sign in (signal.SIGTERM, signal.SIGINT):\n        loop.add_signal_handler",
-        "    for sign in (signal.SIGINT,):\n        loop.add_signal_handler",
+        "_SIGNALS = (signal.SIGTERM, signal.SIGINT)\n",
+        "_SIGNALS = (signal.SIGINT,)\n",
         (
             f"{CRASH}::test_told_to_stop_at_any_step_it_drains_ends_well_and_repeats_nothing",
             "tests/test_end_to_end.py::test_sigterm_ends_it_in_order_within_seconds",
