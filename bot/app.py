@@ -21,7 +21,7 @@ from bot.deliver import Deliverer, Notice, words
 from bot.digests import release_due
 from bot.fits import LOOK_EVERY_S, Fitter
 from bot.following import Following, Waiting
-from bot.hearing import note_unheard_before
+from bot.hearing import know_stored_prints, note_unheard_before
 from bot.markets.feed import ReplayableFeed, Source, origin_of
 from bot.markets.live import LiveFeed
 from bot.markets.recorded import RecordedFeed
@@ -217,6 +217,7 @@ class App:
         self.resumed = resumed = await self.watcher.start(markets, rebuild_later=isinstance(self.feed, LiveFeed))
         if isinstance(self.feed, LiveFeed):
             await note_unheard_before(self.store, self.feed, resumed)
+            await know_stored_prints(self.store, self.feed, resumed)
         else:
             self._take_up(self.feed.steps())
         self.stands_at_ms = max((found.cursor.taken_at_ms for found in resumed if found.cursor), default=None)

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from bot.markets.live import LiveFeed
 from bot.markets.live_types import BAR_MS
+from bot.markets.live_watch import OLDEST_MS
 from bot.markets.venues import rules_for
-from bot.reliving import Resumed
-from detectors.market import PrintGap
+from bot.reliving import PAGE, Resumed
+from detectors.market import MINUTE_MS, PrintGap
 from storage.store import Store
 
 HEARD_AFTER_MS = 5_000
@@ -31,7 +32,7 @@ async def note_unheard_before(store: Store, feed: LiveFeed, resumed: Sequence[Re
         gaps += [PrintGap(name, 0, first_ms)] if first_ms else []
         gaps.append(PrintGap(name, heard_ms, feed.started_ms))
         # What is out now begins to miss things now; its own first gap has the same start when it joins.
-        gaps += [PrintGap(name, feed.started_ms)] if name in feed.unused else []
+        gaps += [PrintGap(name, feed.started_ms)] if name not in {watch.venue for watch in feed.watches} else []
     for found in resumed:
         since_ms, market = _heard_until_ms(found), found.market
         gaps += [
@@ -40,6 +41,20 @@ async def note_unheard_before(store: Store, feed: LiveFeed, resumed: Sequence[Re
             if since_ms < until_ms[name]
         ]
     await store.note_gaps([*feed.gaps, *(gap for gap in gaps if gap.until_ms is None or gap.since_ms < gap.until_ms)])
+
+
+async def know_stored_prints(store: Store, feed: LiveFeed, resumed: Sequence[Resumed]) -> None:
+    """After a short break, tell the feed which liquidations are stored already. Raises StoreUnavailable."""
+    oldest_ms = feed.started_ms - OLDEST_MS - MINUTE_MS
+    for found in resumed:
+        cursor, market = found.cursor, found.market
+        if cursor is None or cursor.bar_opened_at_ms is None or cursor.taken_at_ms < oldest_ms or market.is_alone:
+            continue
+        # Liquidations are stored with their bar.
+        last = await store.snapshots_page(market.base, cursor.bar_opened_at_ms - 1, PAGE)
+        prints = [one for snapshot in last for one in snapshot.prints if one.taken_at_ms >= oldest_ms]
+        for watch in feed.watches:
+            watch.know(market.base, prints)
 
 
 def heard_until_ms(stored: Iterable[PrintGap], venue: str, last_bar_closed_at_ms: int) -> int:

@@ -137,13 +137,12 @@ class LiveFeed:
     @property
     def gaps(self) -> list[Gap]:
         """When liquidations may have been missed, by their start; the last one of a venue may still last."""
-        watches = (part.watch for part in self._parts.values() if part.watch is not None)
-        return sorted((gap for watch in watches for gap in watch.gaps), key=lambda gap: gap.since_ms)
+        return sorted((gap for watch in self.watches for gap in watch.gaps), key=lambda gap: gap.since_ms)
 
     @property
-    def unused(self) -> list[str]:
-        """Venues that have not joined, or that list nothing of what is followed."""
-        return [name for name in self._venues.names if name not in self._parts]
+    def watches(self) -> list[PrintWatch]:
+        """Of the venues that are listened to."""
+        return [part.watch for part in self._parts.values() if part.watch is not None]
 
     def status(self) -> list[VenueStatus]:
         """One row a venue: those in use, then those that have not joined."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from bot.markets.ccxt_errors import VenueError
 from bot.markets.feed import Refusals
@@ -47,7 +47,7 @@ class PrintWatch:
         """From before the connection over which they came: venues send the last ones to whoever subscribes."""
         self._client, self._listings, self._clock = client, listings, clock
         self._refusals, self._tell, self._silent_s = refusals, tell, silent_s
-        self._venue = client.rules.name
+        self.venue = client.rules.name
         self._waiting: dict[str, list[Print]] = {}
         self._known: set[tuple[str, Print]] = set()
         self._order: deque[tuple[str, Print]] = deque()
@@ -57,7 +57,7 @@ class PrintWatch:
         self._before: set[tuple[str, Print]] = set()
         """What of the last minutes was known when the connection was made."""
         self._connected = self._was_connected = False
-        self.gaps.append(Gap(self._venue, min(self._beat_ms, missing_from_ms or self._beat_ms)))
+        self.gaps.append(Gap(self.venue, min(self._beat_ms, missing_from_ms or self._beat_ms)))
 
     @property
     def connected(self) -> bool:
@@ -67,6 +67,18 @@ class PrintWatch:
         """The prints since the last call, by base asset."""
         taken, self._waiting = self._waiting, {}
         return taken
+
+    def know(self, base: str, prints: Iterable[Print]) -> None:
+        """An earlier run has stored these: venues send the last ones again to whoever subscribes."""
+        known = {(base, one) for one in prints}
+        self._known |= known
+        self._order.extend(known)
+        self._before |= known
+        came = self._waiting.pop(base, [])
+        if new := [one for one in came if (base, one) not in known]:
+            self._waiting[base] = new
+        self.received -= len(came) - len(new)
+        self.replayed += len(came) - len(new)
 
     # --- PrintSink
 
@@ -111,7 +123,7 @@ class PrintWatch:
         self._beat_ms, self._beat_s = now_ms, self._clock.steady_s()
 
     def refuse(self, reason: str) -> None:
-        self._refusals.add(reason, f"{self._venue}/prints")
+        self._refusals.add(reason, f"{self.venue}/prints")
 
     # --- running
 
@@ -148,15 +160,15 @@ class PrintWatch:
         self._connected = False
         if self.gaps and self.gaps[-1].until_ms is None:
             return
-        self.gaps.append(Gap(self._venue, self._beat_ms))
-        text = f"{self._venue}: liquidations are missing ({why})"
-        self._tell(Notice(NoticeKind.GAP, self._clock.now_ms(), self._venue, "prints", text, self._beat_ms))
+        self.gaps.append(Gap(self.venue, self._beat_ms))
+        text = f"{self.venue}: liquidations are missing ({why})"
+        self._tell(Notice(NoticeKind.GAP, self._clock.now_ms(), self.venue, "prints", text, self._beat_ms))
 
     def _end_gap(self, now_ms: int) -> None:
         gap = self.gaps.pop()
         if now_ms > gap.since_ms:
             self.gaps.append(Gap(gap.venue, gap.since_ms, now_ms))
         if self._was_connected:
-            text = f"{self._venue}: liquidations again, after {(now_ms - gap.since_ms) / 1000:.0f} s without"
-            self._tell(Notice(NoticeKind.RECOVERED, now_ms, self._venue, "prints", text, gap.since_ms))
+            text = f"{self.venue}: liquidations again, after {(now_ms - gap.since_ms) / 1000:.0f} s without"
+            self._tell(Notice(NoticeKind.RECOVERED, now_ms, self.venue, "prints", text, gap.since_ms))
         self._was_connected = True

@@ -5,20 +5,24 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from bot.app import App
-from bot.hearing import HEARD_AFTER_MS, note_unheard_before, note_unheard_market
+from bot.hearing import HEARD_AFTER_MS, know_stored_prints, note_unheard_before, note_unheard_market
+from bot.markets.feed import Refusals
 from bot.markets.live import LiveFeed
 from bot.markets.live_types import BAR_MS
+from bot.markets.live_watch import PrintWatch
+from bot.markets.venues import rules_for
 from bot.receipt_gaps import with_gaps
 from bot.reliving import Resumed
 from bot.run_live import tell_notices
-from detectors.market import HOUR_MS, Market, PrintGap
+from detectors.market import HOUR_MS, Bar, Market, MarketSnapshot, Print, PrintGap, Side
 from storage.sqlite import SqliteStore
-from storage.store import Cursor
+from storage.store import Cursor, TickCommit
+from tests.bot.markets.test_live_parts import SetClock
 from tests.bot.test_live_app import NOW_MS, VENUES, feed_of, opened, running, settings, stored, until
 from tests.bot.test_receipt_gaps import receipt
 
@@ -41,7 +45,11 @@ def feed(started_ms: int = STARTED_MS, out: str = "") -> Any:
     names = ("binance", "gate", "okx")
     gaps = [PrintGap(name, started_ms) for name in names if name not in {"gate", out}]
     return SimpleNamespace(
-        venue_names=names, started_ms=started_ms, gaps=gaps, now_ms=lambda: started_ms, unused=[out] if out else []
+        venue_names=names,
+        started_ms=started_ms,
+        gaps=gaps,
+        now_ms=lambda: started_ms,
+        watches=[SimpleNamespace(venue=gap.venue) for gap in gaps],
     )
 
 
@@ -141,3 +149,21 @@ async def test_the_time_before_a_start_is_a_gap_of_liquidations_and_so_is_the_ti
         for venue in VENUES:
             assert missed(gaps, venue, last_ms, again.started_ms), "nobody listened for an hour"
             assert not missed(gaps, venue, last_ms - BAR_MS, last_ms)
+
+
+async def test_liquidations_that_are_stored_are_not_stored_again_when_a_venue_repeats_them_after_a_restart(
+    store: SqliteStore,
+) -> None:
+    closed_ms = STARTED_MS - 60_000
+    stored_one, lost = (Print(closed_ms + after_ms, Side.LONG, 100.0, 2.0, 200.0) for after_ms in (-30_000, 15_000))
+    bar = Bar(closed_ms - BAR_MS, BAR_MS, 1.0, 1.0, 1.0, 1.0, 1.0)
+    await store.commit_ticks([TickCommit(MarketSnapshot(BTC, closed_ms, 1.0, 1.0, 1.0, bar, prints=(stored_one,)))])
+    client: Any = SimpleNamespace(rules=rules_for("okx"), now_ms=lambda: STARTED_MS + 500)
+    early, late = (PrintWatch(client, [], SetClock(), Refusals(), lambda _: None) for _ in range(2))
+    early.seen([("BTC", stored_one), ("BTC", lost)])  # before the store was open
+    restarted = SimpleNamespace(started_ms=STARTED_MS, watches=[early, late])
+    await know_stored_prints(store, cast(Any, restarted), [stood(closed_ms)])
+    late.seen([("BTC", stored_one), ("BTC", lost)])
+    early.seen([("BTC", stored_one)])
+    assert (early.take(), late.take()) == ({"BTC": [lost]}, {"BTC": [lost]})
+    assert [(one.received, one.replayed) for one in (early, late)] == [(1, 2), (1, 1)]
