@@ -36,6 +36,7 @@ from bot.score import Scorer
 from bot.stores import is_new, make_store
 from bot.terminal import terminal_watches
 from bot.watch import Watcher
+from detectors import figures
 from detectors.registry import find_kinds
 from storage.chats import EVERY_MARKET, Subscription
 from storage.errors import StoreError
@@ -336,13 +337,13 @@ class App:
         return replace(message, chart=await self.charts.save(notices[0].event))
 
     def _faults(self) -> Sequence[str]:
-        faults = [f"Job {name} failed {n} times" for name, n in self.schedule.failed.items()]
+        faults = [f"Job {name} failed {figures.counted(n, 'time')}" for name, n in self.schedule.failed.items()]
         if self.failed_ticks:
             faults.append(f"Ticks that failed by a fault of ours: {self.failed_ticks}")
         if self.fitter is not None and self.fitter.failed:
             faults.append(f"Fits that failed by a fault of ours: {self.fitter.failed}")
         if self.schedule.clock_jumps:
-            faults.append(f"The clock jumped {self.schedule.clock_jumps} times")
+            faults.append(f"The clock jumped {figures.counted(self.schedule.clock_jumps, 'time')}")
         if self.charts is not None and self.charts.failed:
             faults.append(f"Charts that could not be drawn: {self.charts.failed}")
         going_on = self.catching_up.condition if self.catching_up else None

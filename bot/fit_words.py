@@ -44,9 +44,9 @@ def _evidence(fit: StoredFit) -> str:
     judged = f", gain {fit.gain.total:+.1f}"
     if math.isfinite(fit.gain.low):
         judged += f", at least {fit.gain.low:+.1f} (95 %)"
-    judged += f", on {fit.gain.days} days it had not seen" if fit.gain.days else ""
+    judged += f", on {figures.counted(fit.gain.days, 'day')} it had not seen" if fit.gain.days else ""
     day = figures.moment(fit.fitted_at_ms).partition(" ")[0]
-    return f"{day} (n = {fit.prints:,} in {days} days{judged if fit.gain.days else ''})"
+    return f"{day} (n = {fit.prints:,} in {figures.counted(days, 'day')}{judged if fit.gain.days else ''})"
 
 
 def fit_in_words(before: Mapping[float, float], after: Mapping[float, float]) -> str:

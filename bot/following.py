@@ -181,8 +181,8 @@ class Following:
     def _why_not(self, base: str) -> NoView:
         if base in self._feed.joins.bases():
             return NoView(
-                f"Not accepted: {len(self._feed.joins.followed)} markets are followed, and source.most_markets "
-                f"allows {self._most}."
+                f"Not accepted: the bot follows {figures.counted(len(self._feed.joins.followed), 'market')}, and "
+                f"source.most_markets in its config allows {self._most}."
             )
         nowhere = f"{base} is on none of these venues: {', '.join(self._feed.venue_names)}."
         return NoView(self.ended.get(base) or nowhere)

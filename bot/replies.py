@@ -225,7 +225,7 @@ def status(
 def venue_line(venue: "VenueStatus", gaps: "Sequence[Gap]", now_ms: int) -> str:
     """One live venue in a sentence: markets, the age of each series, liquidations seen and missed."""
     if venue.stopped:
-        return f"{venue.venue}: STOPPED, {venue.stopped}; {venue.markets} markets without it"
+        return f"{venue.venue}: STOPPED, {venue.stopped}; {figures.counted(venue.markets, 'market')} without it"
     ages = [
         f"{series} {'STALE, ' if series in venue.stale else ''}{figures.duration(max(0, now_ms - seen_ms))} old"
         for series, seen_ms in venue.seen_ms.items()
@@ -238,7 +238,7 @@ def venue_line(venue: "VenueStatus", gaps: "Sequence[Gap]", now_ms: int) -> str:
         told += f", {len(missed)} {'gap' if len(missed) == 1 else 'gaps'} of {figures.duration(span)} in all{still}"
     closes = [*_lateness(venue.lateness), *_stream(venue.stream)]
     refused = [f"not trusted: {', '.join(venue.refuses)}"] if venue.refuses else []
-    return f"{venue.venue}: " + " · ".join([f"{venue.markets} markets", *ages, *closes, told, *refused])
+    return f"{venue.venue}: " + " · ".join([figures.counted(venue.markets, "market"), *ages, *closes, told, *refused])
 
 
 def _lateness(told: "Lateness | None") -> list[str]:

@@ -59,7 +59,7 @@ def as_message(
         return Message(title, (text,), _footer(simulated))
     asked = {row.group.partition("@")[0]: None for row in rows}
     lines = [
-        f"Every alert decided in {days} days, delivered or not; {_wait(waits)}, {unjudged} could "
+        f"Every alert decided in {figures.counted(days, 'day')}, delivered or not; {_wait(waits)}, {unjudged} could "
         "not be judged across a hole in the data."
     ]
     lines += [f"{_name(kind)}: {scored_as[kind]}" for kind in asked if kind in scored_as]

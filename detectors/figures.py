@@ -64,6 +64,11 @@ def funding(rate: float | None) -> str:
     return NOT_KNOWN if not _known(rate) else _signed(rate * 100, 4, True) + "%"
 
 
+def counted(n: int, thing: str) -> str:
+    """``1 alert``, ``2 alerts``."""
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
 def duration(milliseconds: float | None) -> str:
     """Two units at most: ``40 s``, ``12 min``, ``3 h 20 min``, ``3 d 4 h``."""
     if not _known(milliseconds):

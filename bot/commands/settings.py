@@ -115,7 +115,9 @@ async def cap(asked: Asked) -> Message:
         return await _said(asked, f"No daily cap.{await _coming(asked, held)}")
     minute = local_minute(settings.time_zone, capped_until_ms(settings, asked.house.now_ms))
     told_at = f"{clock_minutes(minute)} {zone_in_words(settings.time_zone)}"
-    return await _said(asked, f"{number} alerts a day at most; what is over is told in one message at {told_at}.")
+    return await _said(
+        asked, f"{figures.counted(number, 'alert')} a day at most; what is over is told in one message at {told_at}."
+    )
 
 
 async def notices(asked: Asked) -> Message:
@@ -126,7 +128,12 @@ async def notices(asked: Asked) -> Message:
         raise NotUnderstood("On or off?", "/notices on")
     wanted = word in ON
     await asked.house.store.set_chat_settings(asked.chat, replace(await asked.settings(), notices=wanted))
-    said = "This chat is told when data of a venue goes stale and when it is back." if wanted else "No such notices."
+    said = "No notices about the data any more."
+    if wanted:
+        said = (
+            "This chat is told when data of a venue go stale and are back, when a venue is out, and when markets come "
+            "and go: /notices off."
+        )
     return await _said(asked, said)
 
 
@@ -145,7 +152,7 @@ async def show_settings(asked: Asked, note: str = "") -> Message:
         f"Quiet hours: {_hours(settings) if settings.quiet else 'none'}",
         f"Sound: {_SOUNDS[settings.sound]}",
         f"Daily cap: {settings.daily_cap or 'none'}",
-        f"Notices about stale data: {'on' if settings.notices else 'off'}",
+        f"Notices about the data: {'on' if settings.notices else 'off'}",
     )
     return Message("Settings of this chat", lines, buttons=_page(settings, bool(muted)), in_place=True)
 
@@ -172,7 +179,7 @@ async def _coming(asked: Asked, held: int) -> str:
     watches = await asked.house.store.subscriptions(asked.chat)
     until_ms = silent_until_ms(await asked.settings(), watches, asked.house.now_ms)
     when = f" after {figures.moment(until_ms)}" if until_ms is not None else ""
-    return f" What was held back, {held} of them, comes in one message{when}."
+    return f" {figures.counted(held, 'alert')} held back until now {'comes' if held == 1 else 'come'} in one message{when}."
 
 
 async def _said(asked: Asked, text: str, buttons: tuple[tuple[Button, ...], ...] = ()) -> Message:
@@ -244,7 +251,7 @@ COMMANDS = (
         CommandSpec(
             "notices",
             "/notices on|off",
-            "say when data of a venue goes stale, and when it is back",
+            "say when data of a venue go stale or are back, and when markets come and go",
             (Option("switch", "on or off", required=True),),
             changes=True,
         ),

@@ -80,9 +80,12 @@ async def unwatch(asked: Asked) -> Message:
     words = asking.with_venue(asking.with_set(asked.words))
     base = await asked.one_or_all(words, "/unwatch BTC")
     everything = base == EVERY_MARKET
+    watched = [one.subscription.market for one in await store.subscriptions(asked.chat)] if everything else []
     removed = await store.unwatch(asked.chat, None if everything else base)
     if everything:
-        return Message("You watch nothing now." if removed else "You watched nothing.")
+        # It can be fifty of them, and one press of a button.
+        ended = (f"Watched until now: {', '.join(sorted(map(menus.word_of, watched)))}.",) if removed else ()
+        return Message("You watch nothing now." if removed else "You watched nothing.", ended)
     rest = [watch.subscription for watch in await store.subscriptions(asked.chat)]
     covering = subscription_for(base, rest, set_size(base) or asked.house.watcher.ranks().get(base))
     if covering is None:

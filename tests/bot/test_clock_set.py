@@ -138,4 +138,4 @@ async def test_the_market_that_is_played_goes_on_within_two_ticks(
             stopping.set()
             await serving
     assert schedule.clock_jumps == 1
-    assert "The clock jumped 1 times" in app._faults()
+    assert "The clock jumped 1 time" in app._faults()

@@ -121,7 +121,9 @@ async def test_unwatch_removes_one_or_all_and_says_what_still_holds(commands: Co
     await commands.handle(asks(chat, "/watch all"))
     await commands.handle(asks(chat, "/watch BTC"))
     assert "You still watch all markets" in as_text(await commands.handle(asks(chat, "/unwatch BTC")))
-    assert (await commands.handle(asks(chat, "/unwatch all"))).title == "You watch nothing now."
+    await commands.handle(asks(chat, "/watch BTC"))
+    answer = await commands.handle(asks(chat, "/unwatch all"))
+    assert (answer.title, answer.lines) == ("You watch nothing now.", ("Watched until now: BTC, all.",))
     assert (await commands.handle(asks(chat, "/unwatch BTC"))).title == "You did not watch BTC."
     assert (await commands.handle(asks(chat, "/watching"))).title == "You watch nothing."
 

@@ -146,12 +146,12 @@ async def test_quiet_hours_sound_and_cap_are_kept_and_shown_on_the_page(asker: A
 
 
 async def test_notices_are_off_until_a_chat_asks_for_them_and_off_again_when_it_says_so(asker: Asker) -> None:
-    assert "stale data: off" in as_text(await asker.says("/settings"))
+    assert "about the data: off" in as_text(await asker.says("/settings"))
     await asker.says("/notices on")
     assert (await store_of(asker).chat_settings())[asker.chat].notices
     page = await asker.says("/settings")
-    assert "stale data: on" in as_text(page)
-    assert "stale data: off" in as_text(await asker.presses(buttons(page)["No notices"]))
+    assert "about the data: on" in as_text(page)
+    assert "about the data: off" in as_text(await asker.presses(buttons(page)["No notices"]))
     assert asker.chat not in await store_of(asker).chat_settings()
     assert (await asker.says("/notices perhaps")).title.startswith("On or off")
     asker.may = REFUSED
@@ -178,7 +178,7 @@ async def test_no_more_quiet_hours_brings_what_was_held_at_once(asker: Asker) ->
     held = NewDelivery(asker.chat, "quiet", None, event().taken_at_ms + DAY_MS)
     await store.commit_tick(tick(0, NewAlert(event(), (held,))))
     answer = await asker.says("/quiet off")
-    assert answer.title == "No quiet hours. What was held back, 1 of them, comes in one message."
+    assert answer.title == "No quiet hours. 1 alert held back until now comes in one message."
     assert await released(store, asker.commands.now_ms) == 1
 
 
@@ -188,11 +188,17 @@ async def test_what_is_held_back_no_longer_says_when_it_comes_while_the_chat_is_
     await asker.says("/mute 2h")  # it is two o'clock
     held = NewDelivery(asker.chat, "quiet", None, event().taken_at_ms + DAY_MS)
     await store.commit_tick(tick(0, NewAlert(event(), (held,))))
-    assert "1 of them, comes in one message after 2026-01-07 04:00 UTC." in (await asker.says("/quiet off")).title
+    assert (
+        "1 alert held back until now comes in one message after 2026-01-07 04:00 UTC."
+        in (await asker.says("/quiet off")).title
+    )
     await asker.says("/quiet 1-5")
     capped = NewDelivery(asker.chat, "capped", None, event().taken_at_ms + DAY_MS)
     await store.commit_tick(tick(1, NewAlert(event(1), (capped,))))
-    assert "1 of them, comes in one message after 2026-01-07 05:00 UTC." in (await asker.says("/cap off")).title
+    assert (
+        "1 alert held back until now comes in one message after 2026-01-07 05:00 UTC."
+        in (await asker.says("/cap off")).title
+    )
 
 
 async def test_a_cap_says_when_the_rest_is_told_in_the_chat_s_own_time(asker: Asker) -> None:
