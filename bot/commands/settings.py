@@ -179,7 +179,8 @@ async def _coming(asked: Asked, held: int) -> str:
     watches = await asked.house.store.subscriptions(asked.chat)
     until_ms = silent_until_ms(await asked.settings(), watches, asked.house.now_ms)
     when = f" after {figures.moment(until_ms)}" if until_ms is not None else ""
-    return f" {figures.counted(held, 'alert')} held back until now {'comes' if held == 1 else 'come'} in one message{when}."
+    come = "comes" if held == 1 else "come"
+    return f" {figures.counted(held, 'alert')} held back until now {come} in one message{when}."
 
 
 async def _said(asked: Asked, text: str, buttons: tuple[tuple[Button, ...], ...] = ()) -> Message:

@@ -216,7 +216,7 @@ async def test_what_the_config_asks_for_joins_when_it_is_listed() -> None:
 
 async def test_no_more_markets_are_followed_than_the_config_allows() -> None:
     async with bot(unlisted=(), most=1) as made:
-        with pytest.raises(NoView, match="the bot follows 1 market, and source.most_markets in its config allows 1"):
+        with pytest.raises(NoView, match=r"the bot follows 1 market, and source\.most_markets in its config allows 1"):
             await made.following.open("DOGE")
         await made.store.watch(CHAT, Subscription("DOGE"))
         await made.list_again()
