@@ -32,7 +32,10 @@ def is_new(config: Config, environ: Mapping[str, str]) -> bool:
     if not config.store.path:
         return True
     if not url:
-        return not Path(config.store.path).exists()
+        try:
+            return not Path(config.store.path).exists()
+        except OSError:
+            return False
     import psycopg  # whoever uses SQLite need not load libpq
 
     from storage.postgres_look import look

@@ -75,6 +75,14 @@ def test_what_would_end_the_start_is_red(config: str, wrong: str, fix: str) -> N
     assert fix in said
 
 
+def test_a_place_that_cannot_even_be_looked_at_is_red_and_no_traceback() -> None:
+    watch = '[source]\nmarkets = ["BTC"]\n[console]\nwatch = ["XRP"]\n'
+    result, said = checked(f'{watch}[store]\npath = "{"x" * 300}"\n')
+    assert result.exit_code == 1, said
+    assert "File name too long" in said
+    assert "1 of " in said
+
+
 def test_a_config_with_faults_is_tried_with_the_kind_of_source_that_it_names() -> None:
     _, said = checked('[source]\nkind = "local"\nsped = 1\n')
     assert "did you mean speed?" in said
