@@ -324,7 +324,8 @@ async def test_when_liquidations_were_missed_is_kept_in_the_database_once(tmp_pa
 
 
 async def test_without_any_venue_the_start_says_why_and_makes_no_database(tmp_path: Path) -> None:
-    live = settings(tmp_path, kind="live", venues=["nosuch"])
+    asked = settings(tmp_path, kind="live")
+    live = asked.model_copy(update={"source": asked.source.model_copy(update={"venues": ("nosuch",)})})
     with pytest.raises(NoVenue, match="ccxt has no venue called nosuch"):
         async with App(live, make_feed(live)):
             pass
