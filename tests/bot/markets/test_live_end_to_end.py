@@ -182,7 +182,8 @@ def gaps(notices: Sequence[Notice]) -> list[tuple[int, int]]:
             since_ms, _ = of_venue.pop()
             of_venue.append((since_ms, notice.at_ms + BAR_MS))
         elif begins and (not of_venue or of_venue[-1][1] != lasts):
-            of_venue.append((notice.at_ms - BAR_MS, lasts))
+            # What is said seconds after a close is of the bar that closed then.
+            of_venue.append((notice.at_ms // BAR_MS * BAR_MS - BAR_MS, lasts))
     return [gap for of_venue in found.values() for gap in of_venue]
 
 
