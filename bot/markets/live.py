@@ -14,7 +14,7 @@ from bot.markets.live_closing import LEAD_S
 from bot.markets.live_connect import ClientFactory, Reached, Venues, explain
 from bot.markets.live_depth import Books, DepthTowards
 from bot.markets.live_exchange import Rewrite
-from bot.markets.live_health import Freshness, LookTimes
+from bot.markets.live_health import Freshness, LookTimes, Remarks
 from bot.markets.live_health import VenueStatus as VenueStatus  # commands look for it here
 from bot.markets.live_history import Past, Progress, Stretch, warm_start
 from bot.markets.live_join import Joins
@@ -96,6 +96,7 @@ class LiveFeed:
         """Views by base: those given something of a bar since they were looked at; those whose bar waits."""
         self._checked_s = -math.inf
         self._looked = LookTimes(self._clock, look_every_s)
+        self._remarks = Remarks()
         self._movement = Movement(self._clock, self._parts, look_every_s)
         common = (self._venues, self._clock, self._mergers, self._parts, self._looked, self._note)
         simulated = self.source is Source.LOCAL
@@ -295,6 +296,8 @@ class LiveFeed:
                 snapshots += await self._take(batch, turns)
                 batch = None if self._batches.empty() else self._batches.get_nowait()
             snapshots += await self._emit_bars(turns)
+            for venue, text in self._remarks.take():
+                self._note(NoticeKind.VENUE, venue, "open interest", text)
             if snapshots:
                 return sorted(snapshots, key=lambda snapshot: snapshot.taken_at_ms)
         return None
@@ -337,7 +340,7 @@ class LiveFeed:
                 if merger.leads(batch.venue):
                     look = merger.look(now_ms, with_prints=self._prints_in_looks)
                     looks += [look] if look is not None else []
-                self._tell_notes(merger)
+                self._remarks.hear(merger)
             await turns.take()
         return looks
 
@@ -363,13 +366,9 @@ class LiveFeed:
                     break  # a later bar never overtakes an earlier one
                 snapshot = merger.emit(closed_at_ms)
                 emitted += [snapshot] if snapshot is not None else []
-            self._tell_notes(merger)
+            self._remarks.hear(merger)
             await turns.take()
         return emitted
-
-    def _tell_notes(self, merger: Merger) -> None:
-        for venue, text in merger.take_notes():
-            self._note(NoticeKind.VENUE, venue, "open interest", f"{merger.market.base}: {text}")
 
     def _asks(self, venue: str) -> bool:
         """Whether an answer of the venue can be expected."""

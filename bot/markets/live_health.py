@@ -5,10 +5,11 @@ And what is no trouble yet, but to be seen: bars that come late, candles that a 
 import math
 import statistics
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.markets.live_types import BAR_MS, BarBatch, Clock, Notice, NoticeKind
+from bot.markets.merge import Merger
 from detectors.market import MINUTE_MS
 
 MISSED = 2
@@ -18,6 +19,8 @@ _CLOSES_KEPT = 12
 """An hour's."""
 _LATE_S = 2.0
 """What is promised beyond the venue's delay."""
+_NAMED = 5
+"""Markets named in one remark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +196,27 @@ class LookTimes:
         """Base and venue of those that have been without a price for too long."""
         oldest_s = self._clock.steady_s() - stale_after_s(self._look_every_s)
         return [key for key, seen_s in self._seen_s.items() if seen_s < oldest_s]
+
+
+class Remarks:
+    """What views say of their venues: a venue that goes out changes hundreds of them at once, which is one remark."""
+
+    def __init__(self) -> None:
+        self._bases: dict[tuple[str, str], list[str]] = {}
+
+    def hear(self, merger: Merger) -> None:
+        for remark in merger.take_notes():
+            self._bases.setdefault(remark, []).append(merger.market.base)
+
+    def take(self) -> list[tuple[str, str]]:
+        """(venue, sentence) of each since the last call."""
+        heard, self._bases = self._bases, {}
+        return [(venue, f"{_some(bases)}: {text}") for (venue, text), bases in heard.items()]
+
+
+def _some(bases: Sequence[str]) -> str:
+    left_out = len(bases) - _NAMED
+    return ", ".join(bases[:_NAMED]) + (f" and {left_out} more" if left_out > 0 else "")
 
 
 def stale_after_s(interval_s: float) -> float:

@@ -3,12 +3,13 @@
 from typing import Any, cast
 
 from bot.markets.feed import Refusals
-from bot.markets.live_health import BarTimes, Lateness, StreamTally, VenueStatus
+from bot.markets.live_health import BarTimes, Lateness, Remarks, StreamTally, VenueStatus
 from bot.markets.live_types import BAR_MS, BarBatch, Listing, VenueSeries
 from bot.markets.live_watch import OLDEST_MS, PrintWatch
+from bot.markets.merge import Merger
 from bot.markets.venues import rules_for
 from bot.replies import venue_line
-from detectors.market import Bar, Print, Side
+from detectors.market import Bar, Market, Print, Side
 from tests.bot.markets.live_rig import rig
 from tests.bot.markets.test_live_parts import NOON_MS, SetClock
 
@@ -133,3 +134,13 @@ def test_a_cascade_s_liquidations_are_known_again_for_as_long_as_they_could_be_t
     assert not watch._order
     watch.seen(cascade)
     assert (watch.received, watch.take()) == (5_000, {})
+
+
+def test_what_a_venue_that_goes_out_changes_in_many_markets_is_one_remark() -> None:
+    remarks = Remarks()
+    for n in range(7):
+        merger = Merger(Market(f"A{n}", f"A{n}/USDT:USDT", ("okx", "bybit"), ("okx",), 2))
+        merger._notes.append(("bybit", "the price is bybit's now; okx is stale"))
+        remarks.hear(merger)
+    assert remarks.take() == [("bybit", "A0, A1, A2, A3, A4 and 2 more: the price is bybit's now; okx is stale")]
+    assert remarks.take() == []
