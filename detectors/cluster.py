@@ -103,7 +103,7 @@ class ClusterChange:
     cluster: Cluster
     arming: int = 1
     rung: float | None = None
-    """CROSSED: distance in per cent. BORN and GREW: notional as a power of two of USD, in steps of a quarter."""
+    """CROSSED: distance in per cent. BORN and GREW: notional as a power of two of USD, in steps of a third."""
     sweep: Sweep | None = None
     reference_base: float | None = None
     """DISSOLVED: the peak it has lost more than half of."""

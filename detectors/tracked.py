@@ -13,7 +13,7 @@ DISTANCE_LADDER = (5.0, 3.0, 2.0, 1.0, 0.5)
 """Per cent from price to the centre."""
 REARM_FACTOR = 1.5
 """A rung is armed again once price is this many times as far away."""
-RUNGS_A_DOUBLING = 4
+RUNGS_A_DOUBLING = 3
 PARTLY_FRACTION = 0.3
 PARTLY_AFTER_MS = 30 * MINUTE_MS
 DISSOLVED_FRACTION = 0.5
@@ -40,7 +40,7 @@ class TrackedCluster:
     born_share: float
     peak_base: float
     notional_rung: int
-    """The size last told, in quarters of a doubling of USD."""
+    """The size last told, in thirds of a doubling of USD."""
     build_hours: float = 0.0
     build_at_least: bool = True
     """As measured at birth, and again when it grew."""

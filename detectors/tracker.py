@@ -306,6 +306,6 @@ def _note_peak(cluster: TrackedCluster) -> None:
 
 
 def _notional_rung(notional_usd: float) -> int:
-    """In quarters of a doubling: a chat that asks for $5M and more is told of one that grew from 4 to 6, and who has
+    """In thirds of a doubling: a chat that asks for $5M and more is told of one that grew from 4 to 6, and who has
     been told is told again once it has doubled (`bot.policy`)."""
     return math.floor(RUNGS_A_DOUBLING * math.log2(max(notional_usd, 1.0)))

@@ -28,7 +28,7 @@ class Settings:
 
 
 def detect(view: MarketView, _settings: Settings, memory: Memory) -> tuple[Sequence[Event], Memory]:
-    """One event at birth, and one for each quarter of a doubling of its notional after that: the same subject, a higher
+    """One event at birth, and one for each third of a doubling of its notional after that: the same subject, a higher
     rung."""
     events = []
     for change in view.changes:
