@@ -26,10 +26,10 @@ async def test_the_past_is_taken_in_in_one_commit_and_tells_nothing() -> None:
     await store.close()
     whole = SqliteStore(None, "simulated")
     await whole.open()
-    await subscribe(whole)
     played = watcher(whole)
     await played.start([market()])
     await play_all(played, moments()[:600])
+    await subscribe(whole)  # who was told of a cluster before is not told of each of its steps
     assert keys(await play_all(played, moments()[600:800])) == live
     await whole.close()
 
