@@ -1,5 +1,6 @@
 """Bar closes at venues with their real limits: with streams of closing candles and by REST alone."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.bench_live import measure
@@ -8,15 +9,16 @@ from benchmarks.report import Report
 _CHILD = "live_child_closes"
 
 
-def run(*, quick: bool = False) -> list[Report]:
+def run(*, quick: bool = False) -> Iterator[Report]:
     apart = {
         "at once": measure("messages", _CHILD, rounds=10 if quick else 40, apart_s=0.0),
         "alone": measure("messages", _CHILD, rounds=1 if quick else 5, apart_s=0.001),
     }
     rows = tuple((f"{how} come", f"{one['ours']:.0f} µs", f"{one['ccxt']:.0f} µs") for how, one in apart.items())
     title = "CPU of one streamed candle"
-    reports = [Report(title, ("when 500 markets'", "past ccxt's handler", "with watch_ohlcv_for_symbols"), rows)]
-    return [*reports, *(_closes(markets, quick=quick) for markets in ((20,) if quick else (100, 500)))]
+    yield Report(title, ("when 500 markets'", "past ccxt's handler", "with watch_ohlcv_for_symbols"), rows)
+    for markets in (20,) if quick else (100, 500):
+        yield _closes(markets, quick=quick)
 
 
 def _closes(markets: int, *, quick: bool) -> Report:
