@@ -84,6 +84,9 @@ class Ended:
     revivable: bool
     cluster: TrackedCluster
 
+    def matters_at(self, at_ms: int) -> bool:
+        return at_ms - self.at_ms <= (REVIVE_WITHIN_MS if self.revivable else QUIET_AFTER_SWEEP_MS)
+
 
 def change_of(
     what: Change, cluster: TrackedCluster, estimate: LiquidationMap, price: float, arming: int, **details: Any

@@ -23,8 +23,6 @@ from detectors.tracked import (
     DISSOLVED_FRACTION,
     DISTANCE_LADDER,
     NEVER_NEARER,
-    QUIET_AFTER_SWEEP_MS,
-    REVIVE_WITHIN_MS,
     RUNGS_A_DOUBLING,
     Ended,
     TrackedCluster,
@@ -120,8 +118,8 @@ class ClusterTracker:
             changes += self._follow(estimate, bar_opened_at_ms, price, finder, shares)
         known = list(self.clusters)
         free = finder.find(estimate, shares, [(cluster.low, cluster.high) for cluster in known])
-        if free:
-            self.ended = [end for end in self.ended if bar_opened_at_ms - end.at_ms <= REVIVE_WITHIN_MS]
+        # They are stored with every tick, so those that nothing asks for any more go at once.
+        self.ended = [end for end in self.ended if end.matters_at(bar_opened_at_ms)]
         for band in free:
             change = self._new(band, known, estimate, trail, bar_opened_at_ms, price)
             if change is not None:
@@ -191,9 +189,7 @@ class ClusterTracker:
             if end.cluster.side is not band.side or end.cluster.overlap(band.low - gap, band.high + gap) <= 0:
                 continue
             if not end.revivable:
-                if bar_opened_at_ms - end.at_ms <= QUIET_AFTER_SWEEP_MS:
-                    return None
-                continue
+                return None
             self.ended.remove(end)
             cluster = end.cluster
             cluster.low, cluster.high = band.low, band.high

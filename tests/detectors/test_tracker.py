@@ -8,7 +8,7 @@ import pytest
 
 from detectors.cluster import Change
 from detectors.clusters import ClusterSettings, Preset
-from detectors.market import Side
+from detectors.market import HOUR_MS, Side
 from detectors.tracked import DISTANCE_LADDER, Ended, TrackedCluster, record_of, tracked_from
 from detectors.tracker import ClusterTracker
 from tests.detectors.painted import OPEN_INTEREST, Stage, kinds_of, paint, rungs_of
@@ -170,6 +170,18 @@ def test_a_cluster_that_comes_back_owes_nothing_of_the_time_before_it_ended() ->
     (back,) = stage.tracker.clusters
     assert (back.identity, back.entered_at_ms) == (cluster.identity, None)
     assert back.consumed_since_entry == 0
+
+
+@pytest.mark.parametrize(("revivable", "hours"), [(False, 12), (True, 48)])
+def test_what_has_ended_is_kept_only_as_long_as_something_asks_for_it(revivable: bool, hours: int) -> None:
+    stage, cluster = stage_with_long(base=110)
+    stage.bar()
+    stage.tracker.ended.append(Ended(stage.at_ms, revivable, cluster))
+    stage.at_ms += hours * HOUR_MS
+    stage.bar()
+    assert stage.tracker.ended
+    stage.bar()
+    assert not stage.tracker.ended
 
 
 def test_a_preset_that_wants_more_sees_the_same_cluster_later() -> None:
