@@ -163,9 +163,9 @@ def recent(alerts: Sequence[StoredAlert], first: int = 1) -> Message:
 
 def watching(watches: Sequence[Watch]) -> Message:
     if not watches:
-        return Message("You watch nothing.", ("Start with /watch BTC, /watch top10, or /watch all.",))
+        return Message("Nothing is watched here.", ("Start with /watch BTC, /watch top10, or /watch all.",))
     rows = tuple(_subscription_row(watch.subscription) for watch in watches)
-    return Message("You watch", (), (), Table(("market", "kinds", "within", "at least", "build"), rows))
+    return Message("Watched here", (), (), Table(("market", "kinds", "within", "at least", "build"), rows))
 
 
 def _subscription_row(one: Subscription) -> tuple[str, ...]:

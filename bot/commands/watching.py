@@ -85,13 +85,13 @@ async def unwatch(asked: Asked) -> Message:
     if everything:
         # It can be fifty of them, and one press of a button.
         ended = (f"Watched until now: {', '.join(sorted(map(menus.word_of, watched)))}.",) if removed else ()
-        return Message("You watch nothing now." if removed else "You watched nothing.", ended)
+        return Message("Nothing is watched here now." if removed else "Nothing was watched here.", ended)
     rest = [watch.subscription for watch in await store.subscriptions(asked.chat)]
     covering = subscription_for(base, rest, set_size(base) or asked.house.watcher.ranks().get(base))
     if covering is None:
-        return Message(f"No more of {base}." if removed else f"You did not watch {base}.")
+        return Message(f"No more of {base}." if removed else f"{base} was not watched here.")
     word = menus.word_of(covering.market)
-    text = f"You still watch {'all markets' if word == 'all' else word}, and so this one: "
+    text = f"{'All markets are' if word == 'all' else f'{word} is'} still watched, and so this one: "
     if set_size(base) is None and word != "all":
         text += f"/mute {base} for a while, or "
     text += f"/unwatch {word}, then /watch those you want."

@@ -120,12 +120,12 @@ async def test_unwatch_removes_one_or_all_and_says_what_still_holds(commands: Co
     chat = Chat("console", "unwatch")
     await commands.handle(asks(chat, "/watch all"))
     await commands.handle(asks(chat, "/watch BTC"))
-    assert "You still watch all markets" in as_text(await commands.handle(asks(chat, "/unwatch BTC")))
+    assert "All markets are still watched" in as_text(await commands.handle(asks(chat, "/unwatch BTC")))
     await commands.handle(asks(chat, "/watch BTC"))
     answer = await commands.handle(asks(chat, "/unwatch all"))
-    assert (answer.title, answer.lines) == ("You watch nothing now.", ("Watched until now: BTC, all.",))
-    assert (await commands.handle(asks(chat, "/unwatch BTC"))).title == "You did not watch BTC."
-    assert (await commands.handle(asks(chat, "/watching"))).title == "You watch nothing."
+    assert (answer.title, answer.lines) == ("Nothing is watched here now.", ("Watched until now: BTC, all.",))
+    assert (await commands.handle(asks(chat, "/unwatch BTC"))).title == "BTC was not watched here."
+    assert (await commands.handle(asks(chat, "/watching"))).title == "Nothing is watched here."
 
 
 async def test_unwatch_of_a_market_that_a_set_has_in_it_says_so_and_what_to_type(commands: Commands) -> None:
@@ -135,15 +135,15 @@ async def test_unwatch_of_a_market_that_a_set_has_in_it_says_so_and_what_to_type
     for _ in range(2):
         answer = await commands.handle(asks(chat, "/unwatch BTC"))
         assert answer.title == "BTC has no settings of its own now."
-        assert answer.lines == (f"You still watch top10, and so this one: {still}",)
+        assert answer.lines == (f"top10 is still watched, and so this one: {still}",)
         await commands.handle(asks(chat, "/watch BTC"))
     await commands.handle(asks(chat, "/unwatch BTC"))
     assert (await commands.handle(asks(chat, "/unwatch top 10"))).title == "No more of top10."
-    assert (await commands.handle(asks(chat, "/unwatch BTC"))).title == "You did not watch BTC."
+    assert (await commands.handle(asks(chat, "/unwatch BTC"))).title == "BTC was not watched here."
     await commands.handle(asks(chat, "/watch top10"))
     await commands.handle(asks(chat, "/watch top20"))
     answer = await commands.handle(asks(chat, "/unwatch top10"))
-    assert answer.lines == ("You still watch top20, and so this one: /unwatch top20, then /watch those you want.",)
+    assert answer.lines == ("top20 is still watched, and so this one: /unwatch top20, then /watch those you want.",)
 
 
 async def test_the_map_shows_shorts_above_and_longs_below_with_a_chart(tmp_path: Path) -> None:

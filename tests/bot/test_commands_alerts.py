@@ -113,7 +113,7 @@ async def test_everything_that_is_told_of_a_market_can_be_changed_on_both_platfo
 
 async def test_more_subscriptions_than_one_menu_holds_are_all_offered_to_change() -> None:
     watches = tuple(Watch(CHAT, Subscription(f"M{number}")) for number in range(50))
-    page = Message("You watch", buttons=((Button("Add", "/watch"),),), menus=change_menu(watches))
+    page = Message("Watched here", buttons=((Button("Add", "/watch"),),), menus=change_menu(watches))
     offered = [f"/adjust M{number}" for number in range(50)]
     assert shown_on_discord(page) == shown_on_telegram(page) == ["/watch", *offered]
 
@@ -190,7 +190,7 @@ async def test_a_market_that_has_ended_is_known_by_its_alerts(asker: Asker) -> N
     await asker.presses(shown["Unwatch"])
     assert [one.subscription.market for one in await asker.commands._house.store.subscriptions(CHAT)] == ["*"]
     await asker.says("/unwatch all")
-    assert (await asker.presses(shown["Unwatch"])).title == "You did not watch BTC."
+    assert (await asker.presses(shown["Unwatch"])).title == "BTC was not watched here."
     assert "No market called" in (await asker.says("/recent XYZ")).title
 
 

@@ -351,7 +351,7 @@ async def test_a_flood_of_commands_is_answered_at_a_bounded_rate_and_other_chats
     refused = [answer for answer in answers if answer.title.startswith("Too many commands")]
     assert len(refused) == 80
     assert all(answer.private for answer in refused)
-    assert (await other.says("/watching")).title == "You watch nothing."
+    assert (await other.says("/watching")).title == "Nothing is watched here."
     now_s = 1.1
-    assert (await asker.says("/watching")).title == "You watch nothing."
+    assert (await asker.says("/watching")).title == "Nothing is watched here."
     await store.close()
