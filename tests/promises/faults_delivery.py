@@ -64,10 +64,8 @@ FAULTS = (
         "bot/deliver.py",
         "await asyncio.wait(workers, timeout=within_s)",
         "await asyncio.wait(workers, timeout=0)",
-        (
-            f"{CRASH}::test_told_to_stop_at_any_step_it_drains_ends_well_and_repeats_nothing",
-            f"{DELIVER}::test_a_stop_lets_what_is_being_sent_finish_and_starts_nothing_new",
-        ),
+        # Over whole lives a quick server has answered before the stop gets there.
+        (f"{DELIVER}::test_a_stop_lets_what_is_being_sent_finish_and_starts_nothing_new",),
     ),
     Fault(
         "P2",
