@@ -20,6 +20,7 @@ from detectors.leverage import LeverageModel
 from detectors.liquidation_map import LiquidationMap
 from detectors.map_settings import MapSettings
 from detectors.market import DAY_MS, HOUR_MS, MarketSnapshot, Side
+from detectors.truth_measures import partial_rank_correlation, rank_correlation
 
 RECORDING = SHARED / "markets/winter-2025"
 NEAREST = 0.01
@@ -124,26 +125,6 @@ def without_near_nodes(model: LeverageModel) -> LeverageModel:
     far = model.log_distances[Side.LONG] >= NEAREST
     pairs = [pair for pair, kept in zip(zip(model.nodes, model.weights, strict=True), far, strict=True) if kept]
     return replace(model, nodes=tuple(node for node, _ in pairs), weights=tuple(weight for _, weight in pairs))
-
-
-def ranks(values: Floats) -> Floats:
-    """Ranks from 0, ties at their mean."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    mean: Floats = last - (counts + 1) / 2
-    return mean[inverse]
-
-
-def rank_correlation(a: Floats, b: Floats) -> float:
-    """Spearman's."""
-    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
-
-
-def partial_rank_correlation(a: Floats, b: Floats, given: Sequence[Floats]) -> float:
-    """Correlation of what is left of both ranks once a straight line on the ranks of ``given`` is taken out."""
-    explained = np.column_stack([np.ones(len(a)), *(ranks(one) for one in given)])
-    left = [one - explained @ np.linalg.lstsq(explained, one, rcond=None)[0] for one in (ranks(a), ranks(b))]
-    return float(np.corrcoef(left[0], left[1])[0, 1])
 
 
 def measure(

@@ -15,6 +15,7 @@ from bot.markets.recorded import RecordedFeed
 from bot.markets.recording import RecordingError
 from bot.stores import is_new
 from bot.terminal import terminal_watches
+from detectors import figures
 from detectors.market import Market
 
 GO_LIVE = 'to go live, write kind = "live" under [source] of a config.toml'
@@ -35,7 +36,7 @@ async def rows_without_venues(config: Config, environ: Mapping[str, str]) -> lis
         return [Row("markets", False, str(error), "mend source.markets"), venues]
     except RecordingError as error:
         return [Row("recording", False, str(error), "mend source.path"), venues]
-    rows = [Row("markets", True, f"{kind.value}: {_named([market.base for market in markets])}")]
+    rows = [Row("markets", True, f"{kind.value}: {figures.some_of([market.base for market in markets], _MOST_NAMED)}")]
     if isinstance(feed, RecordedFeed):
         rows.insert(0, Row("recording", True, str(feed.path)))
     return [*rows, *await asyncio.to_thread(watch_rows, config, environ, markets), venues]
@@ -65,8 +66,3 @@ def kind_of(path: Path) -> Source:
         return Source(tomllib.loads(path.read_text("utf-8"))["source"]["kind"])
     except (OSError, ValueError, LookupError, TypeError):
         return Source.SIMULATED
-
-
-def _named(bases: Sequence[str]) -> str:
-    more = f" and {len(bases) - _MOST_NAMED} more" if len(bases) > _MOST_NAMED else ""
-    return f"{', '.join(bases[:_MOST_NAMED])}{more}"

@@ -5,6 +5,7 @@ Minus is the plain "-", so that a figure can be copied and pasted. What is absen
 """
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeGuard
 
@@ -67,6 +68,12 @@ def funding(rate: float | None) -> str:
 def counted(n: int, thing: str) -> str:
     """``1 alert``, ``2 alerts``."""
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
+def some_of(names: Sequence[str], most: int) -> str:
+    """``BTC, ETH and 3 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def duration(milliseconds: float | None) -> str:

@@ -108,16 +108,16 @@ def test_bins_cover_ten_per_cent_to_each_side_of_price_in_steps_of_a_quarter_per
 
 
 def test_ties_share_their_mean_rank() -> None:
-    assert bench_stick.ranks(np.array([5.0, 1.0, 5.0, 9.0])).tolist() == [1.5, 0.0, 1.5, 3.0]
+    assert truth_measures.ranks(np.array([5.0, 1.0, 5.0, 9.0])).tolist() == [1.5, 0.0, 1.5, 3.0]
 
 
 def test_a_correlation_that_the_baseline_explains_is_gone_from_the_partial_one() -> None:
     random = np.random.default_rng(1)
     move, noise, other = random.normal(size=(3, 4000))
     echo, truth = move + 0.5 * noise, move + 0.5 * other
-    assert bench_stick.rank_correlation(echo, truth) > 0.7
-    assert abs(bench_stick.partial_rank_correlation(echo, truth, [move])) < 0.05
-    assert bench_stick.partial_rank_correlation(echo + other, truth, [move]) > 0.3
+    assert truth_measures.rank_correlation(echo, truth) > 0.7
+    assert abs(truth_measures.partial_rank_correlation(echo, truth, [move])) < 0.05
+    assert truth_measures.partial_rank_correlation(echo + other, truth, [move]) > 0.3
 
 
 def test_the_stick_counts_no_exposure_nearer_than_one_per_cent() -> None:

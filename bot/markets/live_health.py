@@ -5,11 +5,12 @@ And what is no trouble yet, but to be seen: bars that come late, candles that a 
 import math
 import statistics
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bot.markets.live_types import BAR_MS, BarBatch, Clock, Notice, NoticeKind
 from bot.markets.merge import Merger
+from detectors import figures
 from detectors.market import MINUTE_MS
 
 MISSED = 2
@@ -211,12 +212,7 @@ class Remarks:
     def take(self) -> list[tuple[str, str]]:
         """(venue, sentence) of each since the last call."""
         heard, self._bases = self._bases, {}
-        return [(venue, f"{_some(bases)}: {text}") for (venue, text), bases in heard.items()]
-
-
-def _some(bases: Sequence[str]) -> str:
-    left_out = len(bases) - _NAMED
-    return ", ".join(bases[:_NAMED]) + (f" and {left_out} more" if left_out > 0 else "")
+        return [(venue, f"{figures.some_of(bases, _NAMED)}: {text}") for (venue, text), bases in heard.items()]
 
 
 def stale_after_s(interval_s: float) -> float:

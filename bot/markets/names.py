@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from bot.markets import symbols
 from bot.markets.venues import split_multiplier
+from detectors import figures
 from detectors.market import Market
 
 _SUFFIXES = (*symbols.QUOTES, "PERP")
@@ -22,8 +23,7 @@ class UnknownMarket(LookupError):  # noqa: N818 - reads as what it says to the u
         if nearest:
             text += f" Did you mean {_either(nearest)}?"
         elif known:
-            more = f" and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED else ""
-            text += f" There are {', '.join(known[:_MOST_LISTED])}{more}."
+            text += f" There are {figures.some_of(known, _MOST_LISTED)}."
         super().__init__(text)
 
 
