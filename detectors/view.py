@@ -207,9 +207,8 @@ class MarketView:
             low, high = min(low, float(candles[:, 3].min())), max(high, float(candles[:, 2].max()))
         if event is not None and (own := event.level) is not None:
             low, high = min(low, own.low * 0.99), max(high, own.high * 1.01)
-        if event is not None:
-            low = min(low, (event.number(PICTURE_LOW) or low) * 0.99)
-            high = max(high, (event.number(PICTURE_HIGH) or high) * 1.01)
+        if event is not None and (lowest := event.number(PICTURE_LOW)) and (highest := event.number(PICTURE_HIGH)):
+            low, high = min(low, lowest * 0.99), max(high, highest * 1.01)
         return low, high
 
     def _profile(self, side: Side, first: int, bins: int) -> NDArray[np.float64]:
